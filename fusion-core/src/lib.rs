@@ -1,0 +1,1 @@
+//! Fused data structures, sans-IO.

@@ -1,0 +1,1 @@
+//! Fusion over the network.

@@ -1,0 +1,1 @@
+//! Raw FFI bindings to Jerasure 2 and GF-Complete.

@@ -1,0 +1,1 @@
+//! Safe, Jerasure-compatible Reed-Solomon erasure coding.
