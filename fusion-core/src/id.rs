@@ -1,0 +1,111 @@
+//! Identities and counters of the protocol, as newtypes so that none is taken for another.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! number_newtype {
+    ($(#[$doc:meta])* $name:ident, $inner:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number_newtype! {
+    /// A cluster: n primary and f fused structures that are coded together. Never used again.
+    ClusterId, u64
+}
+number_newtype! {
+    /// One member (a primary or fused structure) of one cluster, unique within the cluster for ever (rule 4).
+    ///
+    /// A member's memory lives and dies with its id: a restarted process holds no member.
+    MemberId, u64
+}
+number_newtype! {
+    /// One run of a server process. A restarted server has a new one.
+    ServerId, u64
+}
+number_newtype! {
+    /// The number of a configuration of a cluster; each has exactly one content (rule 5).
+    Epoch, u64
+}
+number_newtype! {
+    /// The position of a change in its primary's history; the first change has 1, 0 means "none yet".
+    Seq, u64
+}
+number_newtype! {
+    /// The index of a primary in its cluster, `0..n`: the column of the coding matrix.
+    PrimaryIndex, u16
+}
+number_newtype! {
+    /// The index of a fused structure in its cluster, `0..f`: the row of the coding matrix.
+    Row, u16
+}
+number_newtype! {
+    /// One attempt at recovering one lost primary; chosen by the replacement.
+    RecoveryId, u64
+}
+
+impl Seq {
+    /// The change after this one.
+    #[must_use]
+    pub fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+}
+
+impl Epoch {
+    /// The epoch after this one.
+    #[must_use]
+    pub fn next(self) -> Epoch {
+        Epoch(self.0 + 1)
+    }
+}
+
+impl PrimaryIndex {
+    /// As an index into arrays of primaries.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Row {
+    /// As an index into arrays of rows.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A client's session: a random 128-bit id, opened once and never again (rule 38).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct SessionId(pub u128);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Names one mutating request for ever, so that a retry of it is executed once (rule 9).
+///
+/// A session has `slot`s; within a slot, `number` grows by one for each new request, and a client sends
+/// the next one only after the one before was answered or given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RequestId {
+    /// The client's session.
+    pub session: SessionId,
+    /// Which of the session's independent lanes.
+    pub slot: u16,
+    /// The request's number in its lane, from 1.
+    pub number: u64,
+}

@@ -1,0 +1,22 @@
+//! Every bound of the core in one place.
+
+/// The longest value, in bytes: 8 MiB.
+pub const MAX_VALUE_BYTES: usize = 8 << 20;
+/// The longest key, in bytes: 8 MiB.
+pub const MAX_KEY_BYTES: usize = 8 << 20;
+/// The most bytes that one change may carry: three moves of the largest entry, with headers.
+pub const MAX_CHANGE_BYTES: usize = 56 << 20;
+/// The most slots of one size class of one primary.
+pub const MAX_SLOTS: u64 = u32::MAX as u64;
+/// The most primaries and fused structures together in one cluster.
+pub const MAX_MEMBERS: usize = 1 << 12;
+/// The most session slots that one primary remembers; beyond it the least recently used session goes.
+pub const MAX_SESSION_SLOTS: usize = 1 << 16;
+/// The most bytes of changes that a primary holds unacknowledged before it answers `Busy` (rule 11).
+pub const MAX_UNSTABLE_BYTES: usize = 128 << 20;
+/// The most bytes of changes that a primary holds for a pin before it answers `Busy`.
+pub const MAX_LOG_BYTES: usize = 512 << 20;
+/// The most entries that one `range` or `scan` call returns.
+pub const MAX_SCAN_ENTRIES: usize = 4096;
+/// About the most bytes that one `range` or `scan` call returns (one entry is always returned).
+pub const MAX_SCAN_BYTES: usize = 1 << 20;
