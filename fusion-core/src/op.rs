@@ -49,7 +49,7 @@ pub enum Op {
         /// Which, `0..len`.
         index: u64,
     },
-    /// List: replaces the element at `index`. Answers [`Reply::Value`] with the one before.
+    /// List: replaces the element at `index`. Answers [`Reply::Done`].
     SetIndex {
         /// Which, `0..len`.
         index: u64,
@@ -69,7 +69,8 @@ pub enum Op {
         /// At most so many elements; bounded by the limits of a scan.
         limit: u32,
     },
-    /// Map: sets the value of `key`. Answers [`Reply::Maybe`] with the value before.
+    /// Map: sets the value of `key`. Answers [`Reply::Bool`] with whether the key was there before. (Not its old
+    /// value: every answer is kept in the coded store for retries, and would be paid for there.)
     Put {
         /// The key.
         key: Bytes,
@@ -92,7 +93,7 @@ pub enum Op {
         key: Bytes,
     },
     /// Map: if the value of `key` is `expected` (`None`: absent), makes it `new` (`None`: removes it).
-    /// Answers [`Reply::Swapped`] with whether it did, and the value found.
+    /// Answers [`Reply::Swapped`] with whether it did and, if not, the value found.
     CompareAndSwap {
         /// The key.
         key: Bytes,
@@ -200,7 +201,7 @@ pub enum Reply {
     Swapped {
         /// Whether the swap was made.
         swapped: bool,
-        /// The value that was found.
+        /// The value that was found, if the swap was not made.
         found: Option<Bytes>,
     },
     /// Elements in order.
