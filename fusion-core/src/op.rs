@@ -215,6 +215,20 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// The bytes of keys and values in it: what it weighs in a frame.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Reply::Value(value) => value.len(),
+            Reply::Maybe(value) | Reply::Swapped { found: value, .. } => value.as_ref().map_or(0, Bytes::len),
+            Reply::Values(values) => values.iter().map(Bytes::len).sum(),
+            Reply::Entries { entries, .. } => entries.iter().map(|(k, v)| k.len() + v.len()).sum(),
+            Reply::Done | Reply::Len(_) | Reply::Index(_) | Reply::Bool(_) => 0,
+        }
+    }
+}
+
 /// Why an operation was refused. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[non_exhaustive]

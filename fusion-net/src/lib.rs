@@ -1,1 +1,9 @@
-//! Fusion over the network.
+//! Fusion over the network: servers, coordinator, client.
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod coordinator;
+pub mod peer;
+pub mod server;
+pub mod service;
+pub mod wire;

@@ -1,0 +1,348 @@
+//! The configuration of a cluster: who its members are, in numbered epochs (PROTOCOL rules 4 to 8).
+
+use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
+use crate::op::Kind;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use thiserror::Error;
+
+/// A running server process and where it listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Host {
+    /// The process.
+    pub server: ServerId,
+    /// Its address, `ip:port`.
+    pub address: String,
+}
+
+/// How a member of a configuration got its state, so that a server knows whether it may start one empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Made empty with the cluster: a server that does not hold it yet starts it empty.
+    Created,
+    /// Made from the others. A server that does not hold it must not serve it.
+    Recovered,
+}
+
+/// Whether a primary serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PrimaryState {
+    /// It serves.
+    Active,
+    /// The primary is lost; the seat names the replacement under construction (rule 6).
+    Lost,
+}
+
+/// Whether a fused structure counts for recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FusedState {
+    /// Its codes are complete.
+    InSync,
+    /// A learner: acknowledges changes, does not yet count (rule 6).
+    Joining,
+}
+
+/// One primary's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrimarySeat {
+    /// The member: the primary itself when active, else its replacement.
+    pub id: MemberId,
+    /// Where it runs.
+    pub host: Host,
+    /// Whether it serves.
+    pub state: PrimaryState,
+    /// How it got its state.
+    pub origin: Origin,
+}
+
+/// One fused structure's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FusedSeat {
+    /// The member.
+    pub id: MemberId,
+    /// Where it runs.
+    pub host: Host,
+    /// The row of the coding matrix.
+    pub row: Row,
+    /// Whether it counts for recovery.
+    pub state: FusedState,
+    /// How it got its state.
+    pub origin: Origin,
+}
+
+/// One epoch of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// The configuration store that it comes from.
+    pub store: u64,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The cluster's name, unique among the living ones.
+    pub name: String,
+    /// The kind of its structures.
+    pub kind: Kind,
+    /// The number of fused structures that it should have: the faults to tolerate.
+    pub faults: u16,
+    /// Whether members may share a server.
+    pub colocate: bool,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Random; tells two contents of one epoch apart, which must never be seen (rule 5).
+    pub nonce: u64,
+    /// Whether the cluster was removed: the last epoch.
+    pub removed: bool,
+    /// The primaries, by index.
+    pub primaries: Vec<PrimarySeat>,
+    /// The fused structures: at most one in sync and one joining a row.
+    pub fused: Vec<FusedSeat>,
+    /// The next member id to give.
+    pub next_id: u64,
+}
+
+/// A request for a cluster that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// There must be a primary.
+    #[error("a cluster needs at least 1 primary")]
+    NoPrimaries,
+    /// There must be something to survive.
+    #[error("a cluster needs at least 1 fault to tolerate; 0 would keep no codes at all")]
+    NoFaults,
+    /// More members than coding words can tell apart.
+    #[error("{primaries} primaries and {faults} faults are {} members; at most {max} are possible", primaries + faults)]
+    TooManyMembers {
+        /// The primaries asked for.
+        primaries: usize,
+        /// The faults asked for.
+        faults: usize,
+        /// The bound on both together.
+        max: usize,
+    },
+    /// The name is not usable.
+    #[error("{name:?} is not a cluster name: use 1 to 64 letters, digits, '-', '_' or '.'")]
+    BadName {
+        /// The name asked for.
+        name: String,
+    },
+}
+
+/// A cluster as it was asked for, checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterShape {
+    name: String,
+    kind: Kind,
+    primaries: u16,
+    faults: u16,
+    colocate: bool,
+}
+
+impl ClusterShape {
+    /// Checks the name and the numbers.
+    ///
+    /// # Errors
+    /// [`ShapeError`] says which is not possible and what is.
+    pub fn new(name: &str, kind: Kind, primaries: usize, faults: usize, colocate: bool) -> Result<Self, ShapeError> {
+        let max = crate::limits::MAX_MEMBERS;
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+            return Err(ShapeError::BadName { name: name.chars().take(80).collect() });
+        }
+        if primaries == 0 {
+            return Err(ShapeError::NoPrimaries);
+        }
+        if faults == 0 {
+            return Err(ShapeError::NoFaults);
+        }
+        match (u16::try_from(primaries), u16::try_from(faults)) {
+            (Ok(p), Ok(f)) if primaries + faults <= max => {
+                Ok(ClusterShape { name: name.to_owned(), kind, primaries: p, faults: f, colocate })
+            }
+            _ => Err(ShapeError::TooManyMembers { primaries, faults, max }),
+        }
+    }
+
+    /// The same checks again, for a shape that came over the wire.
+    ///
+    /// # Errors
+    /// As [`ClusterShape::new`].
+    pub fn validated(self) -> Result<Self, ShapeError> {
+        Self::new(&self.name, self.kind, usize::from(self.primaries), usize::from(self.faults), self.colocate)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kind of the structures.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How many primaries.
+    #[must_use]
+    pub fn primaries(&self) -> usize {
+        usize::from(self.primaries)
+    }
+
+    /// How many faults to tolerate.
+    #[must_use]
+    pub fn faults(&self) -> usize {
+        usize::from(self.faults)
+    }
+
+    /// Whether members may share a server.
+    #[must_use]
+    pub fn colocate(&self) -> bool {
+        self.colocate
+    }
+}
+
+impl Configuration {
+    /// The first epoch of a new cluster: `hosts` gives a server for each primary, then for each fused structure.
+    ///
+    /// # Panics
+    /// When `hosts` has another length than the shape has members (a bug of the caller).
+    #[must_use]
+    pub fn create(store: u64, cluster: ClusterId, nonce: u64, shape: &ClusterShape, hosts: &[Host]) -> Self {
+        let n = shape.primaries();
+        assert_eq!(hosts.len(), n + shape.faults(), "a host for each member");
+        let member = |i: usize| MemberId(i as u64 + 1);
+        let primaries = hosts[..n]
+            .iter()
+            .enumerate()
+            .map(|(i, host)| PrimarySeat {
+                id: member(i),
+                host: host.clone(),
+                state: PrimaryState::Active,
+                origin: Origin::Created,
+            })
+            .collect();
+        let fused = hosts[n..]
+            .iter()
+            .enumerate()
+            .map(|(row, host)| FusedSeat {
+                id: member(n + row),
+                host: host.clone(),
+                row: Row(row as u16),
+                state: FusedState::InSync,
+                origin: Origin::Created,
+            })
+            .collect();
+        Configuration {
+            store,
+            cluster,
+            name: shape.name.clone(),
+            kind: shape.kind,
+            faults: shape.faults,
+            colocate: shape.colocate,
+            epoch: Epoch(1),
+            nonce,
+            removed: false,
+            primaries,
+            fused,
+            next_id: hosts.len() as u64 + 1,
+        }
+    }
+
+    /// A copy that is the next epoch's, still to be changed.
+    #[must_use]
+    pub fn successor(&self, nonce: u64) -> Self {
+        Configuration { epoch: self.epoch.next(), nonce, ..self.clone() }
+    }
+
+    /// Gives out a member id that no member had before (rule 4).
+    pub fn take_id(&mut self) -> MemberId {
+        let id = MemberId(self.next_id);
+        self.next_id += 1;
+        id
+    }
+
+    /// The number of primaries, n.
+    #[must_use]
+    pub fn n(&self) -> usize {
+        self.primaries.len()
+    }
+
+    /// R(e): the fused members that must acknowledge (rule 6).
+    pub fn acknowledging(&self) -> impl Iterator<Item = &FusedSeat> {
+        self.fused.iter()
+    }
+
+    /// I(e): the fused members that count for recovery (rule 6).
+    pub fn in_sync(&self) -> impl Iterator<Item = &FusedSeat> {
+        self.fused.iter().filter(|s| s.state == FusedState::InSync)
+    }
+
+    /// The learners.
+    pub fn joining(&self) -> impl Iterator<Item = &FusedSeat> {
+        self.fused.iter().filter(|s| s.state == FusedState::Joining)
+    }
+
+    /// The indices of the lost primaries, ascending.
+    pub fn lost(&self) -> impl Iterator<Item = PrimaryIndex> + '_ {
+        self.primaries_in(PrimaryState::Lost).map(|(index, _)| index)
+    }
+
+    /// The active primaries with their indices.
+    pub fn active(&self) -> impl Iterator<Item = (PrimaryIndex, &PrimarySeat)> {
+        self.primaries_in(PrimaryState::Active)
+    }
+
+    fn primaries_in(&self, state: PrimaryState) -> impl Iterator<Item = (PrimaryIndex, &PrimarySeat)> {
+        self.primaries
+            .iter()
+            .enumerate()
+            .filter(move |(_, seat)| seat.state == state)
+            .map(|(i, seat)| (PrimaryIndex(i as u16), seat))
+    }
+
+    /// The seat of primary `index`.
+    #[must_use]
+    pub fn primary(&self, index: PrimaryIndex) -> Option<&PrimarySeat> {
+        self.primaries.get(index.index())
+    }
+
+    /// The index of the primary seat that `id` sits in, active or under construction.
+    #[must_use]
+    pub fn index_of(&self, id: MemberId) -> Option<PrimaryIndex> {
+        self.primaries.iter().position(|s| s.id == id).map(|i| PrimaryIndex(i as u16))
+    }
+
+    /// The fused seat that `id` sits in.
+    #[must_use]
+    pub fn fused_seat(&self, id: MemberId) -> Option<&FusedSeat> {
+        self.fused.iter().find(|s| s.id == id)
+    }
+
+    /// Where member `id` runs.
+    #[must_use]
+    pub fn host_of(&self, id: MemberId) -> Option<&Host> {
+        let primary = self.primaries.iter().find(|s| s.id == id).map(|s| &s.host);
+        primary.or_else(|| self.fused_seat(id).map(|s| &s.host))
+    }
+
+    /// The servers that host a member, each once, ascending.
+    #[must_use]
+    pub fn servers(&self) -> BTreeSet<ServerId> {
+        let primaries = self.primaries.iter().map(|s| s.host.server);
+        primaries.chain(self.fused.iter().map(|s| s.host.server)).collect()
+    }
+
+    /// How many more members may be lost now without losing data, if every member named is alive.
+    #[must_use]
+    pub fn tolerates(&self) -> usize {
+        self.in_sync().count().saturating_sub(self.lost().count())
+    }
+
+    /// Whether this one is `other`'s epoch with another content: never possible with one honest store (rule 5).
+    #[must_use]
+    pub fn contradicts(&self, other: &Configuration) -> bool {
+        self.cluster == other.cluster
+            && self.epoch == other.epoch
+            && (self.nonce != other.nonce || self.store != other.store)
+    }
+}

@@ -1,0 +1,298 @@
+//! A fused structure as a member of its cluster (PROTOCOL rules 18 to 21, 28 to 31).
+
+use crate::code::Code;
+use crate::config::{Configuration, FusedState, PrimaryState};
+use crate::frozen::FrozenPages;
+use crate::fused_store::FusedStore;
+use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
+use crate::limits::MAX_LOG_BYTES;
+use crate::log::ChangeLog;
+use crate::message::{
+    Ack, ChangeRun, Chunk, Condition, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal, Replicate, Route,
+};
+use crate::primary::{TRANSFER_BYTES, check_route};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a fused member knows of one primary.
+#[derive(Debug)]
+struct Progress {
+    stable: Seq,
+    /// `(stable, v]`: its last change is v.
+    log: ChangeLog,
+    join: Option<Learned>,
+}
+
+/// What a learner has of one primary's snapshot (rule 19).
+#[derive(Debug)]
+struct Learned {
+    about: JoinSnapshot,
+    added: Vec<bool>,
+}
+
+/// Codes and vector frozen for one replacement (rule 31).
+#[derive(Debug)]
+struct Snapshot {
+    recovery: RecoveryId,
+    vector: Vec<Seq>,
+    pages: FrozenPages,
+}
+
+/// A fused member.
+#[derive(Debug)]
+pub struct Fused {
+    config: Arc<Configuration>,
+    id: MemberId,
+    row: Row,
+    learning: bool,
+    store: FusedStore,
+    progress: Vec<Progress>,
+    snapshots: BTreeMap<MemberId, Snapshot>,
+}
+
+impl Fused {
+    /// Starts an empty fused structure: complete with an empty cluster, or a learner.
+    ///
+    /// # Panics
+    /// When `id` is no fused member of `config`, or `code` is not the cluster's (bugs of the caller).
+    #[must_use]
+    pub fn create(config: Arc<Configuration>, id: MemberId, code: Code) -> Fused {
+        let seat = config.fused_seat(id).expect("the configuration names the fused member");
+        assert_eq!(code.n(), config.n(), "the cluster's code");
+        let (row, learning) = (seat.row, seat.state == FusedState::Joining);
+        let store = if learning { FusedStore::learner(code, row) } else { FusedStore::new(code, row) };
+        let progress = (0..config.n())
+            .map(|_| Progress { stable: Seq(0), log: ChangeLog::after(Seq(0)), join: None })
+            .collect();
+        Fused { config, id, row, learning, store, progress, snapshots: BTreeMap::new() }
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Configuration> {
+        &self.config
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// Its row of the coding matrix.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        self.row
+    }
+
+    /// Its codes.
+    #[must_use]
+    pub fn store(&self) -> &FusedStore {
+        &self.store
+    }
+
+    /// The last change of each primary that it has.
+    #[must_use]
+    pub fn vector(&self) -> Vec<Seq> {
+        self.progress.iter().map(|p| p.log.last()).collect()
+    }
+
+    /// Adopts a higher configuration that still names this member (rule 8).
+    ///
+    /// # Panics
+    /// When the configuration is not higher or does not name this member (a bug of the caller).
+    pub fn adopt(&mut self, config: Arc<Configuration>) {
+        assert!(config.epoch > self.config.epoch, "only a higher configuration is adopted");
+        let seat = config.fused_seat(self.id).expect("the configuration names the fused member");
+        if self.learning && seat.state == FusedState::InSync {
+            self.learning = false;
+            self.store.finish_learning();
+            for progress in &mut self.progress {
+                progress.join = None;
+            }
+        }
+        self.config = config;
+        self.snapshots.clear();
+    }
+
+    /// What it reports to the coordinator; a learner is complete by rule 27.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        if !self.learning {
+            return Condition::Serving;
+        }
+        let joins = self.progress.iter().filter_map(|p| p.join.as_ref());
+        let total: u64 = joins.clone().map(|j| u64::from(j.about.chunks)).sum();
+        let done: u64 = joins.map(|j| j.added.iter().filter(|&&a| a).count() as u64).sum();
+        let complete = |p: &Progress| {
+            p.join.as_ref().is_some_and(|j| j.added.iter().all(|&a| a) && p.stable >= j.about.seq)
+        };
+        if self.progress.iter().all(complete) { Condition::Complete } else { Condition::Learning { done, total } }
+    }
+
+    /// Takes changes of a primary (rules 18 to 20).
+    ///
+    /// # Errors
+    /// [`Refusal`] when the epochs differ, the sender is not that active primary, or the bytes do not parse.
+    pub fn on_replicate(&mut self, route: Route, message: &Replicate) -> Result<Ack, Refusal> {
+        self.check_primary(route, message.index)?;
+        self.begin_join(message.index, message.join)?;
+        let progress = &mut self.progress[message.index.index()];
+        if progress.log.bytes() + message.changes.bytes.len() > MAX_LOG_BYTES {
+            return Err(Refusal::Busy);
+        }
+        apply_run(&mut self.store, progress, message.index, &message.changes)?;
+        progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
+        progress.log.drop_to(progress.stable);
+        Ok(Ack { seq: progress.log.last() })
+    }
+
+    /// Takes one chunk of a primary's snapshot; answers once it is added (rule 19).
+    ///
+    /// # Errors
+    /// As [`on_replicate`](Self::on_replicate), and [`Refusal::NotAllowed`] when the chunk is of another snapshot.
+    pub fn on_chunk(&mut self, route: Route, chunk: &Chunk) -> Result<(), Refusal> {
+        self.check_primary(route, chunk.index)?;
+        self.begin_join(chunk.index, Some(chunk.join))?;
+        let join = self.progress[chunk.index.index()].join.as_mut().ok_or(Refusal::NotAllowed)?;
+        let added = join.added.get_mut(chunk.number as usize).ok_or(Refusal::Malformed)?;
+        if *added {
+            return Ok(());
+        }
+        for (id, page) in &chunk.pages.pages {
+            id.check(page.len()).map_err(|_| Refusal::Malformed)?;
+        }
+        for (id, page) in &chunk.pages.pages {
+            self.store.add_page(chunk.index, *id, page).map_err(|_| Refusal::Malformed)?;
+        }
+        *added = true;
+        Ok(())
+    }
+
+    fn check_primary(&self, route: Route, index: PrimaryIndex) -> Result<(), Refusal> {
+        check_route(&self.config, self.id, route)?;
+        let seat = self.config.primary(index).ok_or(Refusal::NotAllowed)?;
+        if seat.id == route.from && seat.state == PrimaryState::Active { Ok(()) } else { Err(Refusal::NotAllowed) }
+    }
+
+    /// The first message of a primary fixes the snapshot that the learner starts from (rule 19).
+    fn begin_join(&mut self, index: PrimaryIndex, join: Option<JoinSnapshot>) -> Result<(), Refusal> {
+        let progress = &mut self.progress[index.index()];
+        match (self.learning, &progress.join, join) {
+            (false, _, None) => Ok(()),
+            (true, Some(have), Some(about)) if have.about == about => Ok(()),
+            (true, None, Some(about)) => {
+                // A chunk has at least one page and a page 8 bytes: more chunks than this are a lie.
+                if about.chunks > 1 << 24 {
+                    return Err(Refusal::Malformed);
+                }
+                progress.log = ChangeLog::after(about.seq);
+                progress.join = Some(Learned { about, added: vec![false; about.chunks as usize] });
+                Ok(())
+            }
+            _ => Err(Refusal::NotAllowed),
+        }
+    }
+
+    /// Serves a replacement of a lost primary (rules 28, 29, 31).
+    ///
+    /// # Errors
+    /// [`Refusal`] when the epochs differ, the sender is no replacement, this member does not count for recovery,
+    /// or does not stand where the sender needs it to.
+    pub fn on_recovery(&mut self, route: Route, request: &RecoveryRequest) -> Result<RecoveryReply, Refusal> {
+        check_route(&self.config, self.id, route)?;
+        let replacement = self.config.index_of(route.from).and_then(|j| self.config.primary(j));
+        if self.learning || !replacement.is_some_and(|s| s.state == PrimaryState::Lost) {
+            return Err(Refusal::NotAllowed);
+        }
+        match request {
+            RecoveryRequest::Vector => Ok(RecoveryReply::Vector { vector: self.vector() }),
+            RecoveryRequest::Log { index, after, upto } => {
+                let log = &self.lost_progress(*index)?.log;
+                let changes = log.run(*after, *upto, TRANSFER_BYTES).ok_or(Refusal::NotThere)?;
+                Ok(RecoveryReply::Log { changes })
+            }
+            RecoveryRequest::RollForward { index, changes } => self.roll_forward(*index, changes),
+            RecoveryRequest::FusedSnapshot { recovery, wanted } => {
+                self.freeze(route.from, *recovery, wanted)
+            }
+            RecoveryRequest::SnapshotPages { recovery, from, count } => {
+                let snapshot = self.snapshots.get(&route.from).filter(|s| s.recovery == *recovery);
+                let snapshot = snapshot.ok_or(Refusal::NotThere)?;
+                Ok(RecoveryReply::SnapshotPages { pages: snapshot.pages.read(*from, *count, TRANSFER_BYTES) })
+            }
+            RecoveryRequest::Release { recovery } => {
+                if self.snapshots.get(&route.from).is_some_and(|s| s.recovery == *recovery) {
+                    self.snapshots.remove(&route.from);
+                }
+                Ok(RecoveryReply::Released)
+            }
+            RecoveryRequest::Pin { .. }
+            | RecoveryRequest::PrimarySnapshot { .. }
+            | RecoveryRequest::SnapshotChanges { .. } => Err(Refusal::NotAllowed),
+        }
+    }
+
+    fn lost_progress(&mut self, index: PrimaryIndex) -> Result<&mut Progress, Refusal> {
+        let seat = self.config.primary(index).ok_or(Refusal::NotAllowed)?;
+        if seat.state == PrimaryState::Lost {
+            Ok(&mut self.progress[index.index()])
+        } else {
+            Err(Refusal::NotAllowed)
+        }
+    }
+
+    fn roll_forward(&mut self, index: PrimaryIndex, changes: &ChangeRun) -> Result<RecoveryReply, Refusal> {
+        self.lost_progress(index)?;
+        let progress = &mut self.progress[index.index()];
+        apply_run(&mut self.store, progress, index, changes)?;
+        Ok(RecoveryReply::RolledForward { seq: progress.log.last() })
+    }
+
+    fn freeze(
+        &mut self,
+        from: MemberId,
+        recovery: RecoveryId,
+        wanted: &[(PrimaryIndex, Seq)],
+    ) -> Result<RecoveryReply, Refusal> {
+        let vector = self.vector();
+        let lost: Vec<_> = self.config.lost().collect();
+        let at = |j: &PrimaryIndex| wanted.iter().any(|(w, s)| w == j && vector[j.index()] == *s);
+        if wanted.len() != lost.len() || !lost.iter().all(at) {
+            return Err(Refusal::NotThere);
+        }
+        let repeated = self.snapshots.get(&from).is_some_and(|s| s.recovery == recovery);
+        if !repeated {
+            let pages = FrozenPages::new(self.store.snapshot());
+            self.snapshots.insert(from, Snapshot { recovery, vector, pages });
+        }
+        let snapshot = &self.snapshots[&from];
+        Ok(RecoveryReply::FusedSnapshot {
+            row: self.row,
+            vector: snapshot.vector.clone(),
+            pages: snapshot.pages.len(),
+        })
+    }
+}
+
+/// Applies a run in order: what is there already is skipped, a gap ends it, a change is applied whole or not at all
+/// (rules 9, 19, 20).
+fn apply_run(
+    store: &mut FusedStore,
+    progress: &mut Progress,
+    index: PrimaryIndex,
+    run: &ChangeRun,
+) -> Result<(), Refusal> {
+    for (seq, writes) in run.unpack()? {
+        let next = progress.log.last().next();
+        if seq < next {
+            continue;
+        }
+        if seq > next {
+            break;
+        }
+        store.apply(index, &writes).map_err(|_| Refusal::Malformed)?;
+        progress.log.push(writes);
+    }
+    Ok(())
+}

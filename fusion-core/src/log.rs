@@ -1,0 +1,131 @@
+//! The change log: the changes that somebody may still need, in order (PROTOCOL rules 14, 20, 30).
+
+use crate::id::Seq;
+use crate::message::ChangeRun;
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// Changes `(base, last]` of one primary.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeLog {
+    base: Seq,
+    changes: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl ChangeLog {
+    /// An empty log whose next change is the one after `base`.
+    #[must_use]
+    pub fn after(base: Seq) -> Self {
+        ChangeLog { base, ..ChangeLog::default() }
+    }
+
+    /// The last change that is not in it any more.
+    #[must_use]
+    pub fn base(&self) -> Seq {
+        self.base
+    }
+
+    /// The last change.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        Seq(self.base.0 + self.changes.len() as u64)
+    }
+
+    /// The bytes that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends the change after [`last`](Self::last).
+    pub fn push(&mut self, change: Bytes) {
+        self.bytes += change.len();
+        self.changes.push_back(change);
+    }
+
+    /// Lets changes up to `seq` go.
+    pub fn drop_to(&mut self, seq: Seq) {
+        while self.base < seq {
+            let Some(change) = self.changes.pop_front() else { return };
+            self.bytes -= change.len();
+            self.base = self.base.next();
+        }
+        if self.changes.capacity() > 1024 && self.changes.len() < self.changes.capacity() / 4 {
+            self.changes.shrink_to(self.changes.len() * 2);
+        }
+    }
+
+    /// Whether every change after `seq` is still here.
+    #[must_use]
+    pub fn reaches_back_to(&self, seq: Seq) -> bool {
+        self.base <= seq
+    }
+
+    /// The changes `(after, upto]`, cut short after about `max_bytes` but never to nothing.
+    ///
+    /// Answers `None` when the log does not reach back to `after`.
+    #[must_use]
+    pub fn run(&self, after: Seq, upto: Seq, max_bytes: usize) -> Option<ChangeRun> {
+        if !self.reaches_back_to(after) {
+            return None;
+        }
+        let from = (after.0 - self.base.0) as usize;
+        let to = (upto.min(self.last()).0.saturating_sub(self.base.0) as usize).max(from);
+        let mut end = from;
+        let mut bytes = 0;
+        while end < to && (end == from || bytes + self.changes[end].len() <= max_bytes) {
+            bytes += self.changes[end].len() + 4;
+            end += 1;
+        }
+        if from > self.changes.len() {
+            return Some(ChangeRun::empty(after.next()));
+        }
+        Some(ChangeRun::pack(after.next(), self.changes.range(from..end)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_of(base: u64, n: u8) -> ChangeLog {
+        let mut log = ChangeLog::after(Seq(base));
+        for i in 0..n {
+            log.push(Bytes::from(vec![i; 10]));
+        }
+        log
+    }
+
+    #[test]
+    fn a_run_is_cut_by_bytes_but_never_empty() {
+        let log = log_of(5, 4);
+        assert_eq!(log.run(Seq(5), Seq(99), 1).unwrap().count, 1);
+        assert_eq!(log.run(Seq(5), Seq(99), 30).unwrap().count, 2);
+        assert_eq!(log.run(Seq(5), Seq(8), 9999).unwrap().count, 3);
+        assert_eq!(log.run(Seq(9), Seq(99), 9999).unwrap().count, 0);
+        assert_eq!(log.run(Seq(12), Seq(99), 9999).unwrap().count, 0);
+        assert_eq!(log.run(Seq(4), Seq(99), 9999), None);
+    }
+
+    #[test]
+    fn dropping_moves_the_base() {
+        let mut log = log_of(0, 4);
+        log.drop_to(Seq(3));
+        assert_eq!((log.base(), log.last(), log.bytes()), (Seq(3), Seq(4), 10));
+        log.drop_to(Seq(9));
+        assert_eq!((log.base(), log.last(), log.bytes()), (Seq(4), Seq(4), 0));
+    }
+
+    #[test]
+    fn a_run_unpacks_to_what_was_packed_and_a_lie_is_refused() {
+        let run = log_of(0, 3).run(Seq(1), Seq(3), 9999).unwrap();
+        let seqs: Vec<_> = run.unpack().unwrap().iter().map(|(s, c)| (s.0, c[0])).collect();
+        assert_eq!(seqs, [(2, 1), (3, 2)]);
+        for lie in [ChangeRun { count: 3, ..run.clone() }, ChangeRun { count: 1, ..run.clone() }] {
+            assert!(lie.unpack().is_err());
+        }
+        let short = ChangeRun { bytes: run.bytes.slice(..run.bytes.len() - 1), ..run };
+        assert!(short.unpack().is_err());
+    }
+}

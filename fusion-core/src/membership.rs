@@ -1,0 +1,330 @@
+//! What a coordinator decides: the next configuration of one cluster, if there should be one.
+//!
+//! A pure function of the current configuration, of which servers are suspected, and of what members reported
+//! (PROTOCOL rules 7, 23 to 27, 34). It never acts on evidence of another epoch.
+
+use crate::config::{Configuration, FusedSeat, FusedState, Host, Origin, PrimaryState};
+use crate::id::{Epoch, MemberId, PrimaryIndex, Row, ServerId};
+use crate::message::{Condition, MemberReport};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// What a coordinator knows of one server. Times are milliseconds of the coordinator's own clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerView {
+    /// Where it listens.
+    pub address: String,
+    /// When it was last heard of.
+    pub last_heard_ms: u64,
+    /// Since when it is suspected to be dead, if it is.
+    pub suspected_since_ms: Option<u64>,
+    /// How many members of all clusters it hosts: the fewer, the rather it is chosen.
+    pub load: usize,
+}
+
+/// All that a decision rests on, beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// The servers that registered and were not forgotten.
+    pub servers: BTreeMap<ServerId, ServerView>,
+    /// The last report of each member of this cluster.
+    pub reports: BTreeMap<MemberId, MemberReport>,
+}
+
+/// Why the configuration changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// Primaries died, or a replacement did.
+    PrimariesLost(Vec<PrimaryIndex>),
+    /// A server came for replacements that had none.
+    ReplacementsPlaced(Vec<PrimaryIndex>),
+    /// Fused members died.
+    FusedRemoved(Vec<Row>),
+    /// Replacements have the images of the lost primaries.
+    PrimariesRecovered(Vec<PrimaryIndex>),
+    /// Learners are to make the codes of missing rows.
+    LearnersAdded(Vec<Row>),
+    /// Learners have everything.
+    LearnersPromoted(Vec<Row>),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, members): (&str, Vec<u16>) = match self {
+            Reason::PrimariesLost(p) => ("primaries lost", p.iter().map(|p| p.0).collect()),
+            Reason::ReplacementsPlaced(p) => ("replacements placed for primaries", p.iter().map(|p| p.0).collect()),
+            Reason::FusedRemoved(r) => ("fused structures removed", r.iter().map(|r| r.0).collect()),
+            Reason::PrimariesRecovered(p) => ("primaries recovered", p.iter().map(|p| p.0).collect()),
+            Reason::LearnersAdded(r) => ("fused structures being re-created", r.iter().map(|r| r.0).collect()),
+            Reason::LearnersPromoted(r) => ("fused structures in sync again", r.iter().map(|r| r.0).collect()),
+        };
+        write!(f, "{what}: {members:?}")
+    }
+}
+
+/// What keeps a cluster from being whole, when nothing can be decided now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Waiting {
+    /// More primaries are dead than fused structures are left: data is lost unless one comes back (rule 25).
+    MoreThanF {
+        /// The dead primaries.
+        primaries: Vec<PrimaryIndex>,
+        /// The fused structures in sync and alive.
+        in_sync: usize,
+    },
+    /// Members wait for a server without a member of this cluster.
+    NoServer {
+        /// How many more servers are needed.
+        needed: usize,
+    },
+    /// Members are being recovered or re-created.
+    Recovering,
+    /// A dead fused structure is removed as soon as every active primary has answered (rule 23).
+    Evidence,
+}
+
+/// The outcome of [`plan`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// The cluster is whole.
+    Keep,
+    /// It is not, and nothing can be done at this moment.
+    Wait(Waiting),
+    /// The next configuration, to be stored by compare-and-swap.
+    Change(Box<Configuration>, Reason),
+}
+
+struct Planner<'a> {
+    config: &'a Configuration,
+    evidence: &'a Evidence,
+    /// Alive servers without a living member of this cluster, the best one last.
+    free: Vec<Host>,
+}
+
+/// Decides the next configuration. `nonce` marks it if one is made (rule 5).
+#[must_use]
+pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
+    if config.removed {
+        return Plan::Keep;
+    }
+    let mut planner = Planner { config, evidence, free: Vec::new() };
+    planner.free = planner.free_servers();
+    let mut next = config.successor(nonce);
+    let steps =
+        [Planner::lose_primaries, Planner::remove_fused, Planner::activate, Planner::promote, Planner::add_learners];
+    let mut waiting = None;
+    for step in steps {
+        match step(&mut planner, &mut next) {
+            Step::Change(reason) => return Plan::Change(Box::new(next), reason),
+            Step::Wait(reason) => waiting = waiting.or(Some(reason)),
+            Step::Stop(reason) => return Plan::Wait(reason),
+            Step::Nothing => {}
+        }
+    }
+    waiting.map_or(Plan::Keep, Plan::Wait)
+}
+
+enum Step {
+    Nothing,
+    Wait(Waiting),
+    Stop(Waiting),
+    Change(Reason),
+}
+
+impl Planner<'_> {
+    fn suspected_since(&self, host: &Host) -> Option<u64> {
+        // A server that nobody knows any more is dead since ever.
+        self.evidence.servers.get(&host.server).map_or(Some(0), |s| s.suspected_since_ms)
+    }
+
+    fn condition(&self, id: MemberId, epoch: Epoch) -> Option<Condition> {
+        let report = self.evidence.reports.get(&id)?;
+        (report.epoch == epoch).then_some(report.condition)
+    }
+
+    fn dead(&self, id: MemberId, host: &Host) -> bool {
+        self.suspected_since(host).is_some() || self.condition(id, self.config.epoch) == Some(Condition::Missing)
+    }
+
+    fn free_servers(&self) -> Vec<Host> {
+        let c = self.config;
+        let living_primaries = c.primaries.iter().filter(|s| !self.dead(s.id, &s.host)).map(|s| s.host.server);
+        let living_fused = c.fused.iter().filter(|s| !self.dead(s.id, &s.host)).map(|s| s.host.server);
+        let taken: BTreeSet<ServerId> = living_primaries.chain(living_fused).collect();
+        let alive = self.evidence.servers.iter().filter(|(_, s)| s.suspected_since_ms.is_none());
+        let mut alive: Vec<_> = alive.map(|(&server, s)| (s.load, server, &s.address)).collect();
+        alive.sort();
+        let host = |&(_, server, address): &(usize, ServerId, &String)| Host { server, address: address.clone() };
+        let mut free: Vec<Host> = alive.iter().filter(|(_, id, _)| !taken.contains(id)).map(host).collect();
+        if c.colocate && !alive.is_empty() {
+            // Enough further places for every member, spread over the living servers.
+            free.extend(alive.iter().cycle().take(c.n() + usize::from(c.faults)).map(host));
+        }
+        free.reverse();
+        free
+    }
+
+    /// Rule 24, for all dead primaries at once; also finds servers for replacements that have none.
+    fn lose_primaries(&mut self, next: &mut Configuration) -> Step {
+        let config = self.config;
+        let newly: Vec<_> = config.active().filter(|(_, s)| self.dead(s.id, &s.host)).map(|(j, _)| j).collect();
+        let unplaced: Vec<_> = config.lost().filter(|&j| self.replacement_dead(j)).collect();
+        let in_sync = config.in_sync().filter(|s| !self.dead(s.id, &s.host)).count();
+        let all_lost: Vec<_> = config.lost().chain(newly.iter().copied()).collect();
+        if all_lost.len() > in_sync {
+            return Step::Stop(Waiting::MoreThanF { primaries: all_lost, in_sync });
+        }
+        let mut placed = Vec::new();
+        for &j in newly.iter().chain(&unplaced) {
+            let host = self.free.pop();
+            let is_new = newly.contains(&j);
+            if host.is_none() && !is_new {
+                continue;
+            }
+            let id = next.take_id();
+            let seat = &mut next.primaries[j.index()];
+            seat.id = id;
+            seat.state = PrimaryState::Lost;
+            seat.origin = Origin::Recovered;
+            // Without a free server the seat stays where it was: a dead place, to be mended later.
+            if let Some(host) = host {
+                seat.host = host;
+                placed.push(j);
+            }
+        }
+        if newly.is_empty() && placed.is_empty() {
+            return if unplaced.is_empty() {
+                Step::Nothing
+            } else {
+                Step::Wait(Waiting::NoServer { needed: unplaced.len() })
+            };
+        }
+        next.fused.retain(|s| s.state == FusedState::InSync);
+        if newly.is_empty() {
+            Step::Change(Reason::ReplacementsPlaced(placed))
+        } else {
+            Step::Change(Reason::PrimariesLost(newly))
+        }
+    }
+
+    fn replacement_dead(&self, j: PrimaryIndex) -> bool {
+        self.config.primary(j).is_some_and(|s| s.state == PrimaryState::Lost && self.dead(s.id, &s.host))
+    }
+
+    /// Rule 23.
+    fn remove_fused(&mut self, next: &mut Configuration) -> Step {
+        let config = self.config;
+        let dead: Vec<&FusedSeat> = config.acknowledging().filter(|s| self.dead(s.id, &s.host)).collect();
+        if dead.is_empty() {
+            return Step::Nothing;
+        }
+        let lost = config.lost().count();
+        let mut in_sync = config.in_sync().count();
+        let mut removed = Vec::new();
+        let mut waiting = None;
+        for seat in dead {
+            if seat.state == FusedState::InSync {
+                let since = self.suspected_since(&seat.host).unwrap_or(0);
+                let answered = config.active().all(|(_, s)| {
+                    self.evidence.servers.get(&s.host.server).is_some_and(|v| v.last_heard_ms > since)
+                });
+                if !answered {
+                    waiting = Some(Waiting::Evidence);
+                    continue;
+                }
+                if lost + 1 > in_sync {
+                    let primaries = config.lost().collect();
+                    return Step::Stop(Waiting::MoreThanF { primaries, in_sync: in_sync - 1 });
+                }
+                in_sync -= 1;
+            }
+            removed.push(seat.id);
+        }
+        if removed.is_empty() {
+            return waiting.map_or(Step::Nothing, Step::Wait);
+        }
+        let rows = next.fused.iter().filter(|s| removed.contains(&s.id)).map(|s| s.row).collect();
+        next.fused.retain(|s| !removed.contains(&s.id));
+        Step::Change(Reason::FusedRemoved(rows))
+    }
+
+    /// Rule 34, for all replacements together: one epoch instead of one for each.
+    fn activate(&mut self, next: &mut Configuration) -> Step {
+        let config = self.config;
+        let building: Vec<_> = config.lost().filter(|&j| !self.replacement_dead(j)).collect();
+        let ready = |j: &PrimaryIndex| {
+            let id = config.primaries[j.index()].id;
+            matches!(self.condition(id, config.epoch), Some(Condition::Ready { .. }))
+        };
+        if building.is_empty() {
+            return Step::Nothing;
+        }
+        if !building.iter().all(ready) {
+            return Step::Wait(Waiting::Recovering);
+        }
+        for &j in &building {
+            next.primaries[j.index()].state = PrimaryState::Active;
+        }
+        Step::Change(Reason::PrimariesRecovered(building))
+    }
+
+    /// Rule 27, without a holder to replace.
+    fn promote(&mut self, next: &mut Configuration) -> Step {
+        let config = self.config;
+        if config.lost().next().is_some() || config.joining().next().is_none() {
+            return Step::Nothing;
+        }
+        let complete = |s: &FusedSeat| self.condition(s.id, config.epoch) == Some(Condition::Complete);
+        let ids: Vec<_> = config.joining().filter(|s| complete(s)).map(|s| s.id).collect();
+        if ids.is_empty() {
+            return Step::Wait(Waiting::Recovering);
+        }
+        let mut rows = Vec::new();
+        for seat in next.fused.iter_mut().filter(|s| ids.contains(&s.id)) {
+            seat.state = FusedState::InSync;
+            rows.push(seat.row);
+        }
+        Step::Change(Reason::LearnersPromoted(rows))
+    }
+
+    /// Rule 26, for missing rows.
+    fn add_learners(&mut self, next: &mut Configuration) -> Step {
+        let config = self.config;
+        if config.lost().next().is_some() {
+            return Step::Nothing;
+        }
+        let there: BTreeSet<Row> = config.fused.iter().map(|s| s.row).collect();
+        let missing: Vec<Row> = (0..config.faults).map(Row).filter(|r| !there.contains(r)).collect();
+        let mut added = Vec::new();
+        for &row in &missing {
+            let Some(host) = self.free.pop() else { break };
+            let id = next.take_id();
+            next.fused.push(FusedSeat { id, host, row, state: FusedState::Joining, origin: Origin::Recovered });
+            added.push(row);
+        }
+        next.fused.sort_by_key(|s| s.row);
+        match (missing.len(), added.is_empty()) {
+            (0, _) => Step::Nothing,
+            (needed, true) => Step::Wait(Waiting::NoServer { needed }),
+            _ => Step::Change(Reason::LearnersAdded(added)),
+        }
+    }
+}
+
+/// Chooses a server for each member of a new cluster: different ones, the least loaded first.
+///
+/// With `colocate` servers are used again when there are too few. Answers `None` when there are not enough.
+#[must_use]
+pub fn place(members: usize, colocate: bool, servers: &BTreeMap<ServerId, ServerView>) -> Option<Vec<Host>> {
+    let mut alive: Vec<_> = servers.iter().filter(|(_, s)| s.suspected_since_ms.is_none()).collect();
+    alive.sort_by_key(|(id, s)| (s.load, **id));
+    if alive.is_empty() || (alive.len() < members && !colocate) {
+        return None;
+    }
+    let hosts = alive.iter().map(|(id, s)| Host { server: **id, address: s.address.clone() });
+    Some(hosts.cycle().take(members).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+use super::*;
+use crate::config::ClusterShape;
+use crate::id::{ClusterId, Seq};
+use crate::op::Kind;
+
+/// A cluster of n + f on servers 1..=n+f, with `spares` more servers after them.
+struct World {
+    config: Configuration,
+    evidence: Evidence,
+    now: u64,
+}
+
+impl World {
+    fn new(n: usize, f: usize, spares: usize) -> World {
+        let shape = ClusterShape::new("c", Kind::Map, n, f, false).unwrap();
+        let mut evidence = Evidence::default();
+        for i in 1..=(n + f + spares) as u64 {
+            let view = ServerView {
+                address: format!("127.0.0.1:{i}"),
+                last_heard_ms: 0,
+                suspected_since_ms: None,
+                load: usize::from(i <= (n + f) as u64),
+            };
+            evidence.servers.insert(ServerId(i), view);
+        }
+        let hosts: Vec<_> = (1..=(n + f) as u64)
+            .map(|i| Host { server: ServerId(i), address: format!("127.0.0.1:{i}") })
+            .collect();
+        World { config: Configuration::create(7, ClusterId(1), 1, &shape, &hosts), evidence, now: 100 }
+    }
+
+    fn kill(&mut self, server: u64) {
+        self.evidence.servers.get_mut(&ServerId(server)).unwrap().suspected_since_ms = Some(self.now);
+    }
+
+    fn hear_all(&mut self) {
+        self.now += 100;
+        for view in self.evidence.servers.values_mut().filter(|v| v.suspected_since_ms.is_none()) {
+            view.last_heard_ms = self.now;
+        }
+    }
+
+    fn report(&mut self, member: MemberId, condition: Condition) {
+        let report = MemberReport {
+            cluster: self.config.cluster,
+            member,
+            epoch: self.config.epoch,
+            condition,
+            elements: 0,
+            payload_bytes: 0,
+            page_bytes: 0,
+        };
+        self.evidence.reports.insert(member, report);
+    }
+
+    fn step(&mut self) -> Reason {
+        match plan(&self.config, &self.evidence, 9) {
+            Plan::Change(next, reason) => {
+                assert_eq!(next.epoch, self.config.epoch.next());
+                self.config = *next;
+                reason
+            }
+            other => panic!("expected a change, got {other:?}"),
+        }
+    }
+
+    fn waits(&self) -> Waiting {
+        match plan(&self.config, &self.evidence, 9) {
+            Plan::Wait(waiting) => waiting,
+            other => panic!("expected to wait, got {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_whole_cluster_is_kept() {
+    let w = World::new(3, 2, 2);
+    assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
+}
+
+#[test]
+fn a_dead_primary_goes_to_a_spare_and_is_activated_when_ready() {
+    let mut w = World::new(3, 2, 1);
+    w.kill(2);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(1)]));
+    let seat = w.config.primaries[1].clone();
+    assert_eq!((seat.state, seat.host.server, seat.id), (PrimaryState::Lost, ServerId(6), MemberId(6)));
+    assert_eq!(w.waits(), Waiting::Recovering);
+    w.report(seat.id, Condition::Ready { seq: Seq(5) });
+    assert_eq!(w.step(), Reason::PrimariesRecovered(vec![PrimaryIndex(1)]));
+    assert_eq!(w.config.primaries[1].state, PrimaryState::Active);
+}
+
+#[test]
+fn evidence_of_another_epoch_does_not_count() {
+    let mut w = World::new(3, 2, 1);
+    w.kill(2);
+    w.step();
+    let id = w.config.primaries[1].id;
+    w.report(id, Condition::Ready { seq: Seq(5) });
+    w.evidence.reports.get_mut(&id).unwrap().epoch = Epoch(1);
+    assert_eq!(w.waits(), Waiting::Recovering);
+}
+
+#[test]
+fn more_dead_primaries_than_codes_change_nothing() {
+    let mut w = World::new(3, 2, 9);
+    for server in [1, 2, 3] {
+        w.kill(server);
+    }
+    let primaries = vec![PrimaryIndex(0), PrimaryIndex(1), PrimaryIndex(2)];
+    assert_eq!(w.waits(), Waiting::MoreThanF { primaries, in_sync: 2 });
+}
+
+#[test]
+fn primaries_and_fused_dead_together_are_lost_then_removed_then_made_again() {
+    let mut w = World::new(3, 3, 3);
+    for server in [1, 3, 5] {
+        w.kill(server);
+    }
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(0), PrimaryIndex(2)]));
+    assert_eq!(w.waits(), Waiting::Evidence, "the surviving primary has not answered since");
+    w.hear_all();
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(1)]));
+    for j in [0, 2] {
+        w.report(w.config.primaries[j].id, Condition::Ready { seq: Seq(1) });
+    }
+    w.step();
+    assert_eq!(w.step(), Reason::LearnersAdded(vec![Row(1)]));
+    let learner = w.config.joining().next().unwrap().id;
+    assert_eq!(w.waits(), Waiting::Recovering);
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(1)]));
+    assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
+    assert_eq!(w.config.tolerates(), 3);
+    assert_eq!(w.config.servers().len(), 6, "never two members on one server");
+}
+
+#[test]
+fn losing_a_primary_drops_learners() {
+    let mut w = World::new(3, 2, 3);
+    w.kill(5);
+    w.hear_all();
+    w.step();
+    w.step();
+    assert_eq!(w.config.joining().count(), 1);
+    w.kill(1);
+    w.step();
+    assert_eq!(w.config.joining().count(), 0);
+}
+
+#[test]
+fn without_a_spare_the_loss_is_recorded_and_mended_when_a_server_comes() {
+    let mut w = World::new(2, 1, 0);
+    w.kill(1);
+    w.step();
+    assert_eq!(w.waits(), Waiting::NoServer { needed: 1 });
+    let old = w.config.primaries[0].id;
+    let view = ServerView { address: "h:9".into(), last_heard_ms: 0, suspected_since_ms: None, load: 0 };
+    w.evidence.servers.insert(ServerId(9), view);
+    assert_eq!(w.step(), Reason::ReplacementsPlaced(vec![PrimaryIndex(0)]));
+    assert_eq!(w.config.primaries[0].host.server, ServerId(9));
+    assert_ne!(w.config.primaries[0].id, old, "an id is never used again");
+}
+
+#[test]
+fn a_dead_replacement_is_replaced() {
+    let mut w = World::new(3, 2, 2);
+    w.kill(1);
+    w.step();
+    let first = w.config.primaries[0].host.server;
+    w.kill(first.0);
+    w.step();
+    assert_ne!(w.config.primaries[0].host.server, first);
+    assert_eq!(w.config.primaries[0].state, PrimaryState::Lost);
+}
+
+#[test]
+fn a_member_that_its_server_does_not_hold_is_dead() {
+    let mut w = World::new(3, 2, 1);
+    w.report(MemberId(1), Condition::Missing);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(0)]));
+}
+
+#[test]
+fn the_last_code_may_be_removed_only_when_no_primary_is_lost() {
+    let mut w = World::new(2, 1, 0);
+    w.kill(3);
+    w.hear_all();
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+    assert_eq!(w.config.tolerates(), 0);
+
+    let mut w = World::new(2, 2, 0);
+    w.kill(1);
+    w.step();
+    w.kill(3);
+    w.hear_all();
+    w.step();
+    w.kill(4);
+    w.hear_all();
+    assert!(matches!(w.waits(), Waiting::MoreThanF { .. }));
+}
+
+#[test]
+fn placement_takes_different_servers_the_least_loaded_first() {
+    let w = World::new(2, 1, 2);
+    let hosts = place(3, false, &w.evidence.servers).unwrap();
+    let servers: Vec<_> = hosts.iter().map(|h| h.server.0).collect();
+    assert_eq!(servers, [4, 5, 1]);
+    assert_eq!(place(6, false, &w.evidence.servers), None);
+    assert_eq!(place(6, true, &w.evidence.servers).unwrap().len(), 6);
+}

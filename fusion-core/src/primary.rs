@@ -1,0 +1,370 @@
+//! A primary structure as a member of its cluster (PROTOCOL rules 9 to 17, 30, 32).
+//!
+//! It executes requests, numbers their changes, says what each fused member should be sent next, and knows from
+//! the acknowledgements which changes are stable. Whoever drives it moves the messages.
+
+use crate::config::{Configuration, FusedState, PrimaryState};
+use crate::frozen::FrozenPages;
+use crate::id::{MemberId, PrimaryIndex, RecoveryId, Seq, SessionId};
+use crate::limits::{MAX_LOG_BYTES, MAX_UNSTABLE_BYTES};
+use crate::log::ChangeLog;
+use crate::message::{
+    Ack, Chunk, ClientRequest, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal, Replicate, Route,
+};
+use crate::op::OpResult;
+use crate::structure::{SessionState, Structure};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// About how many bytes of pages go into one chunk for a learner, or one answer to a replacement.
+pub const TRANSFER_BYTES: usize = 1 << 20;
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// Executed now or before. The answer may go out once [`Primary::stable`] has reached `after` (rule 11).
+    Done {
+        /// The answer.
+        result: OpResult,
+        /// The last change that it may depend on.
+        after: Seq,
+    },
+    /// Not executed: a later request of its lane was (rule 9).
+    Stale,
+    /// Not executed: the session is not known (rule 9).
+    SessionUnknown,
+    /// Not executed: a bound on unacknowledged or pinned changes was reached (rule 11).
+    Busy,
+    /// Not executed: a mutation without an id, or a read with one.
+    BadRequest,
+}
+
+/// One fused member as the primary sees it.
+#[derive(Debug)]
+struct Link {
+    acked: Seq,
+    join: Option<Join>,
+}
+
+/// The snapshot that a learner is given, once (rules 15, 16).
+#[derive(Debug)]
+struct Join {
+    about: JoinSnapshot,
+    pages: FrozenPages,
+    starts: Vec<u64>,
+    acked: Vec<bool>,
+}
+
+impl Join {
+    fn freeze(structure: &Structure, seq: Seq) -> Join {
+        let pages = FrozenPages::new(structure.snapshot());
+        let starts = pages.chunk_starts(TRANSFER_BYTES);
+        let acked = vec![false; starts.len()];
+        Join { about: JoinSnapshot { seq, chunks: starts.len() as u32 }, pages, starts, acked }
+    }
+}
+
+/// What a replacement elsewhere needs of this survivor (rules 30, 32).
+#[derive(Debug)]
+struct Pin {
+    recovery: RecoveryId,
+    base: Seq,
+    snapshot: Option<(Seq, FrozenPages)>,
+}
+
+/// An active primary.
+#[derive(Debug)]
+pub struct Primary {
+    config: Arc<Configuration>,
+    id: MemberId,
+    index: PrimaryIndex,
+    structure: Structure,
+    applied: Seq,
+    stable: Seq,
+    log: ChangeLog,
+    links: BTreeMap<MemberId, Link>,
+    /// By the replacement that asked; its latest attempt counts.
+    pins: BTreeMap<MemberId, Pin>,
+}
+
+impl Primary {
+    /// Starts the empty structure of a member that was made with its cluster.
+    ///
+    /// # Panics
+    /// When `id` is no active primary of `config` (a bug of the caller).
+    #[must_use]
+    pub fn create(config: Arc<Configuration>, id: MemberId) -> Primary {
+        let index = config.index_of(id).expect("the configuration names the primary");
+        let (structure, descriptor) = Structure::create(config.kind, config.cluster, index);
+        let mut log = ChangeLog::after(Seq(0));
+        log.push(descriptor);
+        Primary::start(config, id, index, structure, log, Seq(0))
+    }
+
+    /// Starts from the recovered image of the lost primary, exactly after change `seq` (rule 34).
+    ///
+    /// # Panics
+    /// When `id` is no active primary of `config` (a bug of the caller).
+    #[must_use]
+    pub fn recovered(config: Arc<Configuration>, id: MemberId, structure: Structure, seq: Seq) -> Primary {
+        let index = config.index_of(id).expect("the configuration names the primary");
+        Primary::start(config, id, index, structure, ChangeLog::after(seq), seq)
+    }
+
+    fn start(
+        config: Arc<Configuration>,
+        id: MemberId,
+        index: PrimaryIndex,
+        structure: Structure,
+        log: ChangeLog,
+        stable: Seq,
+    ) -> Primary {
+        let seat = config.primary(index);
+        assert!(seat.is_some_and(|s| s.state == PrimaryState::Active), "only an active primary serves");
+        let applied = log.last();
+        let mut primary =
+            Primary { config, id, index, structure, applied, stable, log, links: BTreeMap::new(), pins: BTreeMap::new() };
+        primary.relink(stable);
+        primary
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Configuration> {
+        &self.config
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// Its index in the cluster.
+    #[must_use]
+    pub fn index(&self) -> PrimaryIndex {
+        self.index
+    }
+
+    /// The structure that it serves.
+    #[must_use]
+    pub fn structure(&self) -> &Structure {
+        &self.structure
+    }
+
+    /// The last change made.
+    #[must_use]
+    pub fn applied(&self) -> Seq {
+        self.applied
+    }
+
+    /// Every member that must acknowledge has all changes up to here (rule 14).
+    #[must_use]
+    pub fn stable(&self) -> Seq {
+        self.stable
+    }
+
+    /// Opens a client's session, a recorded change; does nothing when it is open already (rule 38).
+    pub fn open_session(&mut self, session: SessionId) {
+        if let Some(change) = self.structure.open_session(session) {
+            self.record(change);
+        }
+    }
+
+    /// Executes a request, or answers it from the record of its first execution (rule 9).
+    pub fn submit(&mut self, request: &ClientRequest) -> Submitted {
+        match (request.id, request.op.is_mutation()) {
+            (None, false) => {
+                let result = self.structure.read(&request.op);
+                Submitted::Done { result, after: self.applied }
+            }
+            (Some(id), true) => match self.structure.lookup(id) {
+                SessionState::Unknown => Submitted::SessionUnknown,
+                SessionState::Stale => Submitted::Stale,
+                SessionState::Recorded(result) => Submitted::Done { result, after: self.applied },
+                SessionState::Fresh if self.at_a_bound() => Submitted::Busy,
+                SessionState::Fresh => {
+                    let executed = self.structure.execute(id, &request.op);
+                    self.record(executed.change);
+                    Submitted::Done { result: executed.result, after: self.applied }
+                }
+            },
+            _ => Submitted::BadRequest,
+        }
+    }
+
+    fn at_a_bound(&self) -> bool {
+        let limit = if self.pins.is_empty() { MAX_UNSTABLE_BYTES } else { MAX_LOG_BYTES };
+        self.log.bytes() >= limit
+    }
+
+    fn record(&mut self, change: bytes::Bytes) {
+        self.log.push(change);
+        self.applied = self.log.last();
+        self.settle();
+    }
+
+    /// Rule 14.
+    fn settle(&mut self) {
+        let least = self.links.values().map(|l| l.acked).min().unwrap_or(self.applied);
+        self.stable = self.stable.max(least.min(self.applied));
+        let pinned = self.pins.values().map(|p| p.base).min().unwrap_or(self.stable);
+        self.log.drop_to(self.stable.min(pinned));
+    }
+
+    /// Adopts a higher configuration in which this primary is still active (rules 8, 15).
+    ///
+    /// # Panics
+    /// When the configuration is not higher or does not name this primary as active (a bug of the caller).
+    pub fn adopt(&mut self, config: Arc<Configuration>) {
+        assert!(config.epoch > self.config.epoch, "only a higher configuration is adopted");
+        let seat = config.primary(self.index);
+        assert!(seat.is_some_and(|s| s.id == self.id && s.state == PrimaryState::Active), "still active");
+        self.config = config;
+        self.pins.clear();
+        self.relink(Seq(0));
+        self.settle();
+    }
+
+    fn relink(&mut self, acked: Seq) {
+        let mut links = BTreeMap::new();
+        for seat in self.config.acknowledging() {
+            let joins = seat.state == FusedState::Joining;
+            let link = match self.links.remove(&seat.id) {
+                Some(link) if joins => link,
+                Some(link) => Link { join: None, ..link },
+                None if joins => {
+                    Link { acked: Seq(0), join: Some(Join::freeze(&self.structure, self.applied)) }
+                }
+                None => Link { acked, join: None },
+            };
+            links.insert(seat.id, link);
+        }
+        self.links = links;
+    }
+
+    /// The fused members that must be kept up to date.
+    pub fn links(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.links.keys().copied()
+    }
+
+    /// The last change that fused member `to` has acknowledged.
+    #[must_use]
+    pub fn acked(&self, to: MemberId) -> Option<Seq> {
+        self.links.get(&to).map(|l| l.acked)
+    }
+
+    /// What to send to fused member `to` now: the changes that it has not acknowledged, about `max_bytes` of them
+    /// (rule 12). `None` when it is not a member that must acknowledge.
+    ///
+    /// # Panics
+    /// When the log does not cover what the member needs, which rules 14 and 15 exclude.
+    #[must_use]
+    pub fn replicate(&self, to: MemberId, max_bytes: usize) -> Option<Replicate> {
+        let link = self.links.get(&to)?;
+        let join = link.join.as_ref().map(|j| j.about);
+        let after = join.map_or(link.acked, |j| link.acked.max(j.seq));
+        let changes = self.log.run(after, self.applied, max_bytes);
+        let changes = changes.expect("the log covers everything above the stable mark");
+        Some(Replicate { index: self.index, changes, stable: self.stable, join })
+    }
+
+    /// Takes an acknowledgement that was given in `epoch`; answers whether the stable mark moved (rules 13, 14).
+    pub fn on_ack(&mut self, route: Route, ack: Ack) -> bool {
+        let before = self.stable;
+        if route.epoch == self.config.epoch
+            && let Some(link) = self.links.get_mut(&route.to)
+            && ack.seq <= self.applied
+        {
+            link.acked = link.acked.max(ack.seq);
+            self.settle();
+        }
+        self.stable > before
+    }
+
+    /// The first chunk number from `from` on that learner `to` has not acknowledged yet, and its pages (rule 16).
+    #[must_use]
+    pub fn chunk(&self, to: MemberId, from: u32) -> Option<Chunk> {
+        let join = self.links.get(&to)?.join.as_ref()?;
+        let number = (from as usize..join.starts.len()).find(|&i| !join.acked[i])?;
+        let start = join.starts[number];
+        let end = join.starts.get(number + 1).copied().unwrap_or(join.pages.len());
+        let pages = join.pages.read(start, (end - start) as u32, usize::MAX);
+        Some(Chunk { index: self.index, join: join.about, number: number as u32, pages })
+    }
+
+    /// Learner `to` has added chunk `number`.
+    pub fn on_chunk_ack(&mut self, route: Route, number: u32) {
+        if route.epoch == self.config.epoch
+            && let Some(join) = self.links.get_mut(&route.to).and_then(|l| l.join.as_mut())
+            && let Some(acked) = join.acked.get_mut(number as usize)
+        {
+            *acked = true;
+            if join.acked.iter().all(|&a| a) {
+                // Everything was taken: the frozen pages cost nothing any more.
+                join.pages = FrozenPages::new(Default::default());
+            }
+        }
+    }
+
+    /// Serves a replacement of another primary (rules 30 and 32).
+    ///
+    /// # Errors
+    /// [`Refusal`] when the epochs differ, the sender is no replacement, or the log does not reach back far enough.
+    pub fn on_recovery(&mut self, route: Route, request: &RecoveryRequest) -> Result<RecoveryReply, Refusal> {
+        check_route(&self.config, self.id, route)?;
+        let replacement = self.config.index_of(route.from).and_then(|j| self.config.primary(j));
+        if !replacement.is_some_and(|s| s.state == PrimaryState::Lost) {
+            return Err(Refusal::NotAllowed);
+        }
+        match *request {
+            RecoveryRequest::Pin { recovery } => {
+                let base = self.log.base();
+                self.pins.insert(route.from, Pin { recovery, base, snapshot: None });
+                Ok(RecoveryReply::Pinned)
+            }
+            RecoveryRequest::PrimarySnapshot { recovery, after } => {
+                let (applied, pages) = (self.applied, self.structure.snapshot());
+                if !self.log.reaches_back_to(after) {
+                    return Err(Refusal::NotThere);
+                }
+                let pin = self.pin(route.from, recovery)?;
+                let (seq, pages) = pin.snapshot.get_or_insert_with(|| (applied, FrozenPages::new(pages)));
+                Ok(RecoveryReply::PrimarySnapshot { seq: *seq, pages: pages.len() })
+            }
+            RecoveryRequest::SnapshotPages { recovery, from, count } => {
+                let pin = self.pin(route.from, recovery)?;
+                let (_, pages) = pin.snapshot.as_ref().ok_or(Refusal::NotThere)?;
+                Ok(RecoveryReply::SnapshotPages { pages: pages.read(from, count, TRANSFER_BYTES) })
+            }
+            RecoveryRequest::SnapshotChanges { recovery, after } => {
+                let upto = self.pin(route.from, recovery)?.snapshot.as_ref().ok_or(Refusal::NotThere)?.0;
+                let changes = self.log.run(after, upto, TRANSFER_BYTES).ok_or(Refusal::NotThere)?;
+                Ok(RecoveryReply::SnapshotChanges { changes })
+            }
+            RecoveryRequest::Release { recovery } => {
+                if self.pin(route.from, recovery).is_ok() {
+                    self.pins.remove(&route.from);
+                    self.settle();
+                }
+                Ok(RecoveryReply::Released)
+            }
+            RecoveryRequest::Vector
+            | RecoveryRequest::Log { .. }
+            | RecoveryRequest::RollForward { .. }
+            | RecoveryRequest::FusedSnapshot { .. } => Err(Refusal::NotAllowed),
+        }
+    }
+
+    fn pin(&mut self, from: MemberId, recovery: RecoveryId) -> Result<&mut Pin, Refusal> {
+        self.pins.get_mut(&from).filter(|p| p.recovery == recovery).ok_or(Refusal::NotThere)
+    }
+}
+
+/// Rule 4: the message is of this member's epoch, for this member.
+pub(crate) fn check_route(config: &Arc<Configuration>, id: MemberId, route: Route) -> Result<(), Refusal> {
+    if route.cluster != config.cluster || route.to != id {
+        return Err(Refusal::NotMember { cluster: route.cluster, member: route.to });
+    }
+    if route.epoch == config.epoch { Ok(()) } else { Err(Refusal::Epoch(Arc::clone(config))) }
+}

@@ -1,0 +1,245 @@
+//! The client itself: clusters, and the ways to their structures.
+
+use super::lane::{Connections, Lane, Route};
+use super::structure::Raw;
+use super::{Error, List, Map, MapPart, Queue};
+use crate::peer::{Pool, within};
+use crate::service::{ClusterStatus, CoordinatorClient, Status};
+use fusion_core::config::{ClusterShape, Configuration};
+use fusion_core::id::PrimaryIndex;
+use fusion_core::op::Kind;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tarpc::client::RpcError;
+use tarpc::context::Context;
+
+/// What a new cluster should be. Servers and ports are the coordinator's business.
+#[derive(Clone, Debug)]
+pub struct ClusterSpec {
+    name: String,
+    kind: Kind,
+    primaries: usize,
+    faults: usize,
+    colocate: bool,
+}
+
+impl ClusterSpec {
+    /// `primaries` structures of one kind, of which together with their codes any `faults` may be lost.
+    #[must_use]
+    pub fn new(name: &str, kind: Kind, primaries: usize, faults: usize) -> ClusterSpec {
+        ClusterSpec { name: name.to_owned(), kind, primaries, faults, colocate: false }
+    }
+
+    /// Lets members share servers when there are too few. The loss of one server is then the loss of several members.
+    #[must_use]
+    pub fn colocate(mut self, colocate: bool) -> ClusterSpec {
+        self.colocate = colocate;
+        self
+    }
+}
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// How long a call may take, with all its retries.
+    pub timeout: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        ClientOptions { timeout: Duration::from_secs(30) }
+    }
+}
+
+/// A client of one coordinator and its clusters. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    connections: Connections,
+}
+
+impl Client {
+    /// Connects to a coordinator.
+    ///
+    /// # Errors
+    /// [`Error::NoCoordinator`].
+    pub async fn connect(coordinator: &str) -> Result<Client, Error> {
+        Client::connect_with(coordinator, ClientOptions::default()).await
+    }
+
+    /// Connects to a coordinator, with options.
+    ///
+    /// # Errors
+    /// [`Error::NoCoordinator`].
+    pub async fn connect_with(coordinator: &str, options: ClientOptions) -> Result<Client, Error> {
+        let connections = Connections {
+            coordinators: Pool::default(),
+            primaries: Pool::default(),
+            coordinator: coordinator.to_owned(),
+            timeout: options.timeout,
+        };
+        connections.coordinator().await?;
+        Ok(Client { connections })
+    }
+
+    async fn ask<T, F>(&self, call: impl Fn(CoordinatorClient, Context) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
+        let limit = self.connections.timeout;
+        let coordinator = self.connections.coordinator().await?;
+        let answer = call(coordinator.client.clone(), within(limit)).await;
+        answer.map_err(|_| {
+            self.connections.coordinators.forget(&coordinator);
+            Error::OutcomeUnknown { limit }
+        })
+    }
+
+    /// Creates a cluster, and waits until its primaries answer.
+    ///
+    /// # Errors
+    /// [`Error::BadShape`], [`Error::Refused`] (name taken, too few servers), [`Error::NoCoordinator`].
+    pub async fn create(&self, spec: &ClusterSpec) -> Result<(), Error> {
+        let shape = ClusterShape::new(&spec.name, spec.kind, spec.primaries, spec.faults, spec.colocate)?;
+        let config = self.ask(|c, context| {
+            let shape = shape.clone();
+            async move { c.create(context, shape).await }
+        });
+        let config = config.await??;
+        let route = Route::new(config);
+        let parts = (0..spec.primaries).map(|i| self.raw_of(&route, i));
+        futures::future::try_join_all(parts.map(|part| async move { part.len().await })).await?;
+        Ok(())
+    }
+
+    /// Removes a cluster and everything in it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCluster`], [`Error::NoCoordinator`].
+    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+        let removed = self.ask(|c, context| async move { c.remove(context, name.to_owned()).await });
+        Ok(removed.await??)
+    }
+
+    /// All servers and clusters.
+    ///
+    /// # Errors
+    /// [`Error::NoCoordinator`].
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.ask(|c, context| async move { c.status(context).await }).await
+    }
+
+    /// One cluster.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCluster`], [`Error::NoCoordinator`].
+    pub async fn cluster(&self, name: &str) -> Result<ClusterStatus, Error> {
+        let status = self.status().await?;
+        let found = status.clusters.into_iter().find(|c| c.name == name);
+        found.ok_or_else(|| Error::UnknownCluster { name: name.to_owned() })
+    }
+
+    /// Waits until a cluster serves and tolerates all the faults that it was made for; `progress` sees each state.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] when it does not within `limit`.
+    pub async fn wait_whole(
+        &self,
+        name: &str,
+        limit: Duration,
+        mut progress: impl FnMut(&ClusterStatus),
+    ) -> Result<(), Error> {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            let cluster = self.cluster(name).await?;
+            progress(&cluster);
+            if cluster.serving && cluster.tolerates == cluster.faults {
+                return Ok(());
+            }
+            // A lookup that waits for the next epoch is the pause between two looks.
+            let known = Some(cluster.epoch);
+            let pause = self.ask(|c, context| {
+                let name = name.to_owned();
+                async move { c.lookup(context, name, known, 50).await }
+            });
+            pause.await??;
+        }
+        Err(Error::TimedOut { limit })
+    }
+
+    async fn route(&self, name: &str, wanted: Option<Kind>) -> Result<Arc<Route>, Error> {
+        let config: Arc<Configuration> =
+            self.ask(|c, context| async move { c.lookup(context, name.to_owned(), None, 0).await }).await??;
+        match wanted {
+            Some(wanted) if wanted != config.kind => {
+                Err(Error::WrongKind { name: name.to_owned(), wanted, found: config.kind })
+            }
+            _ => Ok(Route::new(config)),
+        }
+    }
+
+    fn raw_of(&self, route: &Arc<Route>, index: usize) -> Raw {
+        let config = route.config();
+        let lane = Lane::start(self.connections.clone(), Arc::clone(route), PrimaryIndex(index as u16));
+        Raw::new(lane, config.name.clone(), config.kind)
+    }
+
+    async fn part(&self, name: &str, index: usize, kind: Option<Kind>) -> Result<Raw, Error> {
+        let route = self.route(name, kind).await?;
+        let primaries = route.config().n();
+        if index >= primaries {
+            return Err(Error::UnknownPrimary { name: name.to_owned(), index, primaries });
+        }
+        Ok(self.raw_of(&route, index))
+    }
+
+    /// Primary `index` of a cluster of any kind, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCluster`], [`Error::UnknownPrimary`], [`Error::NoCoordinator`].
+    pub async fn raw(&self, name: &str, index: usize) -> Result<Raw, Error> {
+        self.part(name, index, None).await
+    }
+
+    /// A map cluster as one map, its keys spread over the primaries by their hash.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCluster`], [`Error::WrongKind`], [`Error::NoCoordinator`].
+    pub async fn map<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Map<K, V>, Error> {
+        let route = self.route(name, Some(Kind::Map)).await?;
+        let parts = (0..route.config().n()).map(|i| MapPart::new(self.raw_of(&route, i)));
+        Ok(Map::new(parts.collect()))
+    }
+
+    /// Primary `index` of a map cluster, as a map of its own (as the paper uses it).
+    ///
+    /// # Errors
+    /// [`Error::UnknownCluster`], [`Error::UnknownPrimary`], [`Error::WrongKind`], [`Error::NoCoordinator`].
+    pub async fn map_part<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        index: usize,
+    ) -> Result<MapPart<K, V>, Error> {
+        Ok(MapPart::new(self.part(name, index, Some(Kind::Map)).await?))
+    }
+
+    /// Primary `index` of a list cluster.
+    ///
+    /// # Errors
+    /// As [`map_part`](Self::map_part).
+    pub async fn list<V: Serialize + DeserializeOwned>(&self, name: &str, index: usize) -> Result<List<V>, Error> {
+        Ok(List::new(self.part(name, index, Some(Kind::List)).await?))
+    }
+
+    /// Primary `index` of a queue cluster.
+    ///
+    /// # Errors
+    /// As [`map_part`](Self::map_part).
+    pub async fn queue<V: Serialize + DeserializeOwned>(&self, name: &str, index: usize) -> Result<Queue<V>, Error> {
+        Ok(Queue::new(self.part(name, index, Some(Kind::Queue)).await?))
+    }
+}

@@ -1,0 +1,404 @@
+//! The way to one primary: gathers concurrent calls into batches, keeps sessions, follows the primary when it moves.
+//!
+//! Calls that come while a batch is under way go together in the next one: no timer, no fixed size. A change keeps
+//! its `RequestId` over all retries, so it is executed once, whichever process is the primary by then.
+
+use super::Error;
+use crate::peer::{Backoff, Pool, Pooled, within};
+use crate::service::{AdminError, CoordinatorClient, PrimaryClient};
+use fusion_core::config::{Configuration, PrimaryState};
+use fusion_core::id::{PrimaryIndex, RequestId, SessionId};
+use fusion_core::message::{ClientBatch, ClientReply, ClientRequest, Refusal};
+use fusion_core::op::{Op, OpResult};
+use futures::stream::{FuturesUnordered, StreamExt};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+/// The most requests in one batch.
+const MAX_BATCH: usize = 512;
+/// About the most bytes of one batch.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+/// How many batches are under way at a time.
+const BATCHES: usize = 2;
+/// The most changes under way at a time: one for each slot of the session.
+const SLOTS: u16 = 1024;
+/// The most calls that wait to be sent; further ones wait for room.
+const QUEUE: usize = 4096;
+const MAX_BACKOFF: Duration = Duration::from_millis(250);
+/// How long one batch may take before it is sent again.
+const CALL: Duration = Duration::from_secs(10);
+/// How long the coordinator may take to say where the primary is now.
+const NEWS: Duration = Duration::from_secs(2);
+
+/// What all lanes of a client share.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    pub(crate) coordinators: Pool<CoordinatorClient>,
+    pub(crate) primaries: Pool<PrimaryClient>,
+    pub(crate) coordinator: String,
+    /// How long a call may take, all retries together.
+    pub(crate) timeout: Duration,
+}
+
+impl Connections {
+    pub(crate) async fn coordinator(&self) -> Result<Pooled<CoordinatorClient>, Error> {
+        let connected = self.coordinators.get(&self.coordinator).await;
+        connected.map_err(|reason| Error::NoCoordinator { address: self.coordinator.clone(), reason })
+    }
+}
+
+/// The configuration of a cluster as a client knows it, shared by its lanes.
+#[derive(Debug)]
+pub(crate) struct Route {
+    config: Mutex<Arc<Configuration>>,
+}
+
+impl Route {
+    pub(crate) fn new(config: Arc<Configuration>) -> Arc<Route> {
+        Arc::new(Route { config: Mutex::new(config) })
+    }
+
+    pub(crate) fn config(&self) -> Arc<Configuration> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn learn(&self, config: Arc<Configuration>) {
+        let mut known = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        if config.cluster != known.cluster || config.epoch > known.epoch {
+            *known = config;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Call {
+    op: Op,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<OpResult, Error>>,
+}
+
+/// A handle of the way; cheap to clone. The way ends with its last handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    calls: mpsc::Sender<Call>,
+    timeout: Duration,
+}
+
+impl Lane {
+    pub(crate) fn start(connections: Connections, route: Arc<Route>, index: PrimaryIndex) -> Lane {
+        let (calls, queue) = mpsc::channel(QUEUE);
+        let timeout = connections.timeout;
+        tokio::spawn(Driver::new(connections, route, index).run(queue));
+        Lane { calls, timeout }
+    }
+
+    /// Executes one operation.
+    pub(crate) async fn call(&self, op: Op) -> Result<OpResult, Error> {
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + self.timeout;
+        let limit = self.timeout;
+        let call = Call { op, deadline, answer };
+        match timeout_at(deadline, self.calls.send(call)).await {
+            Ok(Ok(())) => answered.await.unwrap_or(Err(Error::OutcomeUnknown { limit })),
+            _ => Err(Error::TimedOut { limit }),
+        }
+    }
+}
+
+/// A call that has its place in a batch.
+#[derive(Debug)]
+struct Pending {
+    call: Call,
+    id: Option<RequestId>,
+    /// It was sent, and perhaps executed, without an answer.
+    unsure: bool,
+}
+
+impl Pending {
+    fn new(call: Call) -> Pending {
+        Pending { call, id: None, unsure: false }
+    }
+
+    fn give_up(self, limit: Duration) {
+        let unknown = self.unsure && self.id.is_some();
+        let error = if unknown { Error::OutcomeUnknown { limit } } else { Error::TimedOut { limit } };
+        let _ = self.call.answer.send(Err(error));
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    /// A primary has answered under it: it is never opened again (rule 38).
+    opened: bool,
+    /// The last number given in each slot, and the slots that are free.
+    numbers: Vec<u64>,
+    free: Vec<u16>,
+}
+
+impl Session {
+    fn new() -> Session {
+        Session { id: SessionId(rand::random()), opened: false, numbers: Vec::new(), free: Vec::new() }
+    }
+
+    fn next(&mut self) -> Option<RequestId> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.numbers.len() < usize::from(SLOTS) => {
+                self.numbers.push(0);
+                (self.numbers.len() - 1) as u16
+            }
+            None => return None,
+        };
+        let number = &mut self.numbers[usize::from(slot)];
+        *number += 1;
+        Some(RequestId { session: self.id, slot, number: *number })
+    }
+}
+
+enum Answered {
+    Replies(Vec<ClientReply>),
+    /// Not answered; `unsure` when it was perhaps executed.
+    Not { unsure: bool },
+}
+
+struct Driver {
+    connections: Connections,
+    route: Arc<Route>,
+    index: PrimaryIndex,
+    limit: Duration,
+    session: Session,
+    /// A batch that opens the session is under way.
+    opening: bool,
+    waiting: VecDeque<Pending>,
+    backoff: Backoff,
+}
+
+impl Driver {
+    fn new(connections: Connections, route: Arc<Route>, index: PrimaryIndex) -> Driver {
+        let limit = connections.timeout;
+        Driver {
+            connections,
+            route,
+            index,
+            limit,
+            session: Session::new(),
+            opening: false,
+            waiting: VecDeque::new(),
+            backoff: Backoff::new(MAX_BACKOFF),
+        }
+    }
+
+    async fn run(mut self, mut queue: mpsc::Receiver<Call>) {
+        let mut under_way = FuturesUnordered::new();
+        let mut open = true;
+        while open || !self.waiting.is_empty() || !under_way.is_empty() {
+            // While a batch opens the session nothing goes beside it, lest it arrive first.
+            let room = if self.opening { 1 } else { BATCHES };
+            while under_way.len() < room && !self.waiting.is_empty() {
+                match self.batch() {
+                    Some((address, batch, calls)) => {
+                        under_way.push(send(self.connections.clone(), address, batch, calls));
+                    }
+                    None => break,
+                }
+            }
+            if !self.waiting.is_empty() && under_way.is_empty() {
+                // Nobody to send to now: the primary is being recovered.
+                self.look_again().await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                Some((answered, calls)) = under_way.next(), if !under_way.is_empty() => {
+                    self.take_answers(answered, calls).await;
+                }
+                call = queue.recv(), if open && self.waiting.len() < QUEUE => match call {
+                    Some(call) => {
+                        self.waiting.push_back(Pending::new(call));
+                        // Whoever is ready to call does so now, and shares the batch.
+                        tokio::task::yield_now().await;
+                        while self.waiting.len() < QUEUE && let Ok(call) = queue.try_recv() {
+                            self.waiting.push_back(Pending::new(call));
+                        }
+                    }
+                    None => open = false,
+                },
+            }
+        }
+    }
+
+    /// Takes what goes into the next batch; `None` when there is nobody to send it to, or nothing may go now.
+    fn batch(&mut self) -> Option<(String, ClientBatch, Vec<Pending>)> {
+        self.expire();
+        let config = self.route.config();
+        let seat = config.primary(self.index).filter(|s| s.state == PrimaryState::Active)?;
+        let mut requests = Vec::new();
+        let mut calls = Vec::new();
+        let mut bytes = 0;
+        while requests.len() < MAX_BATCH
+            && let Some(next) = self.waiting.front()
+            && (requests.is_empty() || bytes + next.call.op.payload_bytes() <= MAX_BATCH_BYTES)
+        {
+            let Some(mut next) = self.waiting.pop_front() else { break };
+            if next.id.is_none() && next.call.op.is_mutation() {
+                next.id = self.session.next();
+                if next.id.is_none() {
+                    self.waiting.push_front(next);
+                    break;
+                }
+            }
+            bytes += next.call.op.payload_bytes();
+            requests.push(ClientRequest { id: next.id, op: next.call.op.clone() });
+            calls.push(next);
+        }
+        if requests.is_empty() {
+            return None;
+        }
+        let open = (!self.session.opened && requests.iter().any(|r| r.id.is_some())).then_some(self.session.id);
+        self.opening = open.is_some();
+        let batch = ClientBatch { cluster: config.cluster, member: seat.id, open, requests };
+        Some((seat.host.address.clone(), batch, calls))
+    }
+
+    /// Answers the calls whose time is over.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let limit = self.limit;
+        let mut i = 0;
+        while i < self.waiting.len() {
+            if self.waiting[i].call.deadline > now && !self.waiting[i].call.answer.is_closed() {
+                i += 1;
+                continue;
+            }
+            if let Some(pending) = self.waiting.remove(i) {
+                self.free(pending.id);
+                pending.give_up(limit);
+            }
+        }
+    }
+
+    fn free(&mut self, id: Option<RequestId>) {
+        if let Some(id) = id.filter(|id| id.session == self.session.id) {
+            self.session.free.push(id.slot);
+        }
+    }
+
+    async fn take_answers(&mut self, answered: Answered, calls: Vec<Pending>) {
+        self.opening = false;
+        let replies = match answered {
+            Answered::Replies(replies) if replies.len() == calls.len() => replies,
+            Answered::Replies(_) => {
+                for pending in calls {
+                    self.free(pending.id);
+                    let _ = pending.call.answer.send(Err(Error::BadAnswer));
+                }
+                return;
+            }
+            Answered::Not { unsure } => {
+                self.put_back(calls.into_iter().map(|c| Pending { unsure: c.unsure || unsure, ..c }));
+                self.look_again().await;
+                return;
+            }
+        };
+        self.backoff.reset();
+        if calls.iter().any(|c| c.id.is_some_and(|id| id.session == self.session.id)) {
+            self.session.opened = true;
+        }
+        let mut again = Vec::new();
+        let mut busy = false;
+        for (pending, reply) in calls.into_iter().zip(replies) {
+            match reply {
+                ClientReply::Done(result) => {
+                    self.free(pending.id);
+                    let _ = pending.call.answer.send(Ok(result));
+                }
+                ClientReply::Deferred => again.push(pending),
+                ClientReply::Busy => {
+                    busy = true;
+                    again.push(pending);
+                }
+                ClientReply::SessionUnknown => self.session_lost(pending, &mut again),
+                // A slot is used again only after its call was answered or given up, so this is none of ours.
+                ClientReply::Stale | ClientReply::BadRequest => {
+                    self.free(pending.id);
+                    let _ = pending.call.answer.send(Err(Error::BadAnswer));
+                }
+            }
+        }
+        self.put_back(again.into_iter());
+        if busy {
+            sleep(self.backoff.wait()).await;
+        }
+    }
+
+    /// The primary has forgotten the session. What was sent once was not executed now; whether it was before, nobody
+    /// can tell any more.
+    fn session_lost(&mut self, mut pending: Pending, again: &mut Vec<Pending>) {
+        if pending.id.is_some_and(|id| id.session == self.session.id) {
+            self.session = Session::new();
+        }
+        if pending.unsure {
+            pending.give_up(self.limit);
+        } else {
+            pending.id = None;
+            again.push(pending);
+        }
+    }
+
+    fn put_back(&mut self, calls: impl DoubleEndedIterator<Item = Pending>) {
+        for pending in calls.rev() {
+            self.waiting.push_front(pending);
+        }
+    }
+
+    /// Waits for the cluster's next configuration, a little while.
+    async fn look_again(&mut self) {
+        let wait = self.backoff.wait();
+        let pause = Instant::now() + wait;
+        let known = self.route.config();
+        if let Ok(coordinator) = self.connections.coordinator().await {
+            let wait_ms = wait.as_millis() as u32;
+            let call = coordinator.client.lookup(within(NEWS), known.name.clone(), Some(known.epoch), wait_ms);
+            match call.await {
+                Ok(Ok(config)) if config.cluster != known.cluster || config.epoch > known.epoch => {
+                    self.route.learn(config);
+                    return;
+                }
+                Ok(Err(AdminError::UnknownCluster { name })) => {
+                    for pending in std::mem::take(&mut self.waiting) {
+                        let _ = pending.call.answer.send(Err(Error::UnknownCluster { name: name.clone() }));
+                    }
+                    return;
+                }
+                Ok(_) => {}
+                Err(_) => self.connections.coordinators.forget(&coordinator),
+            }
+        }
+        sleep_until(pause).await;
+        self.expire();
+    }
+}
+
+async fn send(
+    connections: Connections,
+    address: String,
+    batch: ClientBatch,
+    calls: Vec<Pending>,
+) -> (Answered, Vec<Pending>) {
+    let Ok(peer) = connections.primaries.get(&address).await else {
+        return (Answered::Not { unsure: false }, calls);
+    };
+    let answered = match peer.client.execute(within(CALL), batch).await {
+        Ok(Ok(replies)) => Answered::Replies(replies),
+        Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
+        Err(_) => {
+            connections.primaries.forget(&peer);
+            Answered::Not { unsure: true }
+        }
+    };
+    (answered, calls)
+}

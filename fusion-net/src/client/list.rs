@@ -1,0 +1,107 @@
+//! A list.
+
+use super::Error;
+use super::structure::{Raw, decode, encode};
+use fusion_core::op::{Op, Reply};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+/// One primary of a list cluster, with elements of type `V` (stored as postcard).
+#[derive(Debug)]
+pub struct List<V> {
+    raw: Raw,
+    types: PhantomData<fn() -> V>,
+}
+
+impl<V> Clone for List<V> {
+    fn clone(&self) -> Self {
+        List { raw: self.raw.clone(), types: PhantomData }
+    }
+}
+
+impl<V: Serialize + DeserializeOwned> List<V> {
+    pub(crate) fn new(raw: Raw) -> List<V> {
+        List { raw, types: PhantomData }
+    }
+
+    /// The same list, in bytes.
+    #[must_use]
+    pub fn raw(&self) -> &Raw {
+        &self.raw
+    }
+
+    /// Puts `value` before the element at `index`; `index == len` appends.
+    ///
+    /// # Errors
+    /// [`Error::IndexError`] when `index > len`.
+    pub async fn insert(&self, index: u64, value: &V) -> Result<(), Error> {
+        self.raw.call(Op::Insert { index, value: encode(value)? }).await.map(|_| ())
+    }
+
+    /// Puts `value` at the end; answers its index.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`], and those of every call.
+    pub async fn append(&self, value: &V) -> Result<u64, Error> {
+        match self.raw.call(Op::Append { value: encode(value)? }).await? {
+            Reply::Index(index) => Ok(index),
+            _ => Err(Error::BadAnswer),
+        }
+    }
+
+    /// The element at `index`.
+    ///
+    /// # Errors
+    /// [`Error::IndexError`] when `index >= len`.
+    pub async fn get(&self, index: u64) -> Result<V, Error> {
+        self.value(Op::GetIndex { index }).await
+    }
+
+    /// Replaces the element at `index`.
+    ///
+    /// # Errors
+    /// [`Error::IndexError`] when `index >= len`.
+    pub async fn set(&self, index: u64, value: &V) -> Result<(), Error> {
+        self.raw.call(Op::SetIndex { index, value: encode(value)? }).await.map(|_| ())
+    }
+
+    /// Removes the element at `index`, and answers it.
+    ///
+    /// # Errors
+    /// [`Error::IndexError`] when `index >= len`.
+    pub async fn remove(&self, index: u64) -> Result<V, Error> {
+        self.value(Op::RemoveIndex { index }).await
+    }
+
+    /// The number of elements.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn len(&self) -> Result<u64, Error> {
+        self.raw.len().await
+    }
+
+    /// Whether there is no element.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        self.raw.is_empty().await
+    }
+
+    /// All elements in order; exact while nobody else changes the list.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn to_vec(&self) -> Result<Vec<V>, Error> {
+        self.raw.range(0).await?.iter().map(|bytes| decode(bytes)).collect()
+    }
+
+    async fn value(&self, op: Op) -> Result<V, Error> {
+        match self.raw.call(op).await? {
+            Reply::Value(bytes) => decode(&bytes),
+            _ => Err(Error::BadAnswer),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! A map: one primary's, or one spread over all primaries of a cluster.
+
+use super::Error;
+use super::structure::{Raw, decode, encode};
+use bytes::Bytes;
+use fusion_core::op::{Op, Reply, ScanCursor};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+/// One primary of a map cluster, with keys of type `K` and values of type `V` (stored as postcard).
+#[derive(Debug)]
+pub struct MapPart<K, V> {
+    raw: Raw,
+    types: PhantomData<fn(K) -> V>,
+}
+
+impl<K, V> Clone for MapPart<K, V> {
+    fn clone(&self) -> Self {
+        MapPart { raw: self.raw.clone(), types: PhantomData }
+    }
+}
+
+impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K, V> {
+    pub(crate) fn new(raw: Raw) -> MapPart<K, V> {
+        MapPart { raw, types: PhantomData }
+    }
+
+    /// The same map, in bytes.
+    #[must_use]
+    pub fn raw(&self) -> &Raw {
+        &self.raw
+    }
+
+    /// Sets the value of `key`; answers whether the key was there before.
+    ///
+    /// # Errors
+    /// [`Error::KeyTooLarge`], [`Error::ValueTooLarge`], and those of every call.
+    pub async fn put(&self, key: &K, value: &V) -> Result<bool, Error> {
+        self.yes(Op::Put { key: encode(key)?, value: encode(value)? }).await
+    }
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// [`Error::KeyError`] when it is not there.
+    pub async fn get(&self, key: &K) -> Result<V, Error> {
+        self.value(Op::Get { key: encode(key)? }).await
+    }
+
+    /// Removes `key`, and answers its value.
+    ///
+    /// # Errors
+    /// [`Error::KeyError`] when it is not there.
+    pub async fn remove(&self, key: &K) -> Result<V, Error> {
+        self.value(Op::Remove { key: encode(key)? }).await
+    }
+
+    /// Whether `key` is there.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn contains(&self, key: &K) -> Result<bool, Error> {
+        self.yes(Op::Contains { key: encode(key)? }).await
+    }
+
+    /// If the value of `key` is `expected` (`None`: not there), makes it `new` (`None`: removes it).
+    /// Answers `Ok(())` if it did, else the value that was found.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`], and those of every call.
+    pub async fn compare_and_swap(
+        &self,
+        key: &K,
+        expected: Option<&V>,
+        new: Option<&V>,
+    ) -> Result<Result<(), Option<V>>, Error> {
+        let bytes = |value: Option<&V>| value.map(|v| encode(v)).transpose();
+        let op = Op::CompareAndSwap { key: encode(key)?, expected: bytes(expected)?, new: bytes(new)? };
+        match self.raw.call(op).await? {
+            Reply::Swapped { swapped: true, .. } => Ok(Ok(())),
+            Reply::Swapped { found, .. } => Ok(Err(found.map(|b| decode(&b)).transpose()?)),
+            _ => Err(Error::BadAnswer),
+        }
+    }
+
+    /// The number of entries.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn len(&self) -> Result<u64, Error> {
+        self.raw.len().await
+    }
+
+    /// Whether there is no entry.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        self.raw.is_empty().await
+    }
+
+    /// All entries in no order; exact while nobody else changes the map (see `Op::Scan` for what is seen otherwise).
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn entries(&self) -> Result<Vec<(K, V)>, Error> {
+        let mut all: BTreeMap<Bytes, Bytes> = BTreeMap::new();
+        let mut cursor: Option<ScanCursor> = None;
+        loop {
+            match self.raw.call(Op::Scan { cursor, limit: u32::MAX }).await? {
+                Reply::Entries { entries, next } => {
+                    all.extend(entries);
+                    cursor = next;
+                }
+                _ => return Err(Error::BadAnswer),
+            }
+            if cursor.is_none() {
+                return all.iter().map(|(k, v)| Ok((decode(k)?, decode(v)?))).collect();
+            }
+        }
+    }
+
+    async fn value(&self, op: Op) -> Result<V, Error> {
+        match self.raw.call(op).await? {
+            Reply::Value(bytes) => decode(&bytes),
+            _ => Err(Error::BadAnswer),
+        }
+    }
+
+    async fn yes(&self, op: Op) -> Result<bool, Error> {
+        match self.raw.call(op).await? {
+            Reply::Bool(yes) => Ok(yes),
+            _ => Err(Error::BadAnswer),
+        }
+    }
+}
+
+/// A map cluster as one map: each key lives at the primary that its hash names.
+#[derive(Debug)]
+pub struct Map<K, V> {
+    parts: Vec<MapPart<K, V>>,
+}
+
+impl<K, V> Clone for Map<K, V> {
+    fn clone(&self) -> Self {
+        Map { parts: self.parts.clone() }
+    }
+}
+
+impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V> {
+    pub(crate) fn new(parts: Vec<MapPart<K, V>>) -> Map<K, V> {
+        Map { parts }
+    }
+
+    /// The parts, by primary index.
+    #[must_use]
+    pub fn parts(&self) -> &[MapPart<K, V>] {
+        &self.parts
+    }
+
+    /// The part where `key` lives.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] when the key cannot be serialized.
+    pub fn part_of(&self, key: &K) -> Result<&MapPart<K, V>, Error> {
+        let hash = spread(&encode(key)?);
+        let index = ((u128::from(hash) * self.parts.len() as u128) >> 64) as usize;
+        Ok(&self.parts[index])
+    }
+
+    /// As [`MapPart::put`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn put(&self, key: &K, value: &V) -> Result<bool, Error> {
+        self.part_of(key)?.put(key, value).await
+    }
+
+    /// As [`MapPart::get`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn get(&self, key: &K) -> Result<V, Error> {
+        self.part_of(key)?.get(key).await
+    }
+
+    /// As [`MapPart::remove`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn remove(&self, key: &K) -> Result<V, Error> {
+        self.part_of(key)?.remove(key).await
+    }
+
+    /// As [`MapPart::contains`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn contains(&self, key: &K) -> Result<bool, Error> {
+        self.part_of(key)?.contains(key).await
+    }
+
+    /// As [`MapPart::compare_and_swap`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn compare_and_swap(
+        &self,
+        key: &K,
+        expected: Option<&V>,
+        new: Option<&V>,
+    ) -> Result<Result<(), Option<V>>, Error> {
+        self.part_of(key)?.compare_and_swap(key, expected, new).await
+    }
+
+    /// The number of entries of all parts, each counted at its own moment.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn len(&self) -> Result<u64, Error> {
+        let lens = futures::future::try_join_all(self.parts.iter().map(|part| part.len()));
+        Ok(lens.await?.into_iter().sum())
+    }
+
+    /// Whether there is no entry.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        Ok(self.len().await? == 0)
+    }
+
+    /// All entries in no order, as [`MapPart::entries`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn entries(&self) -> Result<Vec<(K, V)>, Error> {
+        let parts = futures::future::try_join_all(self.parts.iter().map(|part| part.entries()));
+        Ok(parts.await?.into_iter().flatten().collect())
+    }
+}
+
+/// Where keys live; part of what clients must agree on, so it never changes: FNV-1a with a final mix, 64 bits.
+fn spread(key: &[u8]) -> u64 {
+    let fnv = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mixed = (fnv ^ (fnv >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed ^ (mixed >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_spread_evenly_and_always_to_the_same_place() {
+        assert_eq!([spread(b""), spread(b"ada")], [0x5cc6_3dc4_7e9b_2f2a, spread(b"ada")]);
+        let mut counts = [0u32; 5];
+        for i in 0..10_000u32 {
+            counts[((u128::from(spread(&i.to_le_bytes())) * 5) >> 64) as usize] += 1;
+        }
+        assert!(counts.iter().all(|&c| (1_850..2_150).contains(&c)), "{counts:?}");
+    }
+}

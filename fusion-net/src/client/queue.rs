@@ -1,0 +1,88 @@
+//! A queue.
+
+use super::Error;
+use super::structure::{Raw, decode, encode};
+use fusion_core::op::{Op, Reply};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+/// One primary of a queue cluster, with elements of type `V` (stored as postcard).
+#[derive(Debug)]
+pub struct Queue<V> {
+    raw: Raw,
+    types: PhantomData<fn() -> V>,
+}
+
+impl<V> Clone for Queue<V> {
+    fn clone(&self) -> Self {
+        Queue { raw: self.raw.clone(), types: PhantomData }
+    }
+}
+
+impl<V: Serialize + DeserializeOwned> Queue<V> {
+    pub(crate) fn new(raw: Raw) -> Queue<V> {
+        Queue { raw, types: PhantomData }
+    }
+
+    /// The same queue, in bytes.
+    #[must_use]
+    pub fn raw(&self) -> &Raw {
+        &self.raw
+    }
+
+    /// Puts `value` at the back.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`], and those of every call.
+    pub async fn enqueue(&self, value: &V) -> Result<(), Error> {
+        self.raw.call(Op::Enqueue { value: encode(value)? }).await.map(|_| ())
+    }
+
+    /// Removes the element at the front, and answers it; `None` when there is none. Each element goes to one caller.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn dequeue(&self) -> Result<Option<V>, Error> {
+        self.maybe(Op::Dequeue).await
+    }
+
+    /// The element at the front.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn peek(&self) -> Result<Option<V>, Error> {
+        self.maybe(Op::Peek).await
+    }
+
+    /// The number of elements.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn len(&self) -> Result<u64, Error> {
+        self.raw.len().await
+    }
+
+    /// Whether there is no element.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        self.raw.is_empty().await
+    }
+
+    /// All elements from front to back; exact while nobody else changes the queue.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn to_vec(&self) -> Result<Vec<V>, Error> {
+        self.raw.range(0).await?.iter().map(|bytes| decode(bytes)).collect()
+    }
+
+    async fn maybe(&self, op: Op) -> Result<Option<V>, Error> {
+        match self.raw.call(op).await? {
+            Reply::Maybe(bytes) => bytes.map(|b| decode(&b)).transpose(),
+            _ => Err(Error::BadAnswer),
+        }
+    }
+}

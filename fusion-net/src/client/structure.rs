@@ -1,0 +1,76 @@
+//! One primary structure, in bytes: what the typed ones are made of.
+
+use super::Error;
+use super::lane::Lane;
+use bytes::Bytes;
+use fusion_core::op::{Kind, Op, Reply};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// One primary structure of any kind. Cheap to clone; clones share a connection, a session and batches.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    lane: Lane,
+    name: String,
+    kind: Kind,
+}
+
+impl Raw {
+    pub(crate) fn new(lane: Lane, name: String, kind: Kind) -> Raw {
+        Raw { lane, name, kind }
+    }
+
+    /// The kind of the structure.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Executes one operation; a change exactly once, however often it must be sent.
+    ///
+    /// # Errors
+    /// What the structure says, [`Error::TimedOut`] or [`Error::OutcomeUnknown`].
+    pub async fn call(&self, op: Op) -> Result<Reply, Error> {
+        self.lane.call(op).await?.map_err(|e| Error::of_op(e, &self.name, self.kind))
+    }
+
+    /// The number of elements.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn len(&self) -> Result<u64, Error> {
+        match self.call(Op::Len).await? {
+            Reply::Len(len) => Ok(len),
+            _ => Err(Error::BadAnswer),
+        }
+    }
+
+    /// Whether there is no element.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        Ok(self.len().await? == 0)
+    }
+
+    /// Elements of a list or queue from `start` to the end.
+    pub(crate) async fn range(&self, start: u64) -> Result<Vec<Bytes>, Error> {
+        let mut all: Vec<Bytes> = Vec::new();
+        loop {
+            let op = Op::Range { start: start + all.len() as u64, limit: u32::MAX };
+            match self.call(op).await? {
+                Reply::Values(values) if values.is_empty() => return Ok(all),
+                Reply::Values(values) => all.extend(values),
+                _ => return Err(Error::BadAnswer),
+            }
+        }
+    }
+}
+
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes, Error> {
+    Ok(postcard::to_stdvec(value)?.into())
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    Ok(postcard::from_bytes(bytes)?)
+}

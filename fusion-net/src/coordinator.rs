@@ -1,0 +1,163 @@
+//! The coordinator: knows the servers, keeps the configurations, replaces dead members.
+//!
+//! It decides membership only; reads and writes need no coordinator while nobody fails. All decisions are
+//! `fusion_core::membership`'s; here are clocks, the durable store and the service.
+
+mod registry;
+mod service;
+mod store;
+
+pub use store::{ConfigStore, RedbStore, StoreError};
+
+use crate::server::{accept_loop, channel_config, run};
+use crate::wire::{self, Service};
+use fusion_core::id::Epoch;
+use registry::Registry;
+use service::CoordinatorServer;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tarpc::server::{BaseChannel, Channel};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+/// How a coordinator is run.
+#[derive(Clone, Copy, Debug)]
+pub struct CoordinatorOptions {
+    /// A server that was not heard of for so long is taken for dead (T_s).
+    pub suspect_after: Duration,
+}
+
+impl Default for CoordinatorOptions {
+    fn default() -> Self {
+        CoordinatorOptions { suspect_after: Duration::from_millis(1000) }
+    }
+}
+
+impl CoordinatorOptions {
+    /// How long a heartbeat waits for news (T_h).
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        self.suspect_after / 5
+    }
+}
+
+/// Why a coordinator could not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CoordinatorError {
+    /// Its store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The coordinator's shared state.
+pub(crate) struct Coordinator {
+    options: CoordinatorOptions,
+    store: Arc<dyn ConfigStore>,
+    registry: Mutex<Registry>,
+    started: Instant,
+    /// One change of configuration at a time.
+    deciding: tokio::sync::Mutex<()>,
+    /// Counts changes of configurations: whoever waits for news looks again.
+    version: watch::Sender<u64>,
+    /// Something was reported or registered: look whether anything is to be decided.
+    evidence: Notify,
+}
+
+impl Coordinator {
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+}
+
+/// Serves until the future is dropped.
+///
+/// # Errors
+/// [`CoordinatorError`] when the store cannot be read.
+pub async fn serve(
+    listener: TcpListener,
+    store: Arc<dyn ConfigStore>,
+    options: CoordinatorOptions,
+) -> Result<(), CoordinatorError> {
+    let loaded = Arc::clone(&store);
+    let contents = tokio::task::spawn_blocking(move || loaded.load()).await;
+    let contents = contents.map_err(|e| StoreError::Failed(e.to_string()))??;
+    let coordinator = Arc::new(Coordinator {
+        options,
+        store,
+        registry: Mutex::new(Registry::new(contents)),
+        started: Instant::now(),
+        deciding: tokio::sync::Mutex::new(()),
+        version: watch::Sender::new(0),
+        evidence: Notify::new(),
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(decide(Arc::clone(&coordinator)));
+    accept_loop(listener, move |mut stream| {
+        let coordinator = Arc::clone(&coordinator);
+        async move {
+            match wire::accept(&mut stream, &[Service::Coordinator]).await {
+                Ok(_) => {
+                    let channel = BaseChannel::new(channel_config(), wire::server_transport(stream));
+                    use crate::service::Coordinator as _;
+                    run(channel.execute(CoordinatorServer::new(coordinator).serve())).await;
+                }
+                Err(error) => tracing::debug!(%error, "a connection was refused"),
+            }
+        }
+    })
+    .await;
+    Ok(())
+}
+
+/// Looks again and again whether a configuration should change (PROTOCOL rule 22).
+async fn decide(coordinator: Arc<Coordinator>) {
+    let tick = coordinator.options.heartbeat() / 4;
+    let mut last = coordinator.now_ms();
+    loop {
+        let _ = tokio::time::timeout(tick, coordinator.evidence.notified()).await;
+        let now = coordinator.now_ms();
+        let suspect_after = coordinator.options.suspect_after.as_millis() as u64;
+        // After a pause of its own a coordinator cannot tell who was silent: all timers start afresh.
+        let paused = now - last > 2 * coordinator.options.heartbeat().as_millis() as u64;
+        last = now;
+        let proposals = {
+            let mut registry = coordinator.registry();
+            if paused {
+                tracing::warn!("this coordinator was paused; detection starts afresh");
+                registry.hear_all(now);
+            }
+            registry.suspect(now, suspect_after);
+            registry.proposals()
+        };
+        for (next, reason) in proposals {
+            tracing::info!(cluster = %next.name, epoch = %next.epoch, %reason, "configuration changes");
+            let name = next.name.clone();
+            let decided = service::commit(&coordinator, Some(reason), move |registry| {
+                // Something else may have been decided since the proposal was made: it is void then.
+                let before = registry.epoch_of(next.cluster);
+                if before.map(Epoch::next) == Some(next.epoch) { Ok(next) } else { Err(void(&next.name)) }
+            });
+            if let Err(error) = decided.await {
+                tracing::error!(cluster = %name, %error, "the configuration was not changed");
+            }
+        }
+        let forgettable = coordinator.registry().forgettable(now);
+        if !forgettable.is_empty() {
+            let (store, ids) = (Arc::clone(&coordinator.store), forgettable.clone());
+            if let Ok(Ok(())) = tokio::task::spawn_blocking(move || store.forget_servers(&ids)).await {
+                coordinator.registry().forget(&forgettable);
+            }
+        }
+    }
+}
+
+fn void(name: &str) -> crate::service::AdminError {
+    crate::service::AdminError::Store { message: format!("the configuration of {name} changed meanwhile") }
+}

@@ -1,0 +1,289 @@
+//! What a coordinator knows: servers, configurations, reports.
+
+use super::store::StoreContents;
+use crate::service::{
+    ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus, Status, SyncRequest,
+};
+use fusion_core::config::{Configuration, FusedState, PrimaryState};
+use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
+use fusion_core::membership::{self, Evidence, Plan, Reason, ServerView, Waiting};
+use fusion_core::message::{Condition, MemberReport};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// How many events are kept for operators.
+const MAX_EVENTS: usize = 256;
+/// A dead server that no configuration names is forgotten after this time.
+const FORGET_MS: u64 = 60_000;
+
+struct Server {
+    registration: Registration,
+    last_heard_ms: u64,
+    suspected_since_ms: Option<u64>,
+}
+
+/// All of it; the durable part is the store's.
+pub(crate) struct Registry {
+    pub(crate) store: u64,
+    next_server: u64,
+    next_cluster: u64,
+    clusters: BTreeMap<ClusterId, Arc<Configuration>>,
+    servers: BTreeMap<ServerId, Server>,
+    reports: BTreeMap<ClusterId, BTreeMap<MemberId, MemberReport>>,
+    events: VecDeque<Event>,
+}
+
+impl Registry {
+    pub(crate) fn new(contents: StoreContents) -> Registry {
+        let servers = contents.servers.into_iter().map(|(id, registration)| {
+            (id, Server { registration, last_heard_ms: 0, suspected_since_ms: None })
+        });
+        Registry {
+            store: contents.store,
+            next_server: contents.next_server,
+            next_cluster: contents.next_cluster,
+            clusters: contents.configs.into_iter().map(|c| (c.cluster, c)).collect(),
+            servers: servers.collect(),
+            reports: BTreeMap::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The id that this run of a process has already.
+    pub(crate) fn registered(&self, incarnation: u64) -> Option<ServerId> {
+        let known = self.servers.iter().find(|(_, s)| s.registration.incarnation == incarnation);
+        known.map(|(&id, _)| id)
+    }
+
+    pub(crate) fn take_server_id(&mut self) -> ServerId {
+        let id = ServerId(self.next_server);
+        self.next_server += 1;
+        id
+    }
+
+    pub(crate) fn take_cluster_id(&mut self) -> ClusterId {
+        let id = ClusterId(self.next_cluster);
+        self.next_cluster += 1;
+        id
+    }
+
+    /// A new run of a process. Whatever ran at its address before is dead: the address is taken.
+    pub(crate) fn add_server(&mut self, id: ServerId, registration: Registration, now: u64) {
+        for other in self.servers.values_mut().filter(|s| s.registration.address == registration.address) {
+            other.suspected_since_ms.get_or_insert(now);
+            other.last_heard_ms = 0;
+        }
+        self.servers.insert(id, Server { registration, last_heard_ms: now, suspected_since_ms: None });
+    }
+
+    /// Takes a heartbeat; `false` when the server is not known.
+    pub(crate) fn hear(&mut self, request: &SyncRequest, now: u64) -> bool {
+        let Some(server) = self.servers.get_mut(&request.server) else { return false };
+        server.last_heard_ms = now;
+        server.suspected_since_ms = None;
+        for report in &request.reports {
+            let Some(config) = self.clusters.get(&report.cluster) else { continue };
+            // Only the member's own server speaks for it.
+            if config.host_of(report.member).is_some_and(|h| h.server == request.server) {
+                self.reports.entry(report.cluster).or_default().insert(report.member, report.clone());
+            }
+        }
+        true
+    }
+
+    pub(crate) fn hear_all(&mut self, now: u64) {
+        for server in self.servers.values_mut().filter(|s| s.suspected_since_ms.is_none()) {
+            server.last_heard_ms = now;
+        }
+    }
+
+    pub(crate) fn suspect(&mut self, now: u64, after: u64) {
+        for (id, server) in &mut self.servers {
+            if server.suspected_since_ms.is_none() && now.saturating_sub(server.last_heard_ms) >= after {
+                tracing::warn!(server = %id, address = %server.registration.address, "a server is not heard of");
+                server.suspected_since_ms = Some(now);
+            }
+        }
+    }
+
+    /// Dead servers that nobody needs to know of any more.
+    pub(crate) fn forgettable(&self, now: u64) -> Vec<ServerId> {
+        let dead = self.servers.iter().filter(|(_, s)| s.suspected_since_ms.is_some_and(|t| now - t >= FORGET_MS));
+        let named = |id: &ServerId| self.living().any(|c| c.servers().contains(id));
+        dead.map(|(&id, _)| id).filter(|id| !named(id)).collect()
+    }
+
+    pub(crate) fn forget(&mut self, ids: &[ServerId]) {
+        self.servers.retain(|id, _| !ids.contains(id));
+    }
+
+    fn living(&self) -> impl Iterator<Item = &Arc<Configuration>> {
+        self.clusters.values().filter(|c| !c.removed)
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Configuration>> {
+        self.living().find(|c| c.name == name).cloned()
+    }
+
+    pub(crate) fn epoch_of(&self, cluster: ClusterId) -> Option<Epoch> {
+        self.clusters.get(&cluster).map(|c| c.epoch)
+    }
+
+    /// Configurations that a server has an older epoch of, or must be told of for the first time.
+    pub(crate) fn news_for(&self, request: &SyncRequest) -> Vec<Arc<Configuration>> {
+        let known: BTreeMap<ClusterId, Epoch> = request.known.iter().copied().collect();
+        let news = self.clusters.values().filter(|c| match known.get(&c.cluster) {
+            Some(epoch) => c.epoch > *epoch,
+            None => !c.removed && c.servers().contains(&request.server),
+        });
+        news.cloned().collect()
+    }
+
+    pub(crate) fn views(&self) -> BTreeMap<ServerId, ServerView> {
+        let mut loads: BTreeMap<ServerId, usize> = BTreeMap::new();
+        for config in self.living() {
+            let primaries = config.primaries.iter().map(|s| s.host.server);
+            for server in primaries.chain(config.fused.iter().map(|s| s.host.server)) {
+                *loads.entry(server).or_default() += 1;
+            }
+        }
+        let view = |(&id, s): (&ServerId, &Server)| {
+            let view = ServerView {
+                address: s.registration.address.clone(),
+                last_heard_ms: s.last_heard_ms,
+                suspected_since_ms: s.suspected_since_ms,
+                load: loads.get(&id).copied().unwrap_or(0),
+            };
+            (id, view)
+        };
+        self.servers.iter().map(view).collect()
+    }
+
+    fn plan(&self, config: &Configuration, servers: BTreeMap<ServerId, ServerView>) -> Plan {
+        let reports = self.reports.get(&config.cluster).cloned().unwrap_or_default();
+        membership::plan(config, &Evidence { servers, reports }, rand::random())
+    }
+
+    /// The configurations that should change now, each decided with the one before it counted.
+    pub(crate) fn proposals(&self) -> Vec<(Configuration, Reason)> {
+        let mut servers = self.views();
+        let mut proposals = Vec::new();
+        for config in self.living() {
+            if let Plan::Change(next, reason) = self.plan(config, servers.clone()) {
+                for server in next.servers().difference(&config.servers()) {
+                    if let Some(view) = servers.get_mut(server) {
+                        view.load += 1;
+                    }
+                }
+                proposals.push((*next, reason));
+            }
+        }
+        proposals
+    }
+
+    /// A configuration that is in the store now.
+    pub(crate) fn install(&mut self, next: Arc<Configuration>, reason: Option<Reason>, now: u64) {
+        let before = self.clusters.get(&next.cluster).cloned();
+        if let Some(reason) = reason {
+            let died = before.iter().flat_map(|c| c.servers()).filter(|s| !next.servers().contains(s));
+            let last = died.filter_map(|s| self.servers.get(&s)).map(|s| s.last_heard_ms).max();
+            self.events.push_back(Event {
+                at_ms: now,
+                cluster: next.name.clone(),
+                epoch: next.epoch,
+                reason,
+                detected_after_ms: last.map(|t| now.saturating_sub(t)),
+            });
+            while self.events.len() > MAX_EVENTS {
+                self.events.pop_front();
+            }
+        }
+        if let Some(reports) = self.reports.get_mut(&next.cluster) {
+            reports.retain(|id, _| next.host_of(*id).is_some());
+        }
+        self.clusters.insert(next.cluster, next);
+    }
+
+    pub(crate) fn status(&self, now: u64) -> Status {
+        let views = self.views();
+        let servers = self.servers.iter().map(|(&id, s)| ServerStatus {
+            id,
+            pid: s.registration.pid,
+            address: s.registration.address.clone(),
+            alive: s.suspected_since_ms.is_none(),
+            members: views.get(&id).map_or(0, |v| v.load),
+            heard_ms_ago: now.saturating_sub(s.last_heard_ms),
+        });
+        Status {
+            servers: servers.collect(),
+            clusters: self.living().map(|c| self.cluster_status(c, views.clone())).collect(),
+            events: self.events.iter().cloned().collect(),
+        }
+    }
+
+    fn cluster_status(&self, config: &Configuration, views: BTreeMap<ServerId, ServerView>) -> ClusterStatus {
+        let alive = |server: ServerId| views.get(&server).is_some_and(|v| v.suspected_since_ms.is_none());
+        let primaries = config.primaries.iter().enumerate().map(|(index, seat)| {
+            let lost = seat.state == PrimaryState::Lost;
+            self.member_status(config, seat.id, (Role::Primary, index), &seat.host, alive(seat.host.server), lost)
+        });
+        let fused = config.fused.iter().map(|seat| {
+            let joins = seat.state == FusedState::Joining;
+            let place = (Role::Fused, seat.row.index());
+            self.member_status(config, seat.id, place, &seat.host, alive(seat.host.server), joins)
+        });
+        let members: Vec<MemberStatus> = primaries.chain(fused).collect();
+        let in_role = |role| members.iter().filter(move |m| m.role == role);
+        let active = |m: &&MemberStatus| m.state == MemberState::Active;
+        let gone = in_role(Role::Primary).filter(|m| !active(m)).count();
+        let codes = in_role(Role::Fused).filter(active).count();
+        let waiting: Option<Waiting> = match self.plan(config, views) {
+            Plan::Wait(waiting) => Some(waiting),
+            Plan::Keep | Plan::Change(..) => None,
+        };
+        ClusterStatus {
+            name: config.name.clone(),
+            id: config.cluster,
+            kind: config.kind,
+            epoch: config.epoch,
+            primaries: config.n(),
+            faults: usize::from(config.faults),
+            tolerates: codes.saturating_sub(gone),
+            serving: gone == 0,
+            waiting,
+            members,
+        }
+    }
+
+    fn member_status(
+        &self,
+        config: &Configuration,
+        id: MemberId,
+        (role, index): (Role, usize),
+        host: &fusion_core::config::Host,
+        alive: bool,
+        building: bool,
+    ) -> MemberStatus {
+        let report = self.reports.get(&config.cluster).and_then(|r| r.get(&id));
+        let condition = report.map(|r| r.condition);
+        let state = match (alive, building, condition) {
+            (false, _, _) | (_, _, Some(Condition::Missing)) => MemberState::Dead,
+            (_, false, _) => MemberState::Active,
+            (_, true, Some(Condition::Recovering { done, total })) => MemberState::Recovering { done, total },
+            (_, true, Some(Condition::Learning { done, total })) => MemberState::Joining { done, total },
+            _ if role == Role::Primary => MemberState::Recovering { done: 1, total: 1 },
+            _ => MemberState::Joining { done: 0, total: 0 },
+        };
+        MemberStatus {
+            id,
+            role,
+            index,
+            server: host.server,
+            address: host.address.clone(),
+            state,
+            elements: report.map_or(0, |r| r.elements),
+            payload_bytes: report.map_or(0, |r| r.payload_bytes),
+            page_bytes: report.map_or(0, |r| r.page_bytes),
+        }
+    }
+}

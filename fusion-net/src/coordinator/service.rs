@@ -1,0 +1,166 @@
+//! The coordinator's tarpc service.
+
+use super::Coordinator;
+use super::registry::Registry;
+use crate::service::{self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest};
+use fusion_core::config::{ClusterShape, Configuration};
+use fusion_core::id::Epoch;
+use fusion_core::membership::{self, Reason};
+use std::sync::Arc;
+use std::time::Duration;
+use tarpc::context::Context;
+use tokio::time::timeout;
+
+/// The longest that a lookup waits for news.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// The service for one connection.
+#[derive(Clone)]
+pub(crate) struct CoordinatorServer {
+    coordinator: Arc<Coordinator>,
+}
+
+impl CoordinatorServer {
+    pub(crate) fn new(coordinator: Arc<Coordinator>) -> Self {
+        CoordinatorServer { coordinator }
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> AdminError {
+    AdminError::Store { message: error.to_string() }
+}
+
+/// Decides on a configuration, stores it, then lets everybody know; one at a time, and to the end even when the
+/// caller goes away.
+pub(crate) async fn commit<F>(
+    coordinator: &Arc<Coordinator>,
+    reason: Option<Reason>,
+    decide: F,
+) -> Result<Arc<Configuration>, AdminError>
+where
+    F: FnOnce(&mut Registry) -> Result<Configuration, AdminError> + Send + 'static,
+{
+    let coordinator = Arc::clone(coordinator);
+    let committed = tokio::spawn(async move {
+        let _one_at_a_time = coordinator.deciding.lock().await;
+        let next = Arc::new(decide(&mut coordinator.registry())?);
+        let (store, stored) = (Arc::clone(&coordinator.store), Arc::clone(&next));
+        let swapped = tokio::task::spawn_blocking(move || store.compare_and_swap(&stored)).await;
+        if !swapped.map_err(failed)?.map_err(failed)? {
+            return Err(failed("the configuration in it is not the one before this change"));
+        }
+        let now = coordinator.now_ms();
+        coordinator.registry().install(Arc::clone(&next), reason, now);
+        coordinator.version.send_modify(|v| *v += 1);
+        coordinator.evidence.notify_one();
+        Ok(next)
+    });
+    committed.await.map_err(failed)?
+}
+
+impl service::Coordinator for CoordinatorServer {
+    async fn register(self, _: Context, registration: Registration) -> Result<Registered, AdminError> {
+        let c = &self.coordinator;
+        let (known, store, id) = {
+            let mut registry = c.registry();
+            match registry.registered(registration.incarnation) {
+                Some(id) => (true, registry.store, id),
+                None => (false, registry.store, registry.take_server_id()),
+            }
+        };
+        if !known {
+            let (durable, copy) = (Arc::clone(&c.store), registration.clone());
+            let put = tokio::task::spawn_blocking(move || durable.put_server(id, &copy)).await;
+            put.map_err(failed)?.map_err(failed)?;
+            let now = c.now_ms();
+            c.registry().add_server(id, registration, now);
+            c.evidence.notify_one();
+        }
+        Ok(Registered { server: id, store })
+    }
+
+    async fn sync(self, _: Context, request: SyncRequest) -> Result<SyncReply, AdminError> {
+        let c = &self.coordinator;
+        let mut version = c.version.subscribe();
+        let now = c.now_ms();
+        if !c.registry().hear(&request, now) {
+            return Err(AdminError::UnknownServer { server: request.server });
+        }
+        c.evidence.notify_one();
+        let configs = c.registry().news_for(&request);
+        if !configs.is_empty() || !request.wait {
+            return Ok(SyncReply { configs });
+        }
+        let news = async {
+            loop {
+                if version.changed().await.is_err() {
+                    return Vec::new();
+                }
+                let configs = c.registry().news_for(&request);
+                if !configs.is_empty() {
+                    return configs;
+                }
+            }
+        };
+        Ok(SyncReply { configs: timeout(c.options.heartbeat(), news).await.unwrap_or_default() })
+    }
+
+    async fn create(self, _: Context, shape: ClusterShape) -> Result<Arc<Configuration>, AdminError> {
+        let shape = shape.validated().map_err(AdminError::BadShape)?;
+        let next = commit(&self.coordinator, None, move |registry| {
+            if registry.by_name(shape.name()).is_some() {
+                return Err(AdminError::NameTaken { name: shape.name().to_owned() });
+            }
+            let members = shape.primaries() + shape.faults();
+            let views = registry.views();
+            let servers = views.values().filter(|v| v.suspected_since_ms.is_none()).count();
+            let hosts = membership::place(members, shape.colocate(), &views)
+                .ok_or(AdminError::NotEnoughServers { members, servers })?;
+            let id = registry.take_cluster_id();
+            Ok(Configuration::create(registry.store, id, rand::random(), &shape, &hosts))
+        })
+        .await?;
+        tracing::info!(cluster = %next.name, "a cluster was created");
+        Ok(next)
+    }
+
+    async fn remove(self, _: Context, name: String) -> Result<(), AdminError> {
+        let removed = commit(&self.coordinator, None, move |registry| {
+            let config = registry.by_name(&name).ok_or(AdminError::UnknownCluster { name })?;
+            let mut next = config.successor(rand::random());
+            next.removed = true;
+            Ok(next)
+        });
+        removed.await.map(|_| ())
+    }
+
+    async fn lookup(
+        self,
+        _: Context,
+        name: String,
+        newer_than: Option<Epoch>,
+        wait_ms: u32,
+    ) -> Result<Arc<Configuration>, AdminError> {
+        let c = &self.coordinator;
+        let mut version = c.version.subscribe();
+        let find = || c.registry().by_name(&name).ok_or(AdminError::UnknownCluster { name: name.clone() });
+        let newer = async {
+            loop {
+                let config = find()?;
+                if newer_than.is_none_or(|epoch| config.epoch > epoch) || version.changed().await.is_err() {
+                    return Ok(config);
+                }
+            }
+        };
+        let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_WAIT);
+        match timeout(wait, newer).await {
+            Ok(found) => found,
+            Err(_) => find(),
+        }
+    }
+
+    async fn status(self, _: Context) -> Status {
+        let now = self.coordinator.now_ms();
+        self.coordinator.registry().status(now)
+    }
+}

@@ -1,0 +1,256 @@
+//! Where configurations are kept: durable before anybody is told (PROTOCOL rules 5, 7).
+
+use crate::service::Registration;
+use fusion_core::config::Configuration;
+use fusion_core::id::{ClusterId, Epoch, ServerId};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why the store failed. Nothing was changed then.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file cannot be used.
+    #[error("cannot open the coordinator's store {}: {reason}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Reading or writing failed.
+    #[error("the coordinator's store failed: {0}")]
+    Failed(String),
+    /// What is in it cannot be read: another version's, or not a coordinator's.
+    #[error("the coordinator's store holds {what} that cannot be read; it was written by another version")]
+    Unreadable {
+        /// What.
+        what: &'static str,
+    },
+}
+
+/// All that a store holds.
+#[derive(Clone, Debug, Default)]
+pub struct StoreContents {
+    /// The store's random id, given when it was made.
+    pub store: u64,
+    /// The configurations of all clusters, removed ones too.
+    pub configs: Vec<Arc<Configuration>>,
+    /// The registered servers.
+    pub servers: Vec<(ServerId, Registration)>,
+    /// The next server id to give.
+    pub next_server: u64,
+    /// The next cluster id to give.
+    pub next_cluster: u64,
+}
+
+/// A configuration store. Calls may block; whoever is async calls them from a thread that may.
+pub trait ConfigStore: Send + Sync + 'static {
+    /// Reads everything, at the start.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn load(&self) -> Result<StoreContents, StoreError>;
+
+    /// Stores `next` if the cluster's epoch in the store is the one before (`Epoch(0)`: there is none); answers
+    /// whether it did. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn compare_and_swap(&self, next: &Configuration) -> Result<bool, StoreError>;
+
+    /// Stores a server under an id that was not given before. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn put_server(&self, id: ServerId, registration: &Registration) -> Result<(), StoreError>;
+
+    /// Forgets servers that no configuration names. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError>;
+}
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const CONFIGS: TableDefinition<u64, &[u8]> = TableDefinition::new("configurations");
+const SERVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("servers");
+const FORMAT: u64 = 1;
+
+/// The embedded store: one redb file, fsynced at each change.
+pub struct RedbStore {
+    database: Database,
+}
+
+impl RedbStore {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when it cannot be opened (another coordinator has it open, say);
+    /// [`StoreError::Unreadable`] when it is of another format.
+    pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
+        let open = |reason: String| StoreError::Open { path: path.to_owned(), reason };
+        let database = Database::create(path).map_err(|e| open(match e {
+            redb::DatabaseError::DatabaseAlreadyOpen => "another coordinator uses it".to_owned(),
+            e => e.to_string(),
+        }))?;
+        let store = RedbStore { database };
+        store.initialize().map_err(|e| match e {
+            StoreError::Failed(reason) => open(reason),
+            e => e,
+        })?;
+        Ok(store)
+    }
+
+    fn initialize(&self) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut meta = transaction.open_table(META)?;
+            let format = meta.get("format")?.map(|v| v.value());
+            if format.is_none() {
+                meta.insert("format", FORMAT)?;
+                meta.insert("store", rand::random::<u64>())?;
+                meta.insert("next server", 1)?;
+                meta.insert("next cluster", 1)?;
+            }
+            drop(meta);
+            transaction.open_table(CONFIGS)?;
+            transaction.open_table(SERVERS)?;
+            Ok(format.is_none_or(|f| f == FORMAT))
+        })
+        .and_then(|readable| if readable { Ok(()) } else { Err(StoreError::Unreadable { what: "a format" }) })
+    }
+
+    fn write<T>(&self, act: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let failed = |e: redb::Error| StoreError::Failed(e.to_string());
+        let transaction = self.database.begin_write().map_err(|e| failed(e.into()))?;
+        let result = act(&transaction).map_err(failed)?;
+        transaction.commit().map_err(|e| failed(e.into()))?;
+        Ok(result)
+    }
+}
+
+fn encode<T: serde::Serialize>(what: &T) -> Result<Vec<u8>, StoreError> {
+    postcard::to_stdvec(what).map_err(|e| StoreError::Failed(e.to_string()))
+}
+
+fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<T, StoreError> {
+    postcard::from_bytes(bytes).map_err(|_| StoreError::Unreadable { what })
+}
+
+impl ConfigStore for RedbStore {
+    fn load(&self) -> Result<StoreContents, StoreError> {
+        type Rows = Vec<(u64, Vec<u8>)>;
+        let read = || -> Result<(Vec<u64>, Rows, Rows), redb::Error> {
+            let transaction = self.database.begin_read()?;
+            let meta = transaction.open_table(META)?;
+            let numbers = ["store", "next server", "next cluster"];
+            let numbers = numbers.map(|key| Ok::<_, redb::Error>(meta.get(key)?.map_or(0, |v| v.value())));
+            let numbers = numbers.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let rows = |table: TableDefinition<'_, u64, &[u8]>| -> Result<Rows, redb::Error> {
+                let table = transaction.open_table(table)?;
+                let rows = table.iter()?.map(|row| row.map(|(k, v)| (k.value(), v.value().to_vec())));
+                Ok(rows.collect::<Result<_, _>>()?)
+            };
+            Ok((numbers, rows(CONFIGS)?, rows(SERVERS)?))
+        };
+        let (numbers, configs, servers) = read().map_err(|e| StoreError::Failed(e.to_string()))?;
+        let configs = configs.iter().map(|(_, bytes)| decode(bytes, "a configuration").map(Arc::new));
+        let servers = servers.iter().map(|(id, bytes)| Ok((ServerId(*id), decode(bytes, "a server")?)));
+        Ok(StoreContents {
+            store: numbers[0],
+            next_server: numbers[1],
+            next_cluster: numbers[2],
+            configs: configs.collect::<Result<_, StoreError>>()?,
+            servers: servers.collect::<Result<_, StoreError>>()?,
+        })
+    }
+
+    fn compare_and_swap(&self, next: &Configuration) -> Result<bool, StoreError> {
+        let bytes = encode(next)?;
+        let cluster = next.cluster;
+        self.write(|transaction| {
+            let mut configs = transaction.open_table(CONFIGS)?;
+            let stored = configs.get(cluster.0)?.map(|v| postcard::from_bytes::<Configuration>(v.value()));
+            let epoch = match stored {
+                None => Epoch(0),
+                Some(Ok(config)) => config.epoch,
+                Some(Err(_)) => return Ok(false),
+            };
+            if epoch.next() != next.epoch {
+                return Ok(false);
+            }
+            configs.insert(cluster.0, &bytes[..])?;
+            let mut meta = transaction.open_table(META)?;
+            let following = meta.get("next cluster")?.map_or(0, |v| v.value()).max(cluster.0 + 1);
+            meta.insert("next cluster", following)?;
+            Ok(true)
+        })
+    }
+
+    fn put_server(&self, id: ServerId, registration: &Registration) -> Result<(), StoreError> {
+        let bytes = encode(registration)?;
+        self.write(|transaction| {
+            transaction.open_table(SERVERS)?.insert(id.0, &bytes[..])?;
+            let mut meta = transaction.open_table(META)?;
+            let following = meta.get("next server")?.map_or(0, |v| v.value()).max(id.0 + 1);
+            meta.insert("next server", following)?;
+            Ok(())
+        })
+    }
+
+    fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut servers = transaction.open_table(SERVERS)?;
+            for id in ids {
+                servers.remove(id.0)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fusion_core::config::{ClusterShape, Host};
+    use fusion_core::op::Kind;
+
+    fn config() -> Configuration {
+        let shape = ClusterShape::new("c", Kind::List, 1, 1, false).unwrap();
+        let host = |i| Host { server: ServerId(i), address: String::new() };
+        Configuration::create(1, ClusterId(3), 1, &shape, &[host(1), host(2)])
+    }
+
+    #[test]
+    fn only_the_next_epoch_is_stored_and_it_is_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let first = config();
+        let second = first.successor(5);
+        let id = {
+            let store = RedbStore::open(&path).unwrap();
+            assert!(!store.compare_and_swap(&second).unwrap());
+            assert!(store.compare_and_swap(&first).unwrap());
+            assert!(!store.compare_and_swap(&first).unwrap());
+            assert!(store.compare_and_swap(&second).unwrap());
+            let registration = Registration { incarnation: 8, address: "a:1".into(), pid: 4 };
+            store.put_server(ServerId(7), &registration).unwrap();
+            store.load().unwrap().store
+        };
+        let contents = RedbStore::open(&path).unwrap().load().unwrap();
+        assert_eq!(contents.store, id);
+        assert_eq!(*contents.configs[0], second);
+        assert_eq!((contents.next_server, contents.next_cluster), (8, 4));
+        assert_eq!(contents.servers[0].1.incarnation, 8);
+    }
+
+    #[test]
+    fn a_file_that_is_no_store_is_a_clear_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        std::fs::write(&path, b"not a store at all").unwrap();
+        assert!(matches!(RedbStore::open(&path), Err(StoreError::Open { .. })));
+    }
+}

@@ -1,0 +1,149 @@
+//! Connections to other processes: made when first needed, shared, made again after a failure.
+
+use crate::service::{CoordinatorClient, FusedClient, PrimaryClient};
+use crate::wire::{self, ConnectError, Service};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tarpc::client::Config;
+use tarpc::context::Context;
+
+/// How long a connection may take to be made.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A context for a call that may take `limit`.
+#[must_use]
+pub fn within(limit: Duration) -> Context {
+    let mut context = tarpc::context::current();
+    context.deadline = Instant::now() + limit.min(wire::MAX_DEADLINE);
+    context
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.max_in_flight_requests = 4096;
+    config.pending_request_buffer = 1024;
+    config
+}
+
+/// A tarpc client that can be made from a connection.
+pub trait Connect: Clone + Send + Sync + 'static {
+    /// The service that it speaks to.
+    const SERVICE: Service;
+    /// Makes it; its driver runs as a task of its own.
+    fn over(stream: tokio::net::TcpStream) -> Self;
+}
+
+macro_rules! connect {
+    ($client:ty, $service:expr) => {
+        impl Connect for $client {
+            const SERVICE: Service = $service;
+            fn over(stream: tokio::net::TcpStream) -> Self {
+                <$client>::new(config(), wire::client_transport(stream)).spawn()
+            }
+        }
+    };
+}
+
+connect!(PrimaryClient, Service::Primary);
+connect!(FusedClient, Service::Fused);
+connect!(CoordinatorClient, Service::Coordinator);
+
+/// Connects to one address.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn connect<C: Connect>(address: &str) -> Result<C, ConnectError> {
+    Ok(C::over(wire::connect(address, C::SERVICE, CONNECT_TIMEOUT).await?))
+}
+
+/// The connections to one service, by address.
+#[derive(Debug)]
+pub struct Pool<C> {
+    clients: Arc<Mutex<HashMap<String, Entry<C>>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry<C> {
+    client: C,
+    generation: u64,
+}
+
+/// A connection of a [`Pool`].
+#[derive(Clone, Debug)]
+pub struct Pooled<C> {
+    /// The client.
+    pub client: C,
+    address: String,
+    generation: u64,
+}
+
+impl<C> Clone for Pool<C> {
+    fn clone(&self) -> Self {
+        Pool { clients: Arc::clone(&self.clients) }
+    }
+}
+
+impl<C> Default for Pool<C> {
+    fn default() -> Self {
+        Pool { clients: Arc::default() }
+    }
+}
+
+impl<C: Connect> Pool<C> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry<C>>> {
+        self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The connection to `address`, made now if there is none.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn get(&self, address: &str) -> Result<Pooled<C>, ConnectError> {
+        if let Some(entry) = self.lock().get(address) {
+            let Entry { client, generation } = entry.clone();
+            return Ok(Pooled { client, address: address.to_owned(), generation });
+        }
+        let client: C = connect(address).await?;
+        let mut clients = self.lock();
+        let generation = rand::random();
+        let entry = clients.entry(address.to_owned()).or_insert(Entry { client, generation }).clone();
+        Ok(Pooled { client: entry.client, address: address.to_owned(), generation: entry.generation })
+    }
+
+    /// Forgets a connection that failed, unless another one has taken its place already.
+    pub fn forget(&self, failed: &Pooled<C>) {
+        let mut clients = self.lock();
+        if clients.get(&failed.address).is_some_and(|e| e.generation == failed.generation) {
+            clients.remove(&failed.address);
+        }
+    }
+}
+
+/// Waits that grow from 10 ms to `most` with each failure in a row.
+#[derive(Debug)]
+pub struct Backoff {
+    next: Duration,
+    most: Duration,
+}
+
+impl Backoff {
+    /// Starts at 10 ms.
+    #[must_use]
+    pub fn new(most: Duration) -> Self {
+        Backoff { next: Duration::from_millis(10), most }
+    }
+
+    /// Something worked.
+    pub fn reset(&mut self) {
+        self.next = Duration::from_millis(10);
+    }
+
+    /// How long to wait now; twice as long the next time.
+    #[must_use]
+    pub fn wait(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = (wait * 2).min(self.most);
+        wait
+    }
+}

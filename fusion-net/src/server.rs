@@ -1,0 +1,130 @@
+//! A server process: hosts any number of members of any number of clusters.
+
+mod fused;
+mod host;
+mod link;
+mod primary;
+mod replacement;
+mod sync;
+
+pub use host::{Host, Peers};
+
+use crate::service::{Fused as _, Primary as _};
+use crate::wire::{self, Service};
+use futures::StreamExt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tarpc::server::{BaseChannel, Channel, Config};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// The most connections that a process serves at once; more wait to be accepted.
+pub const MAX_CONNECTIONS: usize = 4096;
+/// The most requests under way on one connection; more wait to be read.
+const MAX_REQUESTS: usize = 1024;
+
+/// How a server is run.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The coordinator's address.
+    pub coordinator: String,
+    /// The address that others reach this process at, when it is not the one it listens on.
+    pub advertise: Option<String>,
+}
+
+/// Why a server could not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address that others reach it at cannot be told.
+    #[error("listening on {listen} does not say where others reach this server; give --advertise HOST:PORT")]
+    NoAddress {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+    /// The listener failed.
+    #[error("the listening socket failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves until the future is dropped.
+///
+/// # Errors
+/// [`ServerError`] when it cannot start; a coordinator that is not there yet is waited for.
+pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), ServerError> {
+    let listen = listener.local_addr()?;
+    let address = match options.advertise {
+        Some(address) => address,
+        None if listen.ip().is_unspecified() => return Err(ServerError::NoAddress { listen }),
+        None => listen.to_string(),
+    };
+    let host = Host::new(Peers::default());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sync::run(Arc::clone(&host), options.coordinator, address));
+    accept_loop(listener, move |stream| {
+        let host = Arc::clone(&host);
+        async move { serve_connection(stream, host).await }
+    })
+    .await;
+    Ok(())
+}
+
+/// Accepts connections for ever, each served by its own task; at the bound new ones wait.
+pub(crate) async fn accept_loop<F, T>(listener: TcpListener, serve: F)
+where
+    F: Fn(TcpStream) -> T,
+    T: Future<Output = ()> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = serve(stream);
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: let some connections end first.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(mut stream: TcpStream, host: Arc<Host>) {
+    match wire::accept(&mut stream, &[Service::Primary, Service::Fused]).await {
+        Ok(Service::Primary) => {
+            let channel = BaseChannel::new(channel_config(), wire::server_transport(stream));
+            run(channel.execute(primary::PrimaryServer::new(host).serve())).await;
+        }
+        Ok(Service::Fused) => {
+            let channel = BaseChannel::new(channel_config(), wire::server_transport(stream));
+            run(channel.execute(fused::FusedServer::new(host).serve())).await;
+        }
+        Ok(Service::Coordinator) => {}
+        Err(error) => tracing::debug!(%error, "a connection was refused"),
+    }
+}
+
+/// Room for every answer that can be under way, so that a handler never waits for the connection to be polled.
+pub(crate) fn channel_config() -> Config {
+    Config { pending_response_buffer: MAX_REQUESTS }
+}
+
+/// Runs a connection's handlers within its own task; at the bound, no further request is read.
+pub(crate) async fn run<S, F>(requests: S)
+where
+    S: futures::Stream<Item = F>,
+    F: Future<Output = ()>,
+{
+    requests.for_each_concurrent(MAX_REQUESTS, |handler| handler).await;
+}

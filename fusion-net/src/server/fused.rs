@@ -1,0 +1,54 @@
+//! The service that reaches the fused structures of this process.
+
+use super::host::{Host, Member, lock};
+use crate::service;
+use fusion_core::config::Configuration;
+use fusion_core::fused::Fused;
+use fusion_core::message::{Ack, Chunk, Condition, RecoveryReply, RecoveryRequest, Refusal, Replicate, Route};
+use std::sync::Arc;
+use tarpc::context::Context;
+
+/// The tarpc service of all fused structures of this process. Its handlers never wait.
+#[derive(Clone)]
+pub(crate) struct FusedServer {
+    host: Arc<Host>,
+}
+
+impl FusedServer {
+    pub(crate) fn new(host: Arc<Host>) -> Self {
+        FusedServer { host }
+    }
+
+    fn with<T>(&self, route: Route, act: impl FnOnce(&mut Fused) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        match self.host.member(route.cluster, route.to) {
+            Some(Member::Fused(fused)) => {
+                let mut fused = lock(&fused);
+                let learning = !matches!(fused.condition(), Condition::Serving | Condition::Complete);
+                let result = act(&mut fused);
+                if learning && fused.condition() == Condition::Complete {
+                    self.host.news.notify_one();
+                }
+                result
+            }
+            _ => Err(self.host.not_here(route)),
+        }
+    }
+}
+
+impl service::Fused for FusedServer {
+    async fn replicate(self, _: Context, route: Route, message: Replicate) -> Result<Ack, Refusal> {
+        self.with(route, |fused| fused.on_replicate(route, &message))
+    }
+
+    async fn chunk(self, _: Context, route: Route, chunk: Chunk) -> Result<(), Refusal> {
+        self.with(route, |fused| fused.on_chunk(route, &chunk))
+    }
+
+    async fn recover(self, _: Context, route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal> {
+        self.with(route, |fused| fused.on_recovery(route, &request))
+    }
+
+    async fn adopt(self, _: Context, config: Arc<Configuration>) {
+        self.host.adopt(config);
+    }
+}

@@ -1,0 +1,281 @@
+//! The members that this process hosts, and how a configuration changes them (PROTOCOL rules 4, 8).
+
+use super::primary::PrimaryCell;
+use super::replacement::Replacement;
+use crate::peer::{Pool, within};
+use crate::service::{FusedClient, PrimaryClient, Registered};
+use fusion_core::code::Code;
+use fusion_core::config::{Configuration, FusedState, Origin, PrimaryState};
+use fusion_core::fused::Fused;
+use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
+use fusion_core::message::{Condition, MemberReport, Refusal, Route};
+use fusion_core::primary::Primary;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Connections to other servers.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    /// To primaries.
+    pub primaries: Pool<PrimaryClient>,
+    /// To fused structures.
+    pub fused: Pool<FusedClient>,
+}
+
+/// A member of a cluster in this process.
+#[derive(Clone, Debug)]
+pub(crate) enum Member {
+    Primary(Arc<PrimaryCell>),
+    Fused(Arc<Mutex<Fused>>),
+    Replacement(Arc<Replacement>),
+}
+
+impl Member {
+    /// It is not named any more.
+    fn end(self) {
+        match self {
+            Member::Primary(cell) => cell.close(),
+            Member::Replacement(replacement) => replacement.stop(),
+            Member::Fused(_) => {}
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    config: Arc<Configuration>,
+    members: BTreeMap<MemberId, Member>,
+    /// Named by the configuration as having state that is not here.
+    missing: Vec<MemberId>,
+}
+
+/// All members of this process.
+#[derive(Debug)]
+pub struct Host {
+    identity: Mutex<Option<Registered>>,
+    pub(crate) peers: Peers,
+    clusters: Mutex<HashMap<ClusterId, Slot>>,
+    /// Something worth telling the coordinator at once has happened.
+    pub(crate) news: Notify,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Host {
+    /// A process without members.
+    #[must_use]
+    pub fn new(peers: Peers) -> Arc<Host> {
+        Arc::new(Host { identity: Mutex::default(), peers, clusters: Mutex::default(), news: Notify::new() })
+    }
+
+    /// The id that the coordinator gave this process, once it has.
+    #[must_use]
+    pub fn server(&self) -> Option<ServerId> {
+        lock(&self.identity).map(|i| i.server)
+    }
+
+    /// Takes the id that the coordinator gave. Another id of the same store means that it has forgotten this
+    /// process, which it does only when no configuration names it: what is here is dead and goes. Answers `false`
+    /// when members of another store are here; nothing is changed then.
+    pub(crate) fn set_identity(&self, given: Registered) -> bool {
+        let mut identity = lock(&self.identity);
+        if *identity == Some(given) {
+            return true;
+        }
+        let mut clusters = lock(&self.clusters);
+        if identity.is_some_and(|i| i.store != given.store) && clusters.values().any(|s| !s.members.is_empty()) {
+            return false;
+        }
+        for slot in clusters.values_mut() {
+            slot.missing.clear();
+            for member in std::mem::take(&mut slot.members).into_values() {
+                member.end();
+            }
+        }
+        *identity = Some(given);
+        true
+    }
+
+    /// The member, if it is here.
+    pub(crate) fn member(&self, cluster: ClusterId, id: MemberId) -> Option<Member> {
+        lock(&self.clusters).get(&cluster)?.members.get(&id).cloned()
+    }
+
+    /// The epochs of all clusters that this process has heard of.
+    pub(crate) fn known(&self) -> Vec<(ClusterId, Epoch)> {
+        lock(&self.clusters).iter().map(|(id, slot)| (*id, slot.config.epoch)).collect()
+    }
+
+    /// Refuses a message for a member that is not here.
+    pub(crate) fn not_here(&self, route: Route) -> Refusal {
+        match lock(&self.clusters).get(&route.cluster) {
+            Some(slot) if slot.config.epoch != route.epoch => Refusal::Epoch(Arc::clone(&slot.config)),
+            _ => Refusal::NotMember { cluster: route.cluster, member: route.to },
+        }
+    }
+
+    /// A peer at another epoch has answered: the side behind adopts the other's configuration (rule 8).
+    pub(crate) async fn reconcile(self: &Arc<Self>, ours: &Arc<Configuration>, theirs: Arc<Configuration>, to: MemberId) {
+        if theirs.cluster != ours.cluster {
+            return;
+        }
+        if theirs.epoch > ours.epoch {
+            self.adopt(theirs);
+            return;
+        }
+        let Some(host) = ours.host_of(to) else { return };
+        let context = within(Duration::from_secs(2));
+        if ours.index_of(to).is_some() {
+            if let Ok(peer) = self.peers.primaries.get(&host.address).await {
+                let _ = peer.client.adopt(context, Arc::clone(ours)).await;
+            }
+        } else if let Ok(peer) = self.peers.fused.get(&host.address).await {
+            let _ = peer.client.adopt(context, Arc::clone(ours)).await;
+        }
+    }
+
+    /// Adopts a configuration if it is higher than the one known (rule 8).
+    pub fn adopt(self: &Arc<Self>, config: Arc<Configuration>) {
+        let Some(server) = self.server() else { return };
+        let named = config.servers().contains(&server) && !config.removed;
+        let mut clusters = lock(&self.clusters);
+        match clusters.get(&config.cluster) {
+            None if !named => return,
+            Some(slot) if slot.config.contradicts(&config) => {
+                tracing::error!(cluster = %config.name, epoch = %config.epoch,
+                    "two configurations of one epoch: two stores are in use; this one is refused");
+                return;
+            }
+            Some(slot) if slot.config.epoch >= config.epoch => return,
+            _ => {}
+        }
+        let slot = clusters.entry(config.cluster).or_insert_with(|| Slot {
+            config: Arc::clone(&config),
+            members: BTreeMap::new(),
+            missing: Vec::new(),
+        });
+        slot.config = Arc::clone(&config);
+        slot.missing.clear();
+        let before = std::mem::take(&mut slot.members);
+        for (id, member) in before {
+            if let Some(member) = self.carry_over(&config, id, member) {
+                slot.members.insert(id, member);
+            }
+        }
+        if named {
+            self.begin_members(server, &config, slot);
+        }
+        drop(clusters);
+        self.news.notify_one();
+    }
+
+    /// What becomes of a member in a new epoch; `None`: it is not named any more, and its state goes.
+    fn carry_over(self: &Arc<Self>, config: &Arc<Configuration>, id: MemberId, member: Member) -> Option<Member> {
+        let primary = config.index_of(id).and_then(|j| config.primary(j)).filter(|_| !config.removed);
+        match (member, primary.map(|s| s.state)) {
+            (Member::Primary(cell), Some(PrimaryState::Active)) => {
+                cell.adopt(self, Arc::clone(config));
+                Some(Member::Primary(cell))
+            }
+            (Member::Replacement(replacement), Some(PrimaryState::Active)) => {
+                let (seq, structure) = replacement.take_image()?;
+                let primary = Primary::recovered(Arc::clone(config), id, structure, seq);
+                Some(Member::Primary(PrimaryCell::start(self, primary)))
+            }
+            (Member::Replacement(replacement), Some(PrimaryState::Lost)) => {
+                Replacement::restart(&replacement, self, Arc::clone(config));
+                Some(Member::Replacement(replacement))
+            }
+            (Member::Fused(fused), None) if !config.removed && config.fused_seat(id).is_some() => {
+                lock(&fused).adopt(Arc::clone(config));
+                Some(Member::Fused(fused))
+            }
+            (member, _) => {
+                member.end();
+                None
+            }
+        }
+    }
+
+    /// Starts the members that the configuration names here and that are not here yet.
+    fn begin_members(self: &Arc<Self>, server: ServerId, config: &Arc<Configuration>, slot: &mut Slot) {
+        for seat in config.primaries.iter().filter(|s| s.host.server == server) {
+            if slot.members.contains_key(&seat.id) {
+                continue;
+            }
+            let member = match (seat.state, seat.origin) {
+                (PrimaryState::Active, Origin::Created) => {
+                    Member::Primary(PrimaryCell::start(self, Primary::create(Arc::clone(config), seat.id)))
+                }
+                (PrimaryState::Active, Origin::Recovered) => {
+                    slot.missing.push(seat.id);
+                    continue;
+                }
+                (PrimaryState::Lost, _) => {
+                    Member::Replacement(Replacement::start(self, Arc::clone(config), seat.id))
+                }
+            };
+            slot.members.insert(seat.id, member);
+        }
+        for seat in config.fused.iter().filter(|s| s.host.server == server) {
+            if slot.members.contains_key(&seat.id) {
+                continue;
+            }
+            match (seat.state, seat.origin, code_of(config)) {
+                (FusedState::InSync, Origin::Created, Some(code)) | (FusedState::Joining, _, Some(code)) => {
+                    let fused = Fused::create(Arc::clone(config), seat.id, code);
+                    slot.members.insert(seat.id, Member::Fused(Arc::new(Mutex::new(fused))));
+                }
+                _ => slot.missing.push(seat.id),
+            }
+        }
+    }
+
+    /// What this process has to say of its members (rule 22).
+    pub(crate) fn reports(&self) -> Vec<MemberReport> {
+        let clusters = lock(&self.clusters);
+        let mut reports = Vec::new();
+        for (&cluster, slot) in clusters.iter() {
+            let blank = |member, condition| MemberReport {
+                cluster,
+                member,
+                epoch: slot.config.epoch,
+                condition,
+                elements: 0,
+                payload_bytes: 0,
+                page_bytes: 0,
+            };
+            for (&id, member) in &slot.members {
+                reports.push(match member {
+                    Member::Primary(cell) => {
+                        let stats = cell.stats();
+                        MemberReport {
+                            elements: stats.elements,
+                            payload_bytes: stats.entry_bytes,
+                            page_bytes: stats.page_bytes,
+                            ..blank(id, Condition::Serving)
+                        }
+                    }
+                    Member::Fused(fused) => {
+                        let fused = lock(fused);
+                        MemberReport { page_bytes: fused.store().bytes(), ..blank(id, fused.condition()) }
+                    }
+                    Member::Replacement(replacement) => blank(id, replacement.condition()),
+                });
+            }
+            reports.extend(slot.missing.iter().map(|&id| blank(id, Condition::Missing)));
+        }
+        reports
+    }
+}
+
+/// The cluster's code; `None` only for a shape that was never checked.
+pub(crate) fn code_of(config: &Configuration) -> Option<Code> {
+    Code::new(config.n(), usize::from(config.faults))
+        .inspect_err(|error| tracing::error!(cluster = %config.name, %error, "no code for this cluster"))
+        .ok()
+}

@@ -1,0 +1,131 @@
+//! Keeps one fused member up to date with one primary (PROTOCOL rules 12, 13, 16).
+//!
+//! One message is under way at a time; while it is, changes gather for the next one: group commit without a timer.
+
+use super::host::Host;
+use super::primary::{Marks, PrimaryCell};
+use crate::peer::{Backoff, Pooled, within};
+use crate::service::FusedClient;
+use fusion_core::config::Configuration;
+use fusion_core::id::{Epoch, MemberId, Seq};
+use fusion_core::message::{Chunk, Refusal, Replicate, Route};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// About how many bytes of changes go into one message.
+const BATCH_BYTES: usize = 1 << 20;
+/// After this time without anything else to send, the fused member is told the stable mark.
+const STABLE_DELAY: Duration = Duration::from_millis(20);
+/// How long a message may take before it is sent again.
+const CALL: Duration = Duration::from_secs(5);
+const MAX_BACKOFF: Duration = Duration::from_millis(200);
+
+/// Ends when the primary is gone or the member is none of its any more.
+pub(crate) async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
+    let mut backoff = Backoff::new(MAX_BACKOFF);
+    // What the member was last told, and in which epoch.
+    let mut told: Option<(Epoch, Seq)> = None;
+    let mut next_chunk = 0;
+    loop {
+        let Some(primary) = cell.upgrade() else { return };
+        let mut marks = primary.watch();
+        let seen = *marks.borrow_and_update();
+        let step = primary.with(|p| {
+            let config = Arc::clone(p.config());
+            let chunk = p.chunk(to, next_chunk).or_else(|| p.chunk(to, 0));
+            p.replicate(to, BATCH_BYTES).map(|r| (config, p.id(), r, chunk))
+        });
+        let Some((config, from, replicate, chunk)) = step.filter(|_| !seen.closed) else { return };
+        drop(primary);
+        let heard = told.filter(|(epoch, _)| *epoch == config.epoch).map(|(_, stable)| stable);
+        if replicate.changes.count == 0 && chunk.is_none() && heard.is_some() {
+            let worth_a_message = |m: &Marks| m.closed || m.applied != seen.applied || m.epoch != seen.epoch;
+            if heard == Some(replicate.stable) {
+                let _ = marks.wait_for(|m| worth_a_message(m) || m.stable != seen.stable).await;
+                continue;
+            }
+            if timeout(STABLE_DELAY, marks.wait_for(worth_a_message)).await.is_ok() {
+                continue;
+            }
+        }
+        let Some(address) = config.host_of(to).map(|h| h.address.clone()) else { return };
+        let route = Route { cluster: config.cluster, epoch: config.epoch, from, to };
+        let stable = replicate.stable;
+        let outcome = match host.peers.fused.get(&address).await {
+            Ok(peer) => {
+                let outcome = send(&peer, route, &cell, replicate, chunk).await;
+                if matches!(outcome, Outcome::Broken) {
+                    host.peers.fused.forget(&peer);
+                }
+                outcome
+            }
+            Err(_) => Outcome::Broken,
+        };
+        match outcome {
+            Outcome::Sent { chunk } => {
+                told = Some((config.epoch, stable));
+                next_chunk = chunk.map_or(0, |n| n + 1);
+                backoff.reset();
+            }
+            Outcome::Refused(refusal) => {
+                settle(&host, &config, refusal, to).await;
+                sleep(backoff.wait()).await;
+            }
+            Outcome::Broken => sleep(backoff.wait()).await,
+        }
+    }
+}
+
+enum Outcome {
+    Sent { chunk: Option<u32> },
+    Refused(Refusal),
+    Broken,
+}
+
+async fn send(
+    peer: &Pooled<FusedClient>,
+    route: Route,
+    cell: &Weak<PrimaryCell>,
+    replicate: Replicate,
+    chunk: Option<Chunk>,
+) -> Outcome {
+    let number = chunk.as_ref().map(|c| c.number);
+    let changes = peer.client.replicate(within(CALL), route, replicate);
+    let pages = async {
+        match chunk {
+            Some(chunk) => Some(peer.client.chunk(within(CALL), route, chunk).await),
+            None => None,
+        }
+    };
+    let (ack, added) = tokio::join!(changes, pages);
+    let Some(primary) = cell.upgrade() else { return Outcome::Broken };
+    let refusal = match ack {
+        Ok(Ok(ack)) => {
+            primary.with(|p| p.on_ack(route, ack));
+            None
+        }
+        Ok(Err(refusal)) => Some(refusal),
+        Err(_) => return Outcome::Broken,
+    };
+    match (added, number) {
+        (Some(Ok(Ok(()))), Some(number)) => primary.with(|p| p.on_chunk_ack(route, number)),
+        (Some(Ok(Err(refusal))), _) => return Outcome::Refused(refusal),
+        (Some(Err(_)), _) => return Outcome::Broken,
+        _ => {}
+    }
+    refusal.map_or(Outcome::Sent { chunk: number }, Outcome::Refused)
+}
+
+async fn settle(host: &Arc<Host>, config: &Arc<Configuration>, refusal: Refusal, to: MemberId) {
+    match refusal {
+        Refusal::Epoch(theirs) => host.reconcile(config, theirs, to).await,
+        // It has not heard of its membership yet, or is gone: tell it; the coordinator settles the rest.
+        Refusal::NotMember { .. } => {
+            let mut behind = (**config).clone();
+            behind.epoch = Epoch(0);
+            host.reconcile(config, Arc::new(behind), to).await;
+        }
+        refusal => tracing::warn!(cluster = %config.name, member = %to, %refusal, "a fused member refused changes"),
+    }
+}

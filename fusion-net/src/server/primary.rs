@@ -1,0 +1,187 @@
+//! A primary structure and the tasks that replicate it; and the service that reaches it.
+
+use super::host::{Host, Member, lock};
+use super::link;
+use crate::service;
+use fusion_core::config::Configuration;
+use fusion_core::id::{Epoch, MemberId, Seq};
+use fusion_core::message::{ClientBatch, ClientReply, RecoveryReply, RecoveryRequest, Refusal, Route};
+use fusion_core::primary::{Primary, Submitted};
+use fusion_core::structure::StructureStats;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use tarpc::context::Context;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// About how many bytes of answers go into one frame; the rest of a batch is put off.
+const MAX_REPLY_BYTES: usize = 4 << 20;
+
+/// What moves as a primary works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// The last change made: links have something to send.
+    pub applied: Seq,
+    /// The stable mark: answers may go out.
+    pub stable: Seq,
+    /// The epoch: links have something to tell.
+    pub epoch: Epoch,
+    /// Not a member any more.
+    pub closed: bool,
+}
+
+impl Marks {
+    fn of(primary: &Primary) -> Marks {
+        let epoch = primary.config().epoch;
+        Marks { applied: primary.applied(), stable: primary.stable(), epoch, closed: false }
+    }
+}
+
+/// A primary with its tasks. Requests are applied under its lock without an await in between, so that a caller that
+/// goes away leaves nothing half done; only the wait for the stable mark ends with the caller.
+#[derive(Debug)]
+pub(crate) struct PrimaryCell {
+    primary: Mutex<Primary>,
+    marks: watch::Sender<Marks>,
+    links: Mutex<HashMap<MemberId, AbortHandle>>,
+}
+
+impl PrimaryCell {
+    pub(crate) fn start(host: &Arc<Host>, primary: Primary) -> Arc<PrimaryCell> {
+        let marks = Marks::of(&primary);
+        let cell = Arc::new(PrimaryCell {
+            primary: Mutex::new(primary),
+            marks: watch::Sender::new(marks),
+            links: Mutex::default(),
+        });
+        cell.relink(host);
+        cell
+    }
+
+    /// Runs something on the primary, and lets waiters know what it moved.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Primary) -> T) -> T {
+        let mut primary = lock(&self.primary);
+        let result = act(&mut primary);
+        let now = Marks::of(&primary);
+        self.marks.send_if_modified(|marks| {
+            let closed = marks.closed;
+            let moved = *marks != Marks { closed, ..now };
+            *marks = Marks { closed, ..now };
+            moved
+        });
+        result
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Marks> {
+        self.marks.subscribe()
+    }
+
+    pub(crate) fn stats(&self) -> StructureStats {
+        lock(&self.primary).structure().stats()
+    }
+
+    pub(crate) fn adopt(self: &Arc<Self>, host: &Arc<Host>, config: Arc<Configuration>) {
+        self.with(|primary| primary.adopt(config));
+        self.relink(host);
+    }
+
+    /// One task for each fused member that must be kept up to date.
+    fn relink(self: &Arc<Self>, host: &Arc<Host>) {
+        let wanted: Vec<_> = lock(&self.primary).links().collect();
+        let mut links = lock(&self.links);
+        links.retain(|id, task| {
+            let keep = wanted.contains(id);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for id in wanted {
+            links.entry(id).or_insert_with(|| {
+                tokio::spawn(link::run(Arc::clone(host), Arc::downgrade(self), id)).abort_handle()
+            });
+        }
+    }
+
+    /// The member is no more: waiting callers are told so and look for its successor.
+    pub(crate) fn close(&self) {
+        for (_, task) in lock(&self.links).drain() {
+            task.abort();
+        }
+        self.marks.send_modify(|marks| marks.closed = true);
+    }
+
+    /// Executes a batch, then waits until all that its answers depend on is stable.
+    async fn execute(&self, batch: ClientBatch) -> Option<Vec<ClientReply>> {
+        let mut marks = self.watch();
+        // No await from here to the end of this statement: see the type's comment.
+        let (replies, after) = self.with(|primary| {
+            if let Some(session) = batch.open {
+                primary.open_session(session);
+            }
+            let mut after = Seq(0);
+            let mut bytes = 0;
+            let replies = batch.requests.iter().map(|request| {
+                if bytes > MAX_REPLY_BYTES {
+                    return ClientReply::Deferred;
+                }
+                match primary.submit(request) {
+                    Submitted::Done { result, after: this } => {
+                        after = after.max(this);
+                        bytes += result.as_ref().map_or(0, fusion_core::op::Reply::payload_bytes);
+                        ClientReply::Done(result)
+                    }
+                    Submitted::Stale => ClientReply::Stale,
+                    Submitted::SessionUnknown => ClientReply::SessionUnknown,
+                    Submitted::Busy => ClientReply::Busy,
+                    Submitted::BadRequest => ClientReply::BadRequest,
+                }
+            });
+            let replies: Vec<_> = replies.collect();
+            (replies, after)
+        });
+        let settled = marks.wait_for(|m| m.closed || m.stable >= after).await.ok()?.to_owned();
+        (settled.stable >= after).then_some(replies)
+    }
+}
+
+impl Drop for PrimaryCell {
+    fn drop(&mut self) {
+        for (_, task) in lock(&self.links).drain() {
+            task.abort();
+        }
+    }
+}
+
+/// The tarpc service of all primaries of this process.
+#[derive(Clone)]
+pub(crate) struct PrimaryServer {
+    host: Arc<Host>,
+}
+
+impl PrimaryServer {
+    pub(crate) fn new(host: Arc<Host>) -> Self {
+        PrimaryServer { host }
+    }
+}
+
+impl service::Primary for PrimaryServer {
+    async fn execute(self, _: Context, batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal> {
+        let gone = Refusal::NotMember { cluster: batch.cluster, member: batch.member };
+        match self.host.member(batch.cluster, batch.member) {
+            Some(Member::Primary(cell)) => cell.execute(batch).await.ok_or(Refusal::Deposed),
+            _ => Err(gone),
+        }
+    }
+
+    async fn recover(self, _: Context, route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal> {
+        match self.host.member(route.cluster, route.to) {
+            Some(Member::Primary(cell)) => cell.with(|primary| primary.on_recovery(route, &request)),
+            _ => Err(self.host.not_here(route)),
+        }
+    }
+
+    async fn adopt(self, _: Context, config: Arc<Configuration>) {
+        self.host.adopt(config);
+    }
+}

@@ -1,0 +1,179 @@
+//! A replacement of a lost primary: drives `fusion_core::recovery` over the network (PROTOCOL rules 28 to 35).
+
+use super::host::{Host, code_of, lock};
+use crate::peer::{Backoff, within};
+use fusion_core::config::Configuration;
+use fusion_core::id::{MemberId, RecoveryId, Seq};
+use fusion_core::message::{Condition, RecoveryReply, RecoveryRequest, Refusal, Route};
+use fusion_core::recovery::{Recovered, Recovery};
+use fusion_core::structure::Structure;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// How long one question to another member may take.
+const CALL: Duration = Duration::from_secs(15);
+/// An attempt in which no answer came for so long is begun anew.
+const STUCK: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_millis(200);
+
+/// A replacement under construction.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    id: MemberId,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    task: Option<AbortHandle>,
+    /// The image of the lost primary, kept over epochs as long as it is the right one (rule 35).
+    image: Option<(Seq, Structure)>,
+    condition: Condition,
+}
+
+impl Replacement {
+    pub(crate) fn start(host: &Arc<Host>, config: Arc<Configuration>, id: MemberId) -> Arc<Replacement> {
+        let condition = Condition::Recovering { done: 0, total: 0 };
+        let state = State { task: None, image: None, condition };
+        let replacement = Arc::new(Replacement { id, state: Mutex::new(state) });
+        Replacement::restart(&replacement, host, config);
+        replacement
+    }
+
+    /// A new epoch: everything but a finished image begins anew (rule 35).
+    pub(crate) fn restart(this: &Arc<Self>, host: &Arc<Host>, config: Arc<Configuration>) {
+        this.stop();
+        lock(&this.state).condition = Condition::Recovering { done: 0, total: 0 };
+        let (host, me) = (Arc::clone(host), Arc::clone(this));
+        let task = tokio::spawn(async move { me.recover(host, config).await });
+        lock(&this.state).task = Some(task.abort_handle());
+    }
+
+    pub(crate) fn stop(&self) {
+        if let Some(task) = lock(&self.state).task.take() {
+            task.abort();
+        }
+    }
+
+    pub(crate) fn condition(&self) -> Condition {
+        lock(&self.state).condition
+    }
+
+    /// The finished image: this replacement is the primary now.
+    pub(crate) fn take_image(&self) -> Option<(Seq, Structure)> {
+        self.stop();
+        lock(&self.state).image.take()
+    }
+
+    /// Tries until there is an image; a new epoch ends it from outside.
+    async fn recover(self: Arc<Self>, host: Arc<Host>, config: Arc<Configuration>) {
+        let mut backoff = Backoff::new(MAX_BACKOFF);
+        loop {
+            match self.attempt(&host, &config).await {
+                Ok(seq) => {
+                    lock(&self.state).condition = Condition::Ready { seq };
+                    host.news.notify_one();
+                    return;
+                }
+                Err(reason) => {
+                    tracing::warn!(cluster = %config.name, member = %self.id, reason, "recovery begins anew");
+                }
+            }
+            sleep(backoff.wait()).await;
+        }
+    }
+
+    async fn attempt(&self, host: &Arc<Host>, config: &Arc<Configuration>) -> Result<Seq, String> {
+        let code = code_of(config).ok_or("the cluster has no code")?;
+        let kept = lock(&self.state).image.as_ref().map(|(seq, _)| *seq);
+        let attempt = RecoveryId(rand::random());
+        let mut recovery =
+            Recovery::new(Arc::clone(config), self.id, code, attempt, kept).map_err(|e| e.to_string())?;
+        let mut asked = FuturesUnordered::new();
+        let result = loop {
+            for (to, request) in recovery.requests() {
+                asked.push(ask(host, config, self.id, to, request));
+            }
+            if let Some(result) = recovery.take_result() {
+                break result;
+            }
+            let answer = timeout_at(Instant::now() + STUCK, asked.next()).await;
+            let (to, request, reply) = answer.map_err(|_| "nobody answers")?.ok_or("nothing left to ask")?;
+            let reply = reply.map_err(|refusal| format!("member {to} refused: {refusal}"))?;
+            recovery.on_reply(to, &request, reply).map_err(|e| e.to_string())?;
+            let (done, total) = recovery.progress();
+            lock(&self.state).condition = Condition::Recovering { done, total };
+        };
+        // What is still asked is only to let snapshots go; the new epoch does that as well.
+        tokio::spawn({
+            let (host, config, me) = (Arc::clone(host), Arc::clone(config), self.id);
+            let releases = recovery.requests();
+            async move {
+                for (to, request) in releases {
+                    let _ = call(&host, &config, me, to, &request).await;
+                }
+            }
+        });
+        match result {
+            Recovered::Kept => Ok(kept.unwrap_or_default()),
+            Recovered::Image { seq, pages } => {
+                let rebuilt = tokio::task::spawn_blocking(move || Structure::rebuild(pages)).await;
+                let structure = rebuilt.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+                lock(&self.state).image = Some((seq, structure));
+                Ok(seq)
+            }
+        }
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+type Answer = (MemberId, RecoveryRequest, Result<RecoveryReply, Refusal>);
+
+/// Asks until there is an answer: members that have not heard of the epoch yet are told, dead ones are waited for
+/// until the coordinator makes a new epoch without them.
+async fn ask(
+    host: &Arc<Host>,
+    config: &Arc<Configuration>,
+    me: MemberId,
+    to: MemberId,
+    request: RecoveryRequest,
+) -> Answer {
+    let mut backoff = Backoff::new(MAX_BACKOFF);
+    loop {
+        match call(host, config, me, to, &request).await {
+            Some(Err(Refusal::Epoch(theirs))) => host.reconcile(config, theirs, to).await,
+            Some(Err(Refusal::NotMember { .. } | Refusal::Busy)) | None => {}
+            Some(answer) => return (to, request, answer),
+        }
+        sleep(backoff.wait()).await;
+    }
+}
+
+async fn call(
+    host: &Arc<Host>,
+    config: &Arc<Configuration>,
+    me: MemberId,
+    to: MemberId,
+    request: &RecoveryRequest,
+) -> Option<Result<RecoveryReply, Refusal>> {
+    let address = &config.host_of(to)?.address;
+    let route = Route { cluster: config.cluster, epoch: config.epoch, from: me, to };
+    if config.index_of(to).is_some() {
+        let peer = host.peers.primaries.get(address).await.ok()?;
+        let answer = peer.client.recover(within(CALL), route, request.clone()).await;
+        answer.inspect_err(|_| host.peers.primaries.forget(&peer)).ok()
+    } else {
+        let peer = host.peers.fused.get(address).await.ok()?;
+        let answer = peer.client.recover(within(CALL), route, request.clone()).await;
+        answer.inspect_err(|_| host.peers.fused.forget(&peer)).ok()
+    }
+}

@@ -1,0 +1,85 @@
+//! The server's side of the heartbeat: registers, reports, and hears of configurations.
+
+use super::host::Host;
+use crate::peer::{self, Backoff, within};
+use crate::service::{AdminError, CoordinatorClient, Registration, SyncRequest};
+use fusion_core::id::ServerId;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long a heartbeat may take, with its wait for news.
+const CALL: Duration = Duration::from_secs(3);
+const MAX_BACKOFF: Duration = Duration::from_millis(250);
+
+/// Runs for ever: no coordinator is needed while nobody fails, so its absence is only waited out.
+pub(crate) async fn run(host: Arc<Host>, coordinator: String, address: String) {
+    let incarnation = rand::random();
+    let mut backoff = Backoff::new(MAX_BACKOFF);
+    let mut said = false;
+    loop {
+        match peer::connect::<CoordinatorClient>(&coordinator).await {
+            Ok(client) => {
+                if let Err(error) = session(&host, &client, incarnation, &address, &mut backoff).await {
+                    tracing::warn!(%coordinator, %error, "the coordinator was lost");
+                }
+                said = false;
+            }
+            Err(error) if !said => {
+                tracing::warn!(%coordinator, %error, "the coordinator cannot be reached; trying on");
+                said = true;
+            }
+            Err(_) => {}
+        }
+        sleep(backoff.wait()).await;
+    }
+}
+
+async fn session(
+    host: &Arc<Host>,
+    client: &CoordinatorClient,
+    incarnation: u64,
+    address: &str,
+    backoff: &mut Backoff,
+) -> Result<(), String> {
+    let registration = Registration { incarnation, address: address.to_owned(), pid: std::process::id() };
+    let registered = client.register(within(CALL), registration).await.map_err(|e| e.to_string())?;
+    let registered = registered.map_err(|e| e.to_string())?;
+    if !host.set_identity(registered) {
+        // Its members may be the only ones left of clusters that this coordinator has never heard of (rule 39).
+        return Err("it uses another store than the one that this server's members come from; point it at the store \
+                    that made them, or restart this server to discard them"
+            .to_owned());
+    }
+    let server = registered.server;
+    backoff.reset();
+    let mut wait = true;
+    loop {
+        wait = matches!(beat(host, client, server, wait).await?, Beat::Answered);
+    }
+}
+
+enum Beat {
+    Answered,
+    News,
+}
+
+/// One heartbeat; something to report ends its wait.
+async fn beat(host: &Arc<Host>, client: &CoordinatorClient, server: ServerId, wait: bool) -> Result<Beat, String> {
+    let request = SyncRequest { server, known: host.known(), reports: host.reports(), wait };
+    let call = client.sync(within(CALL), request);
+    let reply = tokio::select! {
+        reply = call => reply.map_err(|e| e.to_string())?,
+        () = host.news.notified() => return Ok(Beat::News),
+    };
+    match reply {
+        Ok(reply) => {
+            for config in reply.configs {
+                host.adopt(config);
+            }
+            Ok(Beat::Answered)
+        }
+        Err(AdminError::UnknownServer { .. }) => Err("it does not know this server any more".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

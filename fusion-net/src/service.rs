@@ -1,0 +1,262 @@
+//! The three tarpc services and what they say beside the messages of `fusion_core::message`.
+
+use fusion_core::config::{ClusterShape, Configuration, ShapeError};
+use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
+use fusion_core::membership::{Reason, Waiting};
+use fusion_core::message::{
+    Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Replicate, Route,
+};
+use fusion_core::op::Kind;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// What a process that hosts primaries answers.
+#[tarpc::service]
+pub trait Primary {
+    /// Executes a client's requests in order; answers when all that the answers depend on is safe.
+    async fn execute(batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal>;
+    /// Serves a replacement of another primary.
+    async fn recover(route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal>;
+    /// Tells a configuration; a higher one is adopted.
+    async fn adopt(config: Arc<Configuration>);
+}
+
+/// What a process that hosts fused structures answers.
+#[tarpc::service]
+pub trait Fused {
+    /// Applies changes of a primary.
+    async fn replicate(route: Route, message: Replicate) -> Result<Ack, Refusal>;
+    /// Adds pages of a primary's snapshot.
+    async fn chunk(route: Route, chunk: Chunk) -> Result<(), Refusal>;
+    /// Serves a replacement of a lost primary.
+    async fn recover(route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal>;
+    /// Tells a configuration; a higher one is adopted.
+    async fn adopt(config: Arc<Configuration>);
+}
+
+/// What the coordinator answers.
+#[tarpc::service]
+pub trait Coordinator {
+    /// Makes a server process known; the same incarnation gets the same id again.
+    async fn register(registration: Registration) -> Result<Registered, AdminError>;
+    /// A server's heartbeat and reports; answers the configurations that are news to it, at once if there are any,
+    /// else after the heartbeat interval.
+    async fn sync(request: SyncRequest) -> Result<SyncReply, AdminError>;
+    /// Creates a cluster.
+    async fn create(shape: ClusterShape) -> Result<Arc<Configuration>, AdminError>;
+    /// Removes a cluster and its data.
+    async fn remove(name: String) -> Result<(), AdminError>;
+    /// The configuration of a cluster; with `newer_than` waits up to `wait_ms` for a higher epoch.
+    async fn lookup(name: String, newer_than: Option<Epoch>, wait_ms: u32) -> Result<Arc<Configuration>, AdminError>;
+    /// All servers and clusters.
+    async fn status() -> Status;
+}
+
+/// A server process introduces itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Registration {
+    /// Random, one for each run of the process.
+    pub incarnation: u64,
+    /// The address at which others reach it.
+    pub address: String,
+    /// The process id, for operators.
+    pub pid: u32,
+}
+
+/// The answer to a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// The id of this run of the process.
+    pub server: ServerId,
+    /// The configuration store behind the coordinator.
+    pub store: u64,
+}
+
+/// A server's heartbeat.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SyncRequest {
+    /// Who.
+    pub server: ServerId,
+    /// The epoch that it has of each cluster that it has heard of.
+    pub known: Vec<(ClusterId, Epoch)>,
+    /// Its members.
+    pub reports: Vec<MemberReport>,
+    /// Whether the answer may wait for news.
+    pub wait: bool,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SyncReply {
+    /// Configurations that the server has not, or has an older epoch of.
+    pub configs: Vec<Arc<Configuration>>,
+}
+
+/// Why the coordinator did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// There is no such cluster.
+    #[error("there is no cluster named {name:?}; `fusion cluster list` shows those there are")]
+    UnknownCluster {
+        /// The name asked for.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("a cluster named {name:?} exists already; choose another name or remove it first")]
+    NameTaken {
+        /// The name asked for.
+        name: String,
+    },
+    /// The cluster asked for is not possible.
+    #[error("{0}")]
+    BadShape(ShapeError),
+    /// There are not enough servers.
+    #[error(
+        "{members} members need {members} servers but {servers} are alive; start more servers or allow --colocate"
+    )]
+    NotEnoughServers {
+        /// The members to place.
+        members: usize,
+        /// The servers alive.
+        servers: usize,
+    },
+    /// The server is not registered, or was forgotten; it must register.
+    #[error("server {server} is not registered")]
+    UnknownServer {
+        /// The server.
+        server: ServerId,
+    },
+    /// The coordinator's store failed; nothing was changed.
+    #[error("the coordinator's store failed: {message}")]
+    Store {
+        /// What it said.
+        message: String,
+    },
+}
+
+/// All that an operator wants to see.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The servers.
+    pub servers: Vec<ServerStatus>,
+    /// The clusters.
+    pub clusters: Vec<ClusterStatus>,
+    /// The last changes of configurations, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// A server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its id.
+    pub id: ServerId,
+    /// Its process id.
+    pub pid: u32,
+    /// Its address.
+    pub address: String,
+    /// Whether it is heard of.
+    pub alive: bool,
+    /// How many members it hosts.
+    pub members: usize,
+    /// Milliseconds since it was last heard of.
+    pub heard_ms_ago: u64,
+}
+
+/// A cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: ClusterId,
+    /// The kind of its structures.
+    pub kind: Kind,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its primaries.
+    pub primaries: usize,
+    /// The faults it was made to tolerate.
+    pub faults: usize,
+    /// The further faults that it tolerates now.
+    pub tolerates: usize,
+    /// Whether every primary serves, on a server that is alive.
+    pub serving: bool,
+    /// Why it is not whole, if it is not.
+    pub waiting: Option<Waiting>,
+    /// Its members.
+    pub members: Vec<MemberStatus>,
+}
+
+/// A member's role in its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It holds the structure.
+    Primary,
+    /// It holds codes.
+    Fused,
+}
+
+/// A member's state as an operator sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberState {
+    /// It serves, or its codes are complete.
+    Active,
+    /// Its server is not heard of.
+    Dead,
+    /// It recovers a lost primary: so many of so many pages.
+    Recovering {
+        /// Pages taken.
+        done: u64,
+        /// Pages known of.
+        total: u64,
+    },
+    /// It learns the codes: so many of so many chunks.
+    Joining {
+        /// Chunks added.
+        done: u64,
+        /// Chunks known of.
+        total: u64,
+    },
+}
+
+/// A member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its id.
+    pub id: MemberId,
+    /// Its role.
+    pub role: Role,
+    /// The index of the primary, or the row of the fused structure.
+    pub index: usize,
+    /// Its server.
+    pub server: ServerId,
+    /// The server's address.
+    pub address: String,
+    /// Its state.
+    pub state: MemberState,
+    /// Elements (primaries).
+    pub elements: u64,
+    /// Bytes of keys and values (primaries).
+    pub payload_bytes: u64,
+    /// Bytes of pages.
+    pub page_bytes: u64,
+}
+
+/// A change of a configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// Milliseconds since the coordinator started.
+    pub at_ms: u64,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The new epoch.
+    pub epoch: Epoch,
+    /// Why.
+    pub reason: Reason,
+    /// Milliseconds from the last sign of life of what died to this change, if something died.
+    pub detected_after_ms: Option<u64>,
+}

@@ -1,0 +1,245 @@
+//! The wire: a preface that names version and service, then length-delimited postcard frames for tarpc.
+//!
+//! Preface, 8 bytes each way: `FUSN`, protocol version (u16, little-endian), service (u8), 0. The server answers with
+//! its own preface before the first frame, or closes the connection; so garbage, another version or the wrong
+//! kind of port is told apart at once.
+
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::time::Duration;
+use tarpc::tokio_util::codec::LengthDelimitedCodec;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::bytes::{Bytes, BytesMut};
+
+/// The version of everything that is said after the preface.
+pub const PROTOCOL_VERSION: u16 = 1;
+/// The longest frame, in bytes: the longest change (see `fusion_core::limits`) with its envelope.
+pub const MAX_FRAME_BYTES: usize = 64 << 20;
+/// The furthest deadline that a request may carry.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(600);
+
+const MAGIC: [u8; 4] = *b"FUSN";
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Service {
+    /// A primary structure: clients, and replacements that recover.
+    Primary = 1,
+    /// A fused structure: primaries, and replacements that recover.
+    Fused = 2,
+    /// The coordinator: servers, clients and operators.
+    Coordinator = 3,
+}
+
+/// Why a connection was not made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The network said no.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Nothing was said for too long.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// Whoever listens there does not speak this protocol.
+    #[error("what listens there is no fusion process")]
+    NotFusion,
+    /// It speaks another version.
+    #[error("it speaks protocol version {theirs}, this one {ours}")]
+    Version {
+        /// The other side's version.
+        theirs: u16,
+        /// This side's.
+        ours: u16,
+    },
+    /// It does not offer the service (a server's address was given for the coordinator's, say).
+    #[error("it does not offer the {wanted:?} service")]
+    WrongService {
+        /// The service asked for.
+        wanted: Service,
+    },
+}
+
+fn preface(service: u8) -> [u8; 8] {
+    let [v0, v1] = PROTOCOL_VERSION.to_le_bytes();
+    [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], v0, v1, service, 0]
+}
+
+fn parse_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
+    if bytes[..4] != MAGIC {
+        return Err(ConnectError::NotFusion);
+    }
+    let theirs = u16::from_le_bytes([bytes[4], bytes[5]]);
+    if theirs != PROTOCOL_VERSION {
+        return Err(ConnectError::Version { theirs, ours: PROTOCOL_VERSION });
+    }
+    Ok(bytes[6])
+}
+
+/// Connects and agrees on version and service.
+///
+/// # Errors
+/// [`ConnectError`] says what is at the other end.
+pub async fn connect(address: &str, service: Service, limit: Duration) -> Result<TcpStream, ConnectError> {
+    let handshake = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        stream.write_all(&preface(service as u8)).await?;
+        let mut answer = [0; 8];
+        match stream.read_exact(&mut answer).await {
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Err(ConnectError::NotFusion),
+            Err(e) => return Err(e.into()),
+        }
+        match parse_preface(answer)? {
+            s if s == service as u8 => Ok(stream),
+            _ => Err(ConnectError::WrongService { wanted: service }),
+        }
+    };
+    timeout(limit, handshake).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
+}
+
+/// Reads the other side's preface and answers it; `offered` are the services to be had here.
+///
+/// # Errors
+/// [`ConnectError`]: the connection is of no use.
+pub async fn accept(stream: &mut TcpStream, offered: &[Service]) -> Result<Service, ConnectError> {
+    let handshake = async {
+        stream.set_nodelay(true)?;
+        let mut asked = [0; 8];
+        stream.read_exact(&mut asked).await?;
+        let parsed = parse_preface(asked);
+        let service = offered.iter().copied().find(|&s| parsed.as_ref().is_ok_and(|&p| p == s as u8));
+        // The answer says version and service even when they do not fit, so that the other side can tell its user.
+        if !matches!(parsed, Err(ConnectError::NotFusion)) {
+            stream.write_all(&preface(service.map_or(0, |s| s as u8))).await?;
+        }
+        parsed?;
+        service.ok_or(ConnectError::NotFusion)
+    };
+    timeout(PREFACE_TIMEOUT, handshake).await.unwrap_or(Err(ConnectError::TimedOut(PREFACE_TIMEOUT)))
+}
+
+/// Frames of `In` and `Out` over one stream.
+pub type Transport<In, Out, C> =
+    tarpc::serde_transport::Transport<TcpStream, In, Out, C>;
+
+/// Wraps a stream whose preface was agreed on; the side that asks.
+pub fn client_transport<Req: Serialize, Resp: for<'de> Deserialize<'de>>(
+    stream: TcpStream,
+) -> Transport<tarpc::Response<Resp>, tarpc::ClientMessage<Req>, Postcard<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>>
+{
+    tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(false))
+}
+
+/// Wraps a stream whose preface was agreed on; the side that answers.
+pub fn server_transport<Req: for<'de> Deserialize<'de>, Resp: Serialize>(
+    stream: TcpStream,
+) -> Transport<tarpc::ClientMessage<Req>, tarpc::Response<Resp>, Postcard<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>>
+{
+    tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(true))
+}
+
+fn framing() -> tarpc::tokio_util::codec::length_delimited::Builder {
+    let mut builder = LengthDelimitedCodec::builder();
+    builder.max_frame_length(MAX_FRAME_BYTES);
+    builder
+}
+
+/// The postcard codec of tarpc's messages.
+pub struct Postcard<In, Out> {
+    /// Whether what comes in are requests, with a deadline to be checked.
+    requests: bool,
+    types: PhantomData<fn(In) -> Out>,
+}
+
+impl<In, Out> Postcard<In, Out> {
+    fn new(requests: bool) -> Self {
+        Postcard { requests, types: PhantomData }
+    }
+}
+
+impl<In, Out: Serialize> tokio_serde::Serializer<Out> for Postcard<In, Out> {
+    type Error = io::Error;
+
+    fn serialize(self: Pin<&mut Self>, item: &Out) -> io::Result<Bytes> {
+        postcard::to_stdvec(item).map(Bytes::from).map_err(invalid)
+    }
+}
+
+impl<In: for<'de> Deserialize<'de>, Out> tokio_serde::Deserializer<In> for Postcard<In, Out> {
+    type Error = io::Error;
+
+    fn deserialize(self: Pin<&mut Self>, frame: &BytesMut) -> io::Result<In> {
+        if self.requests {
+            check_deadline(frame)?;
+        }
+        postcard::from_bytes(frame).map_err(invalid)
+    }
+}
+
+fn invalid(e: postcard::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, e)
+}
+
+/// tarpc adds a request's time to live to the clock as soon as it is decoded, which panics for a huge one; so it is
+/// looked at before. A request begins with variant 0, then seconds and nanoseconds.
+fn check_deadline(frame: &[u8]) -> io::Result<()> {
+    let (variant, rest) = postcard::take_from_bytes::<u32>(frame).map_err(invalid)?;
+    if variant == 0 {
+        let (seconds, _) = postcard::take_from_bytes::<u64>(rest).map_err(invalid)?;
+        if seconds > MAX_DEADLINE.as_secs() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a deadline {seconds} s away")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tarpc::{ClientMessage, Request, context};
+    use tokio_serde::{Deserializer, Serializer};
+
+    fn request_frame(seconds: u64) -> BytesMut {
+        let mut frame = postcard::to_stdvec(&(0u32, seconds, 0u32)).unwrap();
+        frame.extend_from_slice(&[0; 64]);
+        BytesMut::from(&frame[..])
+    }
+
+    #[test]
+    fn a_frame_with_a_huge_deadline_is_an_error_and_no_panic() {
+        let mut codec: Postcard<ClientMessage<u32>, tarpc::Response<u32>> = Postcard::new(true);
+        for seconds in [u64::MAX, 800 * 86_400, MAX_DEADLINE.as_secs() + 1] {
+            assert!(Pin::new(&mut codec).deserialize(&request_frame(seconds)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_request_survives_the_codec() {
+        let mut client: Postcard<tarpc::Response<u32>, ClientMessage<u32>> = Postcard::new(false);
+        let mut server: Postcard<ClientMessage<u32>, tarpc::Response<u32>> = Postcard::new(true);
+        let request = Request { context: context::current(), id: 5, message: 77 };
+        let frame = Pin::new(&mut client).serialize(&ClientMessage::Request(request)).unwrap();
+        match Pin::new(&mut server).deserialize(&BytesMut::from(&frame[..])).unwrap() {
+            ClientMessage::Request(r) => assert_eq!((r.id, r.message), (5, 77)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn prefaces_tell_versions_and_strangers_apart() {
+        assert_eq!(parse_preface(preface(2)).unwrap(), 2);
+        assert!(matches!(parse_preface(*b"GET / HT"), Err(ConnectError::NotFusion)));
+        let mut other = preface(1);
+        other[4] = 99;
+        assert!(matches!(parse_preface(other), Err(ConnectError::Version { theirs: 99, .. })));
+    }
+}
