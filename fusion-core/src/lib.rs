@@ -1,6 +1,9 @@
 //! Fused data structures, sans-IO and deterministic.
 #![forbid(unsafe_code)]
 
+pub mod change;
+pub mod class;
 pub mod id;
 pub mod limits;
 pub mod op;
+pub mod page;
