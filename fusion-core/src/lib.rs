@@ -3,7 +3,9 @@
 
 pub mod change;
 pub mod class;
+pub mod entry;
 pub mod id;
 pub mod limits;
 pub mod op;
 pub mod page;
+pub mod store;
