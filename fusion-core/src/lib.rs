@@ -9,3 +9,4 @@ pub mod limits;
 pub mod op;
 pub mod page;
 pub mod store;
+pub mod structure;
