@@ -3,7 +3,10 @@
 
 pub mod change;
 pub mod class;
+pub mod code;
+pub mod decoder;
 pub mod entry;
+pub mod fused_store;
 pub mod id;
 pub mod limits;
 pub mod op;
