@@ -1,6 +1,6 @@
 //! Changes: what one operation does to the slots of a primary, as flat bytes.
 //!
-//! This is the paper's update message (section 4.1), generalised: instead of an element's old and new value at a
+//! This is the update that a primary sends to fused structures (section 5.4 of the paper), generalised: instead of an element's old and new value at a
 //! position of its node, a change lists byte ranges of slots with `old XOR new`. A fused structure adds
 //! `coefficient * (old XOR new)` to the same range of its codes. Changes of one primary commute with those of others
 //! and, being sums, with each other.

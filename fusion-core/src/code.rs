@@ -14,7 +14,7 @@ pub use stand_in::WordSize;
 
 /// A Reed-Solomon code (systematic Vandermonde) for n primaries and f fused structures. Cheap to clone.
 ///
-/// Fused structure i holds the sum over j of `coefficient(i, j) * primary j`, word by word (section 3, Figure 4 of the
+/// Fused structure i holds the sum over j of `coefficient(i, j) * primary j`, word by word (sections 4.1 and 5.6, Figure 4 of the
 /// paper). With one primary all coefficients are 1, which is plain replication. With f = 0 there is nothing coded
 /// and nothing can be recovered.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! Brings the pages of a lost primary back from the survivors' (the paper's recovery, section 5.4).
+//! Brings the pages of a lost primary back from the survivors' (the recovery of the paper's section 6, Figure 4).
 //!
 //! A lost primary is a sum over its sources: each surviving primary and each chosen fused structure, times a
 //! coefficient. Each page of each source is multiplied once and may come in any order.

@@ -11,7 +11,7 @@
 //!
 //! All numbers are little-endian. Zeros follow up to the end of the slot. Keys, list order, queue position, sessions
 //! and the structure's own description all lie in the coded entries: that is why a fused structure needs no index,
-//! unlike the paper's fused servers (section 4.2), which keep one for each primary.
+//! unlike the paper's (section 5.4), which keeps an ordering with pointers for each primary.
 
 use crate::id::{ClusterId, PrimaryIndex, RequestId, SessionId};
 use crate::op::{Kind, OpResult};

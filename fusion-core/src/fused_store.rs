@@ -1,4 +1,4 @@
-//! A fused structure: the codes of all primaries' slots, and nothing else (the paper's fused stack, section 4.1).
+//! A fused structure: the codes of all primaries' slots, and nothing else (section 5.4 of the paper).
 //!
 //! It knows nothing of the kinds of the structures it backs, and keeps no index: a change names the class, slot and
 //! range that it adds to, and slot s of the codes is the sum over all primaries of slot s.

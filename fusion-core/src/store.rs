@@ -1,4 +1,4 @@
-//! A primary's entries in dense slots: the paper's auxiliary stack (section 4.1), one for each size class.
+//! A primary's entries in dense slots: the paper's auxiliary stack (section 5.3), one for each size class.
 //!
 //! Insertion appends a slot. Removal moves the last entry of the class into the hole and clears what it leaves, so
 //! that slots stay dense and what is not there counts as zero. Each step is recorded into a change.

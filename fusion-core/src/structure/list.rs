@@ -93,7 +93,7 @@ impl List {
         let mut links: HashMap<u64, (Location, u64), FixedState> =
             HashMap::with_capacity_and_hasher(elements as usize, FixedState::default());
         let mut list = List::new();
-        // The first entry is the one that none names as its next: what is left of the sum of all ids.
+        // The first entry is the one that none names as its next: the one id that XOR does not cancel.
         let mut head = 0;
         for entry in entries {
             let (location, entry) = entry?;
