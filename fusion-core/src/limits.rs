@@ -4,10 +4,16 @@
 pub const MAX_VALUE_BYTES: usize = 8 << 20;
 /// The longest key, in bytes: 8 MiB.
 pub const MAX_KEY_BYTES: usize = 8 << 20;
-/// The most bytes that one change may carry: three moves of the largest entry, with headers.
-pub const MAX_CHANGE_BYTES: usize = 56 << 20;
+/// The most bytes that one change may carry, with headers.
+///
+/// The greatest one replaces a map entry by one of another class and a large stored answer by a small one: it writes
+/// the new entry (16 MiB), clears the old one and moves another of its class into the hole (2 times up to 15 MiB), and
+/// does the same with the old answer (2 times up to 9 MiB): 64 MiB.
+pub const MAX_CHANGE_BYTES: usize = 72 << 20;
 /// The most slots of one size class of one primary.
 pub const MAX_SLOTS: u64 = u32::MAX as u64;
+/// The most bytes of the slots of one size class of one primary: 1 TiB.
+pub const MAX_CLASS_BYTES: u64 = 1 << 40;
 /// The most primaries and fused structures together in one cluster.
 pub const MAX_MEMBERS: usize = 1 << 12;
 /// The most session slots that one primary remembers; beyond it the least recently used session goes.

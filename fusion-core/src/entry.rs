@@ -1,0 +1,522 @@
+//! The encodings of entries: each describes itself, so that a structure comes back from its pages alone.
+//!
+//! | entry | bytes |
+//! |---|---|
+//! | descriptor | 1, kind, format version, cluster id `u64`, primary index `u16` |
+//! | session | 2, session id `u128` |
+//! | session slot | 3, session id `u128`, slot `u16`, request number `u64`, the answer in postcard |
+//! | map entry | 4, key length and value length as LEB128, key, value |
+//! | list entry | 5, id `u48`, next id `u48`, value length as LEB128, value |
+//! | queue entry | 6, sequence number `u48`, value length as LEB128, value |
+//!
+//! All numbers are little-endian. Zeros follow up to the end of the slot. Keys, list order, queue position, sessions
+//! and the structure's own description all lie in the coded entries: that is why a fused structure needs no index,
+//! unlike the paper's (section 5.4), which keeps an ordering with pointers for each primary.
+
+use crate::id::{ClusterId, PrimaryIndex, RequestId, SessionId};
+use crate::op::{Kind, OpResult};
+use thiserror::Error;
+
+/// The version of these encodings.
+pub const FORMAT_VERSION: u8 = 1;
+/// Ids of list entries and sequence numbers of queue entries are below this: 2^48, nine years at a million a second.
+pub const ID_LIMIT: u64 = 1 << 48;
+
+const DESCRIPTOR: u8 = 1;
+const SESSION: u8 = 2;
+const SESSION_SLOT: u8 = 3;
+const MAP: u8 = 4;
+const LIST: u8 = 5;
+const QUEUE: u8 = 6;
+
+/// Where a list entry has the id of the next one, and how long it is.
+pub(crate) const NEXT_OFFSET: usize = 7;
+
+/// Why a slot does not hold an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EntryError {
+    /// The tag is not one of an entry.
+    #[error("unknown entry tag {0}")]
+    UnknownTag(u8),
+    /// The entry would be longer than its slot.
+    #[error("the entry is longer than its slot")]
+    Truncated,
+    /// A length is too great or written in too many bytes.
+    #[error("a length of the entry is malformed")]
+    BadLength,
+    /// The kind of the structure is none known here.
+    #[error("unknown kind of structure {0}")]
+    UnknownKind(u8),
+    /// Written by another version of the software.
+    #[error("format version {0} is not {FORMAT_VERSION}")]
+    UnknownVersion(u8),
+    /// The recorded answer cannot be decoded.
+    #[error("the recorded answer is malformed")]
+    BadAnswer,
+    /// What follows the entry in its slot is not zero.
+    #[error("the rest of the entry's slot is not zero")]
+    NotCleared,
+}
+
+/// What a structure says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Its index in the cluster.
+    pub index: PrimaryIndex,
+}
+
+/// The last request of a session's slot, and its answer in postcard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotRecord<'a> {
+    /// The request.
+    pub request: RequestId,
+    /// Its answer, encoded; zeros may follow.
+    pub answer: &'a [u8],
+}
+
+/// A map entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapEntry<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+}
+
+/// A list entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListEntry<'a> {
+    /// Its id, from 1; unique within the list.
+    pub id: u64,
+    /// The id of the next entry; 0 at the end.
+    pub next: u64,
+    /// The element.
+    pub value: &'a [u8],
+}
+
+/// A queue entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueEntry<'a> {
+    /// Its sequence number; they follow each other without gaps.
+    pub seq: u64,
+    /// The element.
+    pub value: &'a [u8],
+}
+
+/// Any entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// The structure's description; one in each structure.
+    Descriptor(Descriptor),
+    /// A session is open.
+    Session(SessionId),
+    /// The last request of a session's slot.
+    SlotRecord(SlotRecord<'a>),
+    /// A map entry.
+    Map(MapEntry<'a>),
+    /// A list entry.
+    List(ListEntry<'a>),
+    /// A queue entry.
+    Queue(QueueEntry<'a>),
+}
+
+impl<'a> Entry<'a> {
+    /// Reads the entry at the beginning of a slot.
+    ///
+    /// # Errors
+    /// [`EntryError`] if the bytes are not an entry. The answer of a slot record and the zeros after the entry are
+    /// not looked at; see [`parse_whole`](Entry::parse_whole).
+    pub fn parse(slot: &'a [u8]) -> Result<Entry<'a>, EntryError> {
+        Ok(Self::parse_prefix(slot)?.0)
+    }
+
+    /// Reads the entry of a slot and checks all of the slot; answers also the entry's length.
+    ///
+    /// # Errors
+    /// [`EntryError`] if the bytes are not an entry followed by zeros.
+    pub fn parse_whole(slot: &'a [u8]) -> Result<(Entry<'a>, usize), EntryError> {
+        let (mut entry, mut rest) = Self::parse_prefix(slot)?;
+        if let Entry::SlotRecord(record) = &mut entry {
+            let (_, after) = postcard::take_from_bytes::<OpResult>(record.answer)
+                .map_err(|_| EntryError::BadAnswer)?;
+            record.answer = &record.answer[..record.answer.len() - after.len()];
+            rest = after;
+        }
+        if rest.iter().any(|&byte| byte != 0) {
+            return Err(EntryError::NotCleared);
+        }
+        Ok((entry, slot.len() - rest.len()))
+    }
+
+    #[inline]
+    fn parse_prefix(slot: &'a [u8]) -> Result<(Entry<'a>, &'a [u8]), EntryError> {
+        let mut reader = Reader { rest: slot };
+        let entry = match reader.byte()? {
+            DESCRIPTOR => Entry::Descriptor(reader.descriptor()?),
+            SESSION => Entry::Session(SessionId(u128::from_le_bytes(reader.array()?))),
+            SESSION_SLOT => Entry::SlotRecord(SlotRecord {
+                request: RequestId {
+                    session: SessionId(u128::from_le_bytes(reader.array()?)),
+                    slot: u16::from_le_bytes(reader.array()?),
+                    number: u64::from_le_bytes(reader.array()?),
+                },
+                answer: std::mem::take(&mut reader.rest),
+            }),
+            MAP => Entry::Map(reader.map_entry()?),
+            LIST => Entry::List(ListEntry {
+                id: reader.u48()?,
+                next: reader.u48()?,
+                value: reader.prefixed()?,
+            }),
+            QUEUE => Entry::Queue(QueueEntry {
+                seq: reader.u48()?,
+                value: reader.prefixed()?,
+            }),
+            tag => return Err(EntryError::UnknownTag(tag)),
+        };
+        Ok((entry, reader.rest))
+    }
+}
+
+/// The fixed part in front of an entry's key, value or answer. Up to 32 bytes, built without allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Header {
+    fn new(tag: u8) -> Self {
+        let mut header = Header {
+            bytes: [0; 32],
+            len: 0,
+        };
+        header.push(&[tag]);
+        header
+    }
+
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    #[inline]
+    fn push_len(&mut self, len: usize) {
+        let mut rest = u32::try_from(len).expect("sizes are checked before an entry is made");
+        while rest >= 0x80 {
+            self.push(&[rest as u8 | 0x80]);
+            rest >>= 7;
+        }
+        self.push(&[rest as u8]);
+    }
+
+    /// The bytes.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The whole entry of a descriptor.
+    #[must_use]
+    pub fn descriptor(descriptor: Descriptor) -> Self {
+        let mut header = Header::new(DESCRIPTOR);
+        let kind = match descriptor.kind {
+            Kind::List => 1,
+            Kind::Map => 2,
+            Kind::Queue => 3,
+        };
+        header.push(&[kind, FORMAT_VERSION]);
+        header.push(&descriptor.cluster.0.to_le_bytes());
+        header.push(&descriptor.index.0.to_le_bytes());
+        header
+    }
+
+    /// The whole entry of an open session.
+    #[must_use]
+    pub fn session(session: SessionId) -> Self {
+        let mut header = Header::new(SESSION);
+        header.push(&session.0.to_le_bytes());
+        header
+    }
+
+    /// A session slot's record up to its answer.
+    #[must_use]
+    pub fn slot_record(request: RequestId) -> Self {
+        let mut header = Header::new(SESSION_SLOT);
+        header.push(&request.session.0.to_le_bytes());
+        header.push(&request.slot.to_le_bytes());
+        header.push(&request.number.to_le_bytes());
+        header
+    }
+
+    /// A map entry up to its key, which the value follows.
+    #[inline]
+    #[must_use]
+    pub fn map_entry(key_len: usize, value_len: usize) -> Self {
+        let mut header = Header::new(MAP);
+        header.push_len(key_len);
+        header.push_len(value_len);
+        header
+    }
+
+    /// A list entry up to its value.
+    #[must_use]
+    pub fn list_entry(id: u64, next: u64, value_len: usize) -> Self {
+        let mut header = Header::new(LIST);
+        header.push(&u48(id));
+        header.push(&u48(next));
+        header.push_len(value_len);
+        header
+    }
+
+    /// A queue entry up to its value.
+    #[must_use]
+    pub fn queue_entry(seq: u64, value_len: usize) -> Self {
+        let mut header = Header::new(QUEUE);
+        header.push(&u48(seq));
+        header.push_len(value_len);
+        header
+    }
+}
+
+/// An id below [`ID_LIMIT`] as it is written.
+pub(crate) fn u48(id: u64) -> [u8; 6] {
+    assert!(id < ID_LIMIT, "ids are checked before an entry is made");
+    let [a, b, c, d, e, f, _, _] = id.to_le_bytes();
+    [a, b, c, d, e, f]
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    #[inline]
+    fn bytes(&mut self, len: usize) -> Result<&'a [u8], EntryError> {
+        let (bytes, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(EntryError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], EntryError> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(EntryError::Truncated)?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+
+    #[inline]
+    fn byte(&mut self) -> Result<u8, EntryError> {
+        let [byte] = self.array()?;
+        Ok(byte)
+    }
+
+    fn u48(&mut self) -> Result<u64, EntryError> {
+        let [a, b, c, d, e, f] = self.array()?;
+        Ok(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    }
+
+    /// A length as `push_len` writes it, and no other way.
+    #[inline]
+    fn len(&mut self) -> Result<usize, EntryError> {
+        let first = self.byte()?;
+        if first < 0x80 {
+            return Ok(usize::from(first));
+        }
+        let mut len = u32::from(first & 0x7f);
+        for shift in [7, 14, 21, 28] {
+            let byte = self.byte()?;
+            let bits = u32::from(byte & 0x7f);
+            if shift == 28 && bits > 0xf {
+                return Err(EntryError::BadLength);
+            }
+            len |= bits << shift;
+            if byte < 0x80 {
+                // A last byte of zero could have been left out.
+                return if byte == 0 {
+                    Err(EntryError::BadLength)
+                } else {
+                    Ok(len as usize)
+                };
+            }
+        }
+        Err(EntryError::BadLength)
+    }
+
+    fn prefixed(&mut self) -> Result<&'a [u8], EntryError> {
+        let len = self.len()?;
+        self.bytes(len)
+    }
+
+    #[inline]
+    fn map_entry(&mut self) -> Result<MapEntry<'a>, EntryError> {
+        let (key_len, value_len) = (self.len()?, self.len()?);
+        Ok(MapEntry {
+            key: self.bytes(key_len)?,
+            value: self.bytes(value_len)?,
+        })
+    }
+
+    fn descriptor(&mut self) -> Result<Descriptor, EntryError> {
+        let [kind, version] = self.array()?;
+        if version != FORMAT_VERSION {
+            return Err(EntryError::UnknownVersion(version));
+        }
+        let kind = match kind {
+            1 => Kind::List,
+            2 => Kind::Map,
+            3 => Kind::Queue,
+            kind => return Err(EntryError::UnknownKind(kind)),
+        };
+        Ok(Descriptor {
+            kind,
+            cluster: ClusterId(u64::from_le_bytes(self.array()?)),
+            index: PrimaryIndex(u16::from_le_bytes(self.array()?)),
+        })
+    }
+}
+
+macro_rules! expect_entry {
+    ($(#[$doc:meta])* $name:ident, $variant:ident, $entry:ident) => {
+        $(#[$doc])*
+        #[inline]
+        pub(crate) fn $name(slot: &[u8]) -> $entry<'_> {
+            match Entry::parse(slot) {
+                Ok(Entry::$variant(entry)) => entry,
+                other => panic!("the index names a slot with something else: {other:?}"),
+            }
+        }
+    };
+}
+
+expect_entry! {
+    /// The map entry of a slot that an index names.
+    expect_map, Map, MapEntry
+}
+expect_entry! {
+    /// The list entry of a slot that an index names.
+    expect_list, List, ListEntry
+}
+expect_entry! {
+    /// The queue entry of a slot that an index names.
+    expect_queue, Queue, QueueEntry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Reply;
+
+    fn slot(parts: &[&[u8]], zeros: usize) -> Vec<u8> {
+        let mut slot = parts.concat();
+        slot.resize(slot.len() + zeros, 0);
+        slot
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (key_len, value_len) in [(0, 0), (16, 64), (127, 128), (1, 20_000), (3 << 20, 5)] {
+            let (key, value) = (vec![7; key_len], vec![8; value_len]);
+            let header = Header::map_entry(key_len, value_len);
+            let bytes = slot(&[header.as_bytes(), &key, &value], 5);
+            let expected = Entry::Map(MapEntry {
+                key: &key,
+                value: &value,
+            });
+            assert_eq!(Entry::parse_whole(&bytes), Ok((expected, bytes.len() - 5)));
+        }
+        assert_eq!(Header::map_entry(16, 64).as_bytes().len() + 80, 83);
+
+        let header = Header::list_entry(5, ID_LIMIT - 1, 3);
+        let bytes = slot(&[header.as_bytes(), b"abc"], 2);
+        assert_eq!(bytes[NEXT_OFFSET..][..6], u48(ID_LIMIT - 1));
+        let expected = ListEntry {
+            id: 5,
+            next: ID_LIMIT - 1,
+            value: b"abc",
+        };
+        assert_eq!(
+            Entry::parse_whole(&bytes),
+            Ok((Entry::List(expected), bytes.len() - 2))
+        );
+
+        let bytes = slot(&[Header::queue_entry(9, 0).as_bytes()], 0);
+        assert_eq!(
+            Entry::parse(&bytes),
+            Ok(Entry::Queue(QueueEntry { seq: 9, value: b"" }))
+        );
+
+        let descriptor = Descriptor {
+            kind: Kind::Queue,
+            cluster: ClusterId(77),
+            index: PrimaryIndex(3),
+        };
+        let bytes = slot(&[Header::descriptor(descriptor).as_bytes()], 3);
+        assert_eq!(
+            Entry::parse_whole(&bytes),
+            Ok((Entry::Descriptor(descriptor), 13))
+        );
+
+        let request = RequestId {
+            session: SessionId(1 << 100),
+            slot: 4,
+            number: 5,
+        };
+        let answer = postcard::to_stdvec::<OpResult>(&Ok(Reply::Index(300))).unwrap();
+        let bytes = slot(&[Header::slot_record(request).as_bytes(), &answer], 6);
+        let expected = SlotRecord {
+            request,
+            answer: &answer,
+        };
+        assert_eq!(
+            Entry::parse_whole(&bytes),
+            Ok((Entry::SlotRecord(expected), bytes.len() - 6))
+        );
+        let bytes = slot(&[Header::session(SessionId(6)).as_bytes()], 0);
+        assert_eq!(Entry::parse(&bytes), Ok(Entry::Session(SessionId(6))));
+    }
+
+    #[test]
+    fn malformed_entries_are_told_apart() {
+        let fault = |bytes: &[u8]| Entry::parse_whole(bytes).unwrap_err();
+        assert_eq!(fault(&[0; 8]), EntryError::UnknownTag(0));
+        assert_eq!(fault(&[]), EntryError::Truncated);
+        assert_eq!(fault(&[MAP, 3, 3, 1, 2, 3, 4, 5]), EntryError::Truncated);
+        assert_eq!(fault(&[MAP, 0x80, 0, 0, 0, 0, 0, 0]), EntryError::BadLength);
+        assert_eq!(
+            fault(&[MAP, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]),
+            EntryError::BadLength
+        );
+        assert_eq!(fault(&[MAP, 1, 1, 1, 2, 3, 0, 0]), EntryError::NotCleared);
+        let descriptor = Descriptor {
+            kind: Kind::Map,
+            cluster: ClusterId(1),
+            index: PrimaryIndex(0),
+        };
+        let good = slot(&[Header::descriptor(descriptor).as_bytes()], 3);
+        let with = |at: usize, byte| {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            fault(&bad)
+        };
+        assert_eq!(with(1, 9), EntryError::UnknownKind(9));
+        assert_eq!(with(2, 9), EntryError::UnknownVersion(9));
+        let request = RequestId {
+            session: SessionId(0),
+            slot: 0,
+            number: 0,
+        };
+        let record = slot(&[Header::slot_record(request).as_bytes(), &[9; 5]], 0);
+        assert_eq!(fault(&record), EntryError::BadAnswer);
+    }
+}

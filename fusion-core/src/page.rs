@@ -1,0 +1,273 @@
+//! Pages of slots, shared and copied on write.
+
+use crate::class::{CLASS_COUNT, ClassId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::iter;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Names one page of one structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PageId {
+    /// The size class.
+    pub class: ClassId,
+    /// The page's number in its class.
+    pub page: u32,
+}
+
+impl PageId {
+    /// The bytes that this page has.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        self.class.page_bytes(self.page)
+    }
+
+    /// Checks that there can be such a page, and that it has `len` bytes.
+    ///
+    /// # Errors
+    /// [`PageError`] says which is not so.
+    pub fn check(self, len: usize) -> Result<(), PageError> {
+        let pages = self.class.max_pages();
+        if self.page >= pages {
+            return Err(PageError::NoSuchPage { id: self, pages });
+        }
+        if len != self.bytes() {
+            return Err(PageError::WrongLength {
+                id: self,
+                got: len,
+                expected: self.bytes(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.class, self.page)
+    }
+}
+
+/// Why bytes were not taken as a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PageError {
+    /// The class has not so many pages.
+    #[error("page {id} is out of range; its class has at most {pages} pages")]
+    NoSuchPage {
+        /// The page.
+        id: PageId,
+        /// The most pages of the class.
+        pages: u32,
+    },
+    /// A page of that number has another length.
+    #[error("page {id} has {expected} bytes, not {got}")]
+    WrongLength {
+        /// The page.
+        id: PageId,
+        /// The bytes given.
+        got: usize,
+        /// The bytes of such a page.
+        expected: usize,
+    },
+}
+
+type Pages = Vec<Option<Arc<[u8]>>>;
+
+/// The pages of one structure, by class and number. Cloning is a cheap snapshot: pages are shared until written.
+///
+/// Pages that are not there count as zero. Two tables are equal when they hold the same pages with the same bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PageTable {
+    /// By class; no class ends with `None`.
+    classes: Box<[Pages]>,
+}
+
+impl Default for PageTable {
+    fn default() -> Self {
+        PageTable::new()
+    }
+}
+
+impl PageTable {
+    /// A table without pages.
+    #[must_use]
+    pub fn new() -> Self {
+        PageTable {
+            classes: vec![Pages::new(); CLASS_COUNT].into_boxed_slice(),
+        }
+    }
+
+    /// The bytes of a page, if it is there.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, id: PageId) -> Option<&[u8]> {
+        self.classes[id.class.index()]
+            .get(id.page as usize)?
+            .as_deref()
+    }
+
+    /// The bytes of a page to write to; a page that is not there begins as zeros.
+    ///
+    /// # Panics
+    /// If the class cannot have so many pages.
+    #[inline]
+    pub fn get_mut(&mut self, id: PageId) -> &mut [u8] {
+        let pages = &mut self.classes[id.class.index()];
+        let page = id.page as usize;
+        if page >= pages.len() || pages[page].is_none() {
+            create(pages, id);
+        }
+        match &mut pages[page] {
+            Some(page) => Arc::make_mut(page),
+            None => unreachable!("the page was just created"),
+        }
+    }
+
+    /// Puts a copy of `bytes` as that page, in place of the one there.
+    ///
+    /// # Errors
+    /// [`PageError`] if there is no such page or its length is another one; nothing changes then.
+    pub fn insert(&mut self, id: PageId, bytes: &[u8]) -> Result<(), PageError> {
+        id.check(bytes.len())?;
+        let pages = &mut self.classes[id.class.index()];
+        let page = id.page as usize;
+        if page >= pages.len() {
+            pages.resize(page + 1, None);
+        }
+        pages[page] = Some(Arc::from(bytes));
+        Ok(())
+    }
+
+    /// Takes a page away; says whether it was there.
+    pub fn remove(&mut self, id: PageId) -> bool {
+        let pages = &mut self.classes[id.class.index()];
+        let Some(page) = pages.get_mut(id.page as usize) else {
+            return false;
+        };
+        let was_there = page.take().is_some();
+        trim(pages);
+        was_there
+    }
+
+    /// Takes all pages of the class from number `pages` on away.
+    pub(crate) fn truncate(&mut self, class: ClassId, pages: u32) {
+        let table = &mut self.classes[class.index()];
+        table.truncate(pages as usize);
+        trim(table);
+    }
+
+    /// One more than the number of the last page of the class; 0 when it has none.
+    #[inline]
+    #[must_use]
+    pub fn end(&self, class: ClassId) -> u32 {
+        self.classes[class.index()].len() as u32
+    }
+
+    /// All pages, by class and then by number.
+    pub fn iter(&self) -> impl Iterator<Item = (PageId, &[u8])> {
+        ClassId::all().flat_map(move |class| {
+            (0u32..)
+                .zip(&self.classes[class.index()])
+                .filter_map(move |(page, bytes)| Some((PageId { class, page }, bytes.as_deref()?)))
+        })
+    }
+
+    /// The number of pages.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there are no pages.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.classes.iter().all(Vec::is_empty)
+    }
+
+    /// The bytes of all pages (those shared with snapshots too).
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+}
+
+impl fmt::Debug for PageTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageTable")
+            .field("pages", &self.len())
+            .field("bytes", &self.bytes())
+            .finish()
+    }
+}
+
+#[cold]
+fn create(pages: &mut Pages, id: PageId) {
+    assert!(id.page < id.class.max_pages(), "page {id} is out of range");
+    let page = id.page as usize;
+    if page >= pages.len() {
+        pages.resize(page + 1, None);
+    }
+    pages[page] = Some(iter::repeat_n(0, id.bytes()).collect());
+}
+
+fn trim(pages: &mut Pages) {
+    while let Some(None) = pages.last() {
+        pages.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(class: u8, page: u32) -> PageId {
+        PageId {
+            class: ClassId::new(class).unwrap(),
+            page,
+        }
+    }
+
+    #[test]
+    fn a_clone_is_a_snapshot() {
+        let mut table = PageTable::new();
+        table.get_mut(id(3, 0))[5] = 7;
+        let snapshot = table.clone();
+        table.get_mut(id(3, 0))[5] = 8;
+        table.get_mut(id(4, 2))[0] = 1;
+        assert_eq!(snapshot.get(id(3, 0)).unwrap()[5], 7);
+        assert_eq!(snapshot.get(id(4, 2)), None);
+        assert_eq!(table.len(), 2);
+        assert_ne!(snapshot, table);
+        assert!(table.remove(id(4, 2)));
+        assert!(!table.remove(id(4, 2)));
+        assert_eq!(table.end(ClassId::new(4).unwrap()), 0);
+        table.get_mut(id(3, 0))[5] = 7;
+        assert_eq!(snapshot, table);
+    }
+
+    #[test]
+    fn pages_of_a_wrong_length_or_number_are_refused() {
+        let mut table = PageTable::new();
+        let bytes = vec![1; id(0, 0).bytes()];
+        table.insert(id(0, 0), &bytes).unwrap();
+        assert_eq!(
+            table.insert(id(0, 0), &bytes[1..]),
+            Err(PageError::WrongLength {
+                id: id(0, 0),
+                got: bytes.len() - 1,
+                expected: bytes.len()
+            })
+        );
+        let far = PageId {
+            class: ClassId::new(0).unwrap(),
+            page: u32::MAX,
+        };
+        assert!(matches!(
+            table.insert(far, &bytes),
+            Err(PageError::NoSuchPage { .. })
+        ));
+        assert_eq!(table.bytes(), bytes.len() as u64);
+    }
+}

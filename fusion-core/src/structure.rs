@@ -1,0 +1,529 @@
+//! The structures: operations in, answers and changes out; rebuilt from pages alone.
+
+mod list;
+mod map;
+mod order;
+mod queue;
+mod sessions;
+
+use crate::change::ChangeBuf;
+use crate::class::ClassId;
+use crate::entry::{Descriptor, Entry, EntryError, Header};
+use crate::id::{ClusterId, PrimaryIndex, RequestId, SessionId};
+use crate::limits::{
+    MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_SCAN_BYTES, MAX_SCAN_ENTRIES, MAX_SESSION_SLOTS,
+    MAX_VALUE_BYTES,
+};
+use crate::op::{Kind, Op, OpError, OpResult, Reply};
+use crate::page::PageTable;
+use crate::store::{Location, NotDense, PrimaryStore, Purpose};
+use bytes::Bytes;
+use list::List;
+use map::Map;
+use queue::Queue;
+use sessions::Sessions;
+use thiserror::Error;
+
+/// Records of gone sessions are removed in passing, as long as a change is shorter than this.
+const TIDY_BYTES: usize = 4 << 10;
+
+/// One primary structure: its entries, and the indexes that find them.
+#[derive(Debug)]
+pub struct Structure {
+    descriptor: Descriptor,
+    store: PrimaryStore,
+    elements: Elements,
+    sessions: Sessions,
+    /// The change being built; empty between operations.
+    change: ChangeBuf,
+}
+
+#[derive(Debug)]
+enum Elements {
+    List(List),
+    Map(Map),
+    Queue(Queue),
+}
+
+/// The outcome of a mutation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Executed {
+    /// What the client is told.
+    pub result: OpResult,
+    /// What fused structures must be told, with the session's record.
+    pub change: Bytes,
+}
+
+/// What is known of a request (rule 9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// Its session is not open.
+    Unknown,
+    /// A later request of the same session slot was executed.
+    Stale,
+    /// It was executed, with this answer.
+    Recorded(OpResult),
+    /// It is new.
+    Fresh,
+}
+
+/// What a structure holds and takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StructureStats {
+    /// The number of elements.
+    pub elements: u64,
+    /// The bytes of their keys and values.
+    pub entry_bytes: u64,
+    /// The bytes of pages: entries, headers, sessions and free room.
+    pub page_bytes: u64,
+    /// The bytes of indexes, estimated.
+    pub index_bytes: u64,
+}
+
+/// Why pages are not those of a structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RebuildError {
+    /// The pages are not those of dense slots.
+    #[error(transparent)]
+    NotDense(#[from] NotDense),
+    /// A slot does not hold an entry.
+    #[error("slot {slot} of size class {class} is damaged: {fault}")]
+    Entry {
+        /// The slot's class.
+        class: ClassId,
+        /// The slot.
+        slot: u32,
+        /// What is wrong.
+        fault: EntryError,
+    },
+    /// An entry lies in another class than its length says.
+    #[error(
+        "the entry of {len} bytes at slot {slot} of size class {class} belongs to another class"
+    )]
+    WrongClass {
+        /// The slot's class.
+        class: ClassId,
+        /// The slot.
+        slot: u32,
+        /// The entry's bytes.
+        len: usize,
+    },
+    /// There is not exactly one descriptor.
+    #[error("the pages hold {found} descriptors; a structure has one")]
+    Descriptors {
+        /// How many there are.
+        found: u64,
+    },
+    /// An entry of another kind of structure.
+    #[error("slot {slot} of size class {class} holds an entry that is not one of a {kind}")]
+    Foreign {
+        /// The slot's class.
+        class: ClassId,
+        /// The slot.
+        slot: u32,
+        /// The structure's kind.
+        kind: Kind,
+    },
+    /// A key, id, sequence number or session that another entry has as well.
+    #[error("slot {slot} of size class {class} holds the same key, id or session as another slot")]
+    Duplicate {
+        /// The slot's class.
+        class: ClassId,
+        /// The slot.
+        slot: u32,
+    },
+    /// The entries do not form one sequence.
+    #[error("the entries do not form one sequence: {linked} of {elements} are linked")]
+    BrokenOrder {
+        /// How many follow each other from the first one on.
+        linked: u64,
+        /// How many there are.
+        elements: u64,
+    },
+    /// More elements than an index can number.
+    #[error("the pages hold {elements} elements; a {kind} holds fewer")]
+    TooMany {
+        /// How many there are.
+        elements: u64,
+        /// The structure's kind.
+        kind: Kind,
+    },
+}
+
+impl RebuildError {
+    fn duplicate(location: Location) -> Self {
+        RebuildError::Duplicate {
+            class: location.class,
+            slot: location.slot,
+        }
+    }
+}
+
+/// The answer of a mutation, and the slot that is to be vacated after it.
+type Effect = Result<(Reply, Option<Location>), OpError>;
+
+impl Structure {
+    /// A structure without elements, and the change (of sequence number 1) that describes it to fused structures.
+    #[must_use]
+    pub fn create(kind: Kind, cluster: ClusterId, index: PrimaryIndex) -> (Structure, Bytes) {
+        let descriptor = Descriptor {
+            kind,
+            cluster,
+            index,
+        };
+        let mut structure = Structure {
+            descriptor,
+            store: PrimaryStore::new(),
+            elements: Elements::new(kind),
+            sessions: Sessions::new(),
+            change: ChangeBuf::new(),
+        };
+        structure
+            .store
+            .insert(
+                Purpose::Record,
+                &[Header::descriptor(descriptor).as_bytes()],
+                &mut structure.change,
+            )
+            .expect("an empty store is not full");
+        let change = structure.change.take();
+        (structure, change)
+    }
+
+    /// The structure that has these pages: its kind, elements, order and sessions. Takes linear time.
+    ///
+    /// Which session was used least recently is not in the pages; sessions count as used in the order of their slots.
+    ///
+    /// # Errors
+    /// [`RebuildError`] if the pages are not those of a structure. No bytes make it panic.
+    pub fn rebuild(pages: PageTable) -> Result<Structure, RebuildError> {
+        let store = PrimaryStore::from_pages(pages)?;
+        let mut sessions = Sessions::new();
+        let mut descriptor = None;
+        let mut descriptors = 0;
+        let mut elements = 0;
+        for (location, slot) in store.iter() {
+            let Location {
+                class,
+                slot: number,
+            } = location;
+            let (entry, len) = Entry::parse_whole(slot).map_err(|fault| RebuildError::Entry {
+                class,
+                slot: number,
+                fault,
+            })?;
+            if ClassId::for_len(len) != Some(class) {
+                return Err(RebuildError::WrongClass {
+                    class,
+                    slot: number,
+                    len,
+                });
+            }
+            match entry {
+                Entry::Descriptor(found) => {
+                    descriptor = Some(found);
+                    descriptors += 1;
+                }
+                Entry::Session(session) => sessions.restore_session(session, location)?,
+                Entry::SlotRecord(record) => sessions.restore_record(record.request, location)?,
+                Entry::Map(_) | Entry::List(_) | Entry::Queue(_) => elements += 1,
+            }
+        }
+        let (Some(descriptor), 1) = (descriptor, descriptors) else {
+            return Err(RebuildError::Descriptors { found: descriptors });
+        };
+        sessions.adopt_restored();
+        let elements = Elements::rebuild(descriptor.kind, &store, elements)?;
+        Ok(Structure {
+            descriptor,
+            store,
+            elements,
+            sessions,
+            change: ChangeBuf::new(),
+        })
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.descriptor.kind
+    }
+
+    /// Its cluster.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.descriptor.cluster
+    }
+
+    /// Its index in the cluster.
+    #[must_use]
+    pub fn index(&self) -> PrimaryIndex {
+        self.descriptor.index
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match &self.elements {
+            Elements::List(list) => list.len(),
+            Elements::Map(map) => map.len(),
+            Elements::Queue(queue) => queue.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The pages as they are now: a cheap clone, shared until written.
+    #[must_use]
+    pub fn snapshot(&self) -> PageTable {
+        self.store.pages().clone()
+    }
+
+    /// What it holds and takes. Takes time linear in the number of pages.
+    #[must_use]
+    pub fn stats(&self) -> StructureStats {
+        let (entry_bytes, index_bytes) = match &self.elements {
+            Elements::List(list) => (list.payload_bytes(), list.index_bytes()),
+            Elements::Map(map) => (map.payload_bytes(), map.index_bytes()),
+            Elements::Queue(queue) => (queue.payload_bytes(), queue.index_bytes()),
+        };
+        StructureStats {
+            elements: self.len(),
+            entry_bytes,
+            page_bytes: self.store.pages().bytes(),
+            index_bytes: index_bytes + self.sessions.index_bytes(),
+        }
+    }
+
+    /// Answers an operation that changes nothing.
+    ///
+    /// # Errors
+    /// [`OpError`] if it is not one of this kind or names an index or key that is not there.
+    ///
+    /// # Panics
+    /// If the operation is a mutation: those go through [`execute`](Structure::execute).
+    pub fn read(&self, op: &Op) -> OpResult {
+        assert!(!op.is_mutation(), "a mutation is executed, not read");
+        if let Op::Len = op {
+            return Ok(Reply::Len(self.len()));
+        }
+        match &self.elements {
+            Elements::List(list) => list.read(&self.store, op),
+            Elements::Map(map) => map.read(&self.store, op),
+            Elements::Queue(queue) => queue.read(&self.store, op),
+        }
+    }
+
+    /// Executes a mutation: its effect and the session's record of the answer are one change (rule 9), also when the
+    /// answer is an error, which changes nothing else.
+    ///
+    /// # Panics
+    /// If the operation is not a mutation, or the request is not [`Fresh`](SessionState::Fresh).
+    pub fn execute(&mut self, request: RequestId, op: &Op) -> Executed {
+        assert!(op.is_mutation(), "only mutations are recorded");
+        debug_assert_eq!(
+            self.lookup(request),
+            SessionState::Fresh,
+            "only new requests are executed"
+        );
+        let (store, change) = (&mut self.store, &mut self.change);
+        let effect = match &mut self.elements {
+            Elements::List(list) => list.execute(store, change, op),
+            Elements::Map(map) => map.execute(store, change, op),
+            Elements::Queue(queue) => queue.execute(store, change, op),
+        };
+        let result = match effect {
+            Ok((reply, vacated)) => {
+                self.vacate(vacated);
+                Ok(reply)
+            }
+            Err(error) => Err(error),
+        };
+        self.make_room(request.session);
+        let vacated = self
+            .sessions
+            .record(&mut self.store, &mut self.change, request, &result);
+        self.vacate(vacated);
+        Executed {
+            result,
+            change: self.finish(),
+        }
+    }
+
+    /// What is known of a request. Takes no part in which session was used least recently.
+    #[must_use]
+    pub fn lookup(&self, request: RequestId) -> SessionState {
+        self.sessions.lookup(&self.store, request)
+    }
+
+    /// Opens a session and answers the change. If it is open already, the change is empty, so that a retry is harmless.
+    ///
+    /// Beyond [`MAX_SESSION_SLOTS`] open sessions and session slots together, the session used least recently is closed
+    /// in the same change.
+    pub fn open_session(&mut self, session: SessionId) -> Bytes {
+        if self.sessions.is_open(session) {
+            return Bytes::new();
+        }
+        self.make_room(session);
+        self.sessions
+            .open(&mut self.store, &mut self.change, session);
+        self.finish()
+    }
+
+    /// Closes a session and answers the change; `None` if it is not open.
+    ///
+    /// From this change on the session is unknown. Its slots' records follow in this and in later changes, so that no
+    /// change grows beyond its limit.
+    pub fn close_session(&mut self, session: SessionId) -> Option<Bytes> {
+        let mark = self.sessions.close(session)?;
+        self.vacate(Some(mark));
+        Some(self.finish())
+    }
+
+    /// Closes the sessions used least recently until there is room for one more record of `session`.
+    fn make_room(&mut self, session: SessionId) {
+        while self.sessions.used() >= MAX_SESSION_SLOTS {
+            let Some(mark) = self.sessions.evict(session) else {
+                break;
+            };
+            self.vacate(Some(mark));
+        }
+    }
+
+    /// Ends the change of an operation, removing some records of sessions that are gone.
+    fn finish(&mut self) -> Bytes {
+        while self.change.len() < TIDY_BYTES {
+            let Some(location) = self.sessions.next_orphan() else {
+                break;
+            };
+            // Cleared, and filled by the last one of its class.
+            let cost = 2 * (location.class.stride() + 16) + 8;
+            if self.change.len() + cost > MAX_CHANGE_BYTES {
+                break;
+            }
+            self.sessions.forget_orphan();
+            self.vacate(Some(location));
+        }
+        self.change.take()
+    }
+
+    /// Removes an entry that no index names any more, and tells the index of the entry that moves into its slot.
+    fn vacate(&mut self, location: Option<Location>) {
+        let Some(location) = location else {
+            return;
+        };
+        let Some(moved) = self.store.remove(location, &mut self.change) else {
+            return;
+        };
+        let slot = self.store.slot(moved.to);
+        match (Entry::parse(slot), &mut self.elements) {
+            (Ok(Entry::Map(entry)), Elements::Map(map)) => map.relocate(entry, moved),
+            (Ok(Entry::List(_)), Elements::List(list)) => list.relocate(moved),
+            (Ok(Entry::Queue(entry)), Elements::Queue(queue)) => queue.relocate(entry, moved),
+            (Ok(Entry::Session(session)), _) => self.sessions.relocate_session(session, moved),
+            (Ok(Entry::SlotRecord(record)), _) => {
+                self.sessions.relocate_record(record.request, moved);
+            }
+            (Ok(Entry::Descriptor(_)), _) => {}
+            (entry, _) => panic!(
+                "a {} holds a foreign entry: {entry:?}",
+                self.descriptor.kind
+            ),
+        }
+    }
+}
+
+impl Elements {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::List => Elements::List(List::new()),
+            Kind::Map => Elements::Map(Map::new()),
+            Kind::Queue => Elements::Queue(Queue::new()),
+        }
+    }
+
+    fn rebuild(kind: Kind, store: &PrimaryStore, elements: u64) -> Result<Self, RebuildError> {
+        let entries = store
+            .iter()
+            .filter_map(|(location, slot)| match Entry::parse(slot) {
+                Ok(Entry::Descriptor(_) | Entry::Session(_) | Entry::SlotRecord(_)) | Err(_) => {
+                    None
+                }
+                Ok(entry) => Some((location, entry)),
+            });
+        let foreign = |Location { class, slot }| RebuildError::Foreign { class, slot, kind };
+        match kind {
+            Kind::List => {
+                let entries = entries.map(|(location, entry)| match entry {
+                    Entry::List(entry) => Ok((location, entry)),
+                    _ => Err(foreign(location)),
+                });
+                List::rebuild(entries, elements).map(Elements::List)
+            }
+            Kind::Map => {
+                let entries = entries.map(|(location, entry)| match entry {
+                    Entry::Map(entry) => Ok((location, entry)),
+                    _ => Err(foreign(location)),
+                });
+                Map::rebuild(store, entries, elements).map(Elements::Map)
+            }
+            Kind::Queue => {
+                let entries = entries.map(|(location, entry)| match entry {
+                    Entry::Queue(entry) => Ok((location, entry)),
+                    _ => Err(foreign(location)),
+                });
+                Queue::rebuild(entries, elements).map(Elements::Queue)
+            }
+        }
+    }
+}
+
+fn check_value(value: &Bytes) -> Result<(), OpError> {
+    if value.len() <= MAX_VALUE_BYTES {
+        return Ok(());
+    }
+    Err(OpError::ValueTooLarge {
+        len: value.len() as u64,
+        max: MAX_VALUE_BYTES as u64,
+    })
+}
+
+fn check_key(key: &Bytes) -> Result<(), OpError> {
+    if key.len() <= MAX_KEY_BYTES {
+        return Ok(());
+    }
+    Err(OpError::KeyTooLarge {
+        len: key.len() as u64,
+        max: MAX_KEY_BYTES as u64,
+    })
+}
+
+/// What still fits into the answer of a `range` or `scan`.
+struct Room {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn new(limit: u32) -> Self {
+        Room {
+            entries: (limit as usize).min(MAX_SCAN_ENTRIES),
+            bytes: MAX_SCAN_BYTES,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries == 0 || self.bytes == 0
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.entries -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}

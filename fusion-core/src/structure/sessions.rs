@@ -1,0 +1,391 @@
+//! Sessions: who asked last in each session slot, and what was answered (rules 9 and 38).
+//!
+//! An open session is an entry of its own (its *mark*), each of its slots another one with the last answer. Closing a
+//! session removes its mark; the records of its slots are orphans from then on and are removed bit by bit.
+
+use super::{RebuildError, SessionState};
+use crate::change::ChangeBuf;
+use crate::entry::{Entry, Header};
+use crate::id::{RequestId, SessionId};
+use crate::op::OpResult;
+use crate::store::{Location, Moved, PrimaryStore, Purpose};
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashTable};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    mark: Location,
+    /// Its neighbours in the order of use.
+    older: u32,
+    newer: u32,
+    /// The first of its records; they are chained by `Record::next`.
+    records: u32,
+}
+
+#[derive(Debug)]
+struct Record {
+    session: SessionId,
+    slot: u16,
+    number: u64,
+    location: Location,
+    next: u32,
+    state: RecordState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RecordState {
+    Live,
+    Orphan,
+    Free,
+}
+
+/// The sessions of one structure.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    sessions: Vec<Session>,
+    free_sessions: Vec<u32>,
+    by_id: HashMap<SessionId, u32, FixedState>,
+    oldest: u32,
+    newest: u32,
+    records: Vec<Record>,
+    free_records: Vec<u32>,
+    by_slot: HashTable<u32>,
+    live_records: usize,
+    /// Records of closed sessions, the next one to go first.
+    orphans: VecDeque<u32>,
+    scratch: Vec<u8>,
+}
+
+#[inline]
+fn hash(session: SessionId, slot: u16) -> u64 {
+    FixedState::default().hash_one((session, slot))
+}
+
+impl Sessions {
+    pub(super) fn new() -> Self {
+        Sessions {
+            sessions: Vec::new(),
+            free_sessions: Vec::new(),
+            by_id: HashMap::default(),
+            oldest: NONE,
+            newest: NONE,
+            records: Vec::new(),
+            free_records: Vec::new(),
+            by_slot: HashTable::new(),
+            live_records: 0,
+            orphans: VecDeque::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Open sessions and their records together.
+    pub(super) fn used(&self) -> usize {
+        self.by_id.len() + self.live_records
+    }
+
+    pub(super) fn index_bytes(&self) -> u64 {
+        let bytes = self.sessions.capacity() * size_of::<Session>()
+            + self.by_id.allocation_size()
+            + self.records.capacity() * size_of::<Record>()
+            + self.by_slot.allocation_size();
+        bytes as u64
+    }
+
+    pub(super) fn is_open(&self, session: SessionId) -> bool {
+        self.by_id.contains_key(&session)
+    }
+
+    pub(super) fn lookup(&self, store: &PrimaryStore, request: RequestId) -> SessionState {
+        let record = self
+            .find(request)
+            .map(|record| &self.records[record as usize])
+            .filter(|record| record.state == RecordState::Live);
+        let Some(record) = record else {
+            let open = self.is_open(request.session);
+            return if open {
+                SessionState::Fresh
+            } else {
+                SessionState::Unknown
+            };
+        };
+        if request.number > record.number {
+            return SessionState::Fresh;
+        }
+        if request.number < record.number {
+            return SessionState::Stale;
+        }
+        match Entry::parse(store.slot(record.location)) {
+            Ok(Entry::SlotRecord(entry)) => {
+                let (result, _) = postcard::take_from_bytes(entry.answer)
+                    .expect("a recorded answer can be decoded");
+                SessionState::Recorded(result)
+            }
+            other => panic!("a session names a slot with something else: {other:?}"),
+        }
+    }
+
+    pub(super) fn open(
+        &mut self,
+        store: &mut PrimaryStore,
+        change: &mut ChangeBuf,
+        session: SessionId,
+    ) {
+        let header = Header::session(session);
+        let mark = store
+            .insert(Purpose::Record, &[header.as_bytes()], change)
+            .expect("slots are reserved for sessions");
+        self.add_session(session, mark);
+    }
+
+    /// Closes a session; answers its mark, which the caller removes.
+    pub(super) fn close(&mut self, session: SessionId) -> Option<Location> {
+        let index = self.by_id.remove(&session)?;
+        self.unlink(index);
+        self.free_sessions.push(index);
+        let Session { mark, records, .. } = self.sessions[index as usize];
+        let mut next = records;
+        while next != NONE {
+            let record = &mut self.records[next as usize];
+            record.state = RecordState::Orphan;
+            self.orphans.push_back(next);
+            self.live_records -= 1;
+            next = record.next;
+        }
+        Some(mark)
+    }
+
+    /// Closes the session used least recently, other than `keep`; answers its mark, which the caller removes.
+    pub(super) fn evict(&mut self, keep: SessionId) -> Option<Location> {
+        let mut index = self.oldest;
+        if index != NONE && self.sessions[index as usize].id == keep {
+            index = self.sessions[index as usize].newer;
+        }
+        if index == NONE {
+            return None;
+        }
+        self.close(self.sessions[index as usize].id)
+    }
+
+    /// Records the answer of a request; answers the slot that its record left for another class, which the caller
+    /// removes.
+    pub(super) fn record(
+        &mut self,
+        store: &mut PrimaryStore,
+        change: &mut ChangeBuf,
+        request: RequestId,
+        result: &OpResult,
+    ) -> Option<Location> {
+        let mut answer = std::mem::take(&mut self.scratch);
+        answer.clear();
+        let answer = postcard::to_extend(result, answer).expect("an answer can be encoded");
+        let header = Header::slot_record(request);
+        let parts = [header.as_bytes(), &answer];
+        let session = *self
+            .by_id
+            .get(&request.session)
+            .expect("the session is open");
+        self.touch(session);
+        let mut vacated = None;
+        if let Some(index) = self.find(request) {
+            let record = &mut self.records[index as usize];
+            (record.location, vacated) = store
+                .replace(record.location, Purpose::Record, &parts, change)
+                .expect("slots are reserved for sessions");
+            if record.state == RecordState::Live {
+                assert!(
+                    request.number > record.number,
+                    "requests of a slot are executed in order"
+                );
+            }
+            record.number = request.number;
+            if record.state == RecordState::Orphan {
+                self.adopt(index, session);
+            }
+        } else {
+            let location = store
+                .insert(Purpose::Record, &parts, change)
+                .expect("slots are reserved for sessions");
+            let index = self.add_record(request, location);
+            self.adopt(index, session);
+        }
+        if answer.capacity() <= 64 << 10 {
+            self.scratch = answer;
+        }
+        vacated
+    }
+
+    /// The place of the next record of a closed session, if there is one.
+    pub(super) fn next_orphan(&mut self) -> Option<Location> {
+        loop {
+            let record = &self.records[*self.orphans.front()? as usize];
+            if record.state == RecordState::Orphan {
+                return Some(record.location);
+            }
+            // Its session was opened again and uses it, or it was removed since.
+            self.orphans.pop_front();
+        }
+    }
+
+    /// Forgets the record that `next_orphan` named.
+    pub(super) fn forget_orphan(&mut self) {
+        let index = self.orphans.pop_front().expect("next_orphan was asked");
+        let record = &mut self.records[index as usize];
+        record.state = RecordState::Free;
+        let hash_of_slot = hash(record.session, record.slot);
+        self.by_slot
+            .find_entry(hash_of_slot, |&other| other == index)
+            .expect("every record is in the index")
+            .remove();
+        self.free_records.push(index);
+    }
+
+    pub(super) fn relocate_session(&mut self, session: SessionId, moved: Moved) {
+        let index = self.by_id[&session];
+        self.sessions[index as usize].mark = moved.to;
+    }
+
+    pub(super) fn relocate_record(&mut self, request: RequestId, moved: Moved) {
+        let index = self.find(request).expect("every record is in the index");
+        self.records[index as usize].location = moved.to;
+    }
+
+    /// A session's mark found in pages.
+    pub(super) fn restore_session(
+        &mut self,
+        session: SessionId,
+        mark: Location,
+    ) -> Result<(), RebuildError> {
+        if self.is_open(session) {
+            return Err(RebuildError::duplicate(mark));
+        }
+        self.add_session(session, mark);
+        Ok(())
+    }
+
+    /// A session slot's record found in pages.
+    pub(super) fn restore_record(
+        &mut self,
+        request: RequestId,
+        location: Location,
+    ) -> Result<(), RebuildError> {
+        if self.find(request).is_some() {
+            return Err(RebuildError::duplicate(location));
+        }
+        self.add_record(request, location);
+        Ok(())
+    }
+
+    /// Gives the records found in pages to their sessions. Those without a session stay orphans.
+    pub(super) fn adopt_restored(&mut self) {
+        for index in 0..self.records.len() as u32 {
+            match self.by_id.get(&self.records[index as usize].session) {
+                Some(&session) => self.adopt(index, session),
+                None => self.orphans.push_back(index),
+            }
+        }
+    }
+
+    #[inline]
+    fn find(&self, request: RequestId) -> Option<u32> {
+        let same = |&index: &u32| {
+            let record = &self.records[index as usize];
+            record.slot == request.slot && record.session == request.session
+        };
+        self.by_slot
+            .find(hash(request.session, request.slot), same)
+            .copied()
+    }
+
+    fn add_session(&mut self, id: SessionId, mark: Location) {
+        let session = Session {
+            id,
+            mark,
+            older: NONE,
+            newer: NONE,
+            records: NONE,
+        };
+        let index = put(&mut self.sessions, &mut self.free_sessions, session);
+        self.by_id.insert(id, index);
+        self.link_newest(index);
+    }
+
+    /// A record that no session has yet.
+    fn add_record(&mut self, request: RequestId, location: Location) -> u32 {
+        let RequestId {
+            session,
+            slot,
+            number,
+        } = request;
+        let state = RecordState::Orphan;
+        let record = Record {
+            session,
+            slot,
+            number,
+            location,
+            next: NONE,
+            state,
+        };
+        let index = put(&mut self.records, &mut self.free_records, record);
+        let records = &self.records;
+        self.by_slot
+            .insert_unique(hash(session, slot), index, |&other| {
+                let record = &records[other as usize];
+                hash(record.session, record.slot)
+            });
+        index
+    }
+
+    fn adopt(&mut self, record: u32, session: u32) {
+        let session = &mut self.sessions[session as usize];
+        self.records[record as usize].state = RecordState::Live;
+        self.records[record as usize].next = session.records;
+        session.records = record;
+        self.live_records += 1;
+    }
+
+    #[inline]
+    fn touch(&mut self, index: u32) {
+        if self.newest != index {
+            self.unlink(index);
+            self.link_newest(index);
+        }
+    }
+
+    fn link_newest(&mut self, index: u32) {
+        let older = self.newest;
+        let session = &mut self.sessions[index as usize];
+        (session.older, session.newer) = (older, NONE);
+        match older {
+            NONE => self.oldest = index,
+            older => self.sessions[older as usize].newer = index,
+        }
+        self.newest = index;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Session { older, newer, .. } = self.sessions[index as usize];
+        match older {
+            NONE => self.oldest = newer,
+            older => self.sessions[older as usize].newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => self.sessions[newer as usize].older = older,
+        }
+    }
+}
+
+/// Puts `item` into a free place, or a new one; answers which.
+fn put<T>(items: &mut Vec<T>, free: &mut Vec<u32>, item: T) -> u32 {
+    if let Some(index) = free.pop() {
+        items[index as usize] = item;
+        return index;
+    }
+    items.push(item);
+    u32::try_from(items.len() - 1).expect("sessions are bounded")
+}

@@ -1,0 +1,98 @@
+//! Linear combinations of shards: what encoding, updating and decoding have in common.
+
+use std::ops::Range;
+
+use crate::ffi::REGION_ALIGN;
+use crate::{Error, Multiplier};
+
+/// Bytes of the shards worked on at a time, so that a block of every source stays in the cache while all
+/// destinations are made of it. A multiple of every word and alignment.
+const BLOCK: usize = 16 * 1024;
+
+/// Ranges that cover `0..bytes` block by block.
+pub(crate) fn blocks(bytes: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..bytes)
+        .step_by(BLOCK)
+        .map(move |start| start..bytes.min(start + BLOCK))
+}
+
+/// `target` becomes the sum of the terms' products.
+pub(crate) fn combine<'a>(
+    target: &mut [u8],
+    terms: impl IntoIterator<Item = (&'a Multiplier, &'a [u8])>,
+) -> Result<(), Error> {
+    let mut terms = terms.into_iter();
+    match terms.next() {
+        Some((multiplier, source)) => multiplier.mul(target, source)?,
+        None => target.fill(0),
+    }
+    terms.try_for_each(|(multiplier, source)| multiplier.mul_add(target, source))
+}
+
+/// `code ^= coefficient * (old ^ new)` over equally long regions.
+pub(crate) fn add_difference(
+    multiplier: &Multiplier,
+    old: &[u8],
+    new: &[u8],
+    code: &mut [u8],
+) -> Result<(), Error> {
+    // Clearing a large buffer would cost more than a small update itself.
+    if code.len() <= 256 {
+        add_difference_by::<256, { 256 + REGION_ALIGN }>(multiplier, old, new, code)
+    } else {
+        add_difference_by::<4096, { 4096 + REGION_ALIGN }>(multiplier, old, new, code)
+    }
+}
+
+fn add_difference_by<const BLOCK: usize, const BUFFER: usize>(
+    multiplier: &Multiplier,
+    old: &[u8],
+    new: &[u8],
+    code: &mut [u8],
+) -> Result<(), Error> {
+    #[repr(align(64))]
+    struct Buffer<const N: usize>([u8; N]);
+
+    // The difference is aligned as the code is, which spares the multiplier a copy.
+    let mut buffer = Buffer([0; BUFFER]);
+    let start = code.as_ptr().addr() % REGION_ALIGN;
+    let sources = old.chunks(BLOCK).zip(new.chunks(BLOCK));
+    for (code, (old, new)) in code.chunks_mut(BLOCK).zip(sources) {
+        let difference = &mut buffer.0[start..][..code.len()];
+        for (d, (old, new)) in difference.iter_mut().zip(old.iter().zip(new)) {
+            *d = old ^ new;
+        }
+        multiplier.mul_add(code, difference)?;
+    }
+    Ok(())
+}
+
+/// The length that all shards share.
+pub(crate) fn common_length(lengths: impl IntoIterator<Item = usize>) -> Result<usize, Error> {
+    let mut lengths = lengths.into_iter();
+    let expected = lengths.next().unwrap_or(0);
+    match lengths.find(|&got| got != expected) {
+        Some(got) => Err(Error::LengthMismatch { expected, got }),
+        None => Ok(expected),
+    }
+}
+
+/// Refuses a list of the wrong length.
+pub(crate) fn check_count(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+    if expected != got {
+        return Err(Error::Count {
+            what,
+            expected,
+            got,
+        });
+    }
+    Ok(())
+}
+
+/// Refuses an index beyond its range.
+pub(crate) fn check_index(what: &'static str, index: usize, limit: usize) -> Result<(), Error> {
+    if index >= limit {
+        return Err(Error::OutOfRange { what, index, limit });
+    }
+    Ok(())
+}
