@@ -58,9 +58,10 @@ impl Fused {
     #[must_use]
     pub fn create(config: Arc<Configuration>, id: MemberId, code: Code) -> Fused {
         let seat = config.fused_seat(id).expect("the configuration names the fused member");
-        assert_eq!(code.n(), config.n(), "the cluster's code");
+        assert_eq!(code.primaries(), config.n(), "the cluster's code");
         let (row, learning) = (seat.row, seat.state == FusedState::Joining);
         let store = if learning { FusedStore::learner(code, row) } else { FusedStore::new(code, row) };
+        let store = store.expect("the cluster's code has a row for each fused seat");
         let progress = (0..config.n())
             .map(|_| Progress { stable: Seq(0), log: ChangeLog::after(Seq(0)), join: None })
             .collect();
@@ -106,7 +107,8 @@ impl Fused {
         let seat = config.fused_seat(self.id).expect("the configuration names the fused member");
         if self.learning && seat.state == FusedState::InSync {
             self.learning = false;
-            self.store.finish_learning();
+            // Rule 27: it was promoted because everything had come, and then the rest cancels out.
+            self.store.finish_learning().expect("a complete learner's codes beyond every primary are zero");
             for progress in &mut self.progress {
                 progress.join = None;
             }

@@ -166,7 +166,8 @@ impl Primary {
 
     /// Opens a client's session, a recorded change; does nothing when it is open already (rule 38).
     pub fn open_session(&mut self, session: SessionId) {
-        if let Some(change) = self.structure.open_session(session) {
+        let change = self.structure.open_session(session);
+        if !change.is_empty() {
             self.record(change);
         }
     }

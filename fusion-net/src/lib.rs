@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod coordinator;
+pub mod local;
 pub mod peer;
 pub mod server;
 pub mod service;

@@ -2,7 +2,7 @@
 
 use crate::service::Registration;
 use fusion_core::config::Configuration;
-use fusion_core::id::{ClusterId, Epoch, ServerId};
+use fusion_core::id::{Epoch, ServerId};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,73 @@
+//! What the command line may say.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Fault-tolerant lists, maps and queues at the price of erasure codes.
+#[derive(Debug, Parser)]
+#[command(name = "fusion", version, about, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a standing local cluster of real processes until Ctrl-C
+    Dev(DevArgs),
+    /// Run one server process
+    Server(ServerArgs),
+    /// Run the coordinator process
+    Coordinator(CoordinatorArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  fusion dev --servers 9 --coordinator-port 7400")]
+pub(crate) struct DevArgs {
+    /// How many server processes
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) servers: u16,
+    /// The coordinator's port; 0 means any free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) coordinator_port: u16,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400")]
+pub(crate) struct ServerArgs {
+    /// The address to listen on; port 0 means any free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// The address that others reach this server at, when it is not the one it listens on
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
+    /// The coordinator's address
+    #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT")]
+    pub(crate) coordinator: String,
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb")]
+pub(crate) struct CoordinatorArgs {
+    /// The address to listen on; port 0 means any free one
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    pub(crate) listen: SocketAddr,
+    /// The file that keeps the configurations; made when it is not there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// A server that is silent for so long is taken for dead and replaced
+    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub(crate) suspect_after_ms: u64,
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ProcessArgs {
+    /// End when standard input closes, so that the process does not outlive the one that started it
+    #[arg(long)]
+    pub(crate) exit_with_parent: bool,
+}

@@ -1,0 +1,76 @@
+//! The processes of a deployment: `fusion server` and `fusion coordinator`.
+
+use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs};
+use anyhow::Context;
+use fusion_net::coordinator::{self, CoordinatorOptions, RedbStore};
+use fusion_net::server::{self, ServerOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
+    log();
+    let listener = listen(args.listen).await?;
+    let options = ServerOptions { coordinator: args.coordinator, advertise: args.advertise };
+    ready("server", &listener)?;
+    until_told(&args.process, async { Ok(server::serve(listener, options).await?) }).await
+}
+
+pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCode> {
+    log();
+    let listener = listen(args.listen).await?;
+    let path = args.data;
+    let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
+    let options = CoordinatorOptions { suspect_after: Duration::from_millis(args.suspect_after_ms) };
+    ready("coordinator", &listener)?;
+    until_told(&args.process, async { Ok(coordinator::serve(listener, Arc::new(store), options).await?) }).await
+}
+
+/// Logs go to standard error; `RUST_LOG` chooses what.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("fusion_net=info,warn"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The one line on standard output: whoever started the process waits for it.
+fn ready(what: &str, listener: &TcpListener) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "fusion {what} listening on {}", listener.local_addr()?)?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Serves until a signal, or until standard input closes if that was asked for.
+async fn until_told(
+    args: &ProcessArgs,
+    serve: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (gone, parent_gone) = tokio::sync::oneshot::channel();
+    if args.exit_with_parent {
+        // A thread of its own: reading standard input cannot be cancelled.
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = gone.send(());
+        });
+    } else {
+        std::mem::forget(gone);
+    }
+    tokio::select! {
+        result = serve => result?,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = parent_gone => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}

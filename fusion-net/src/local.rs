@@ -1,0 +1,383 @@
+//! A cluster of real processes on this machine, for trying, for tests and for measuring.
+//!
+//! Each process is this project's `fusion` binary, on a port that the system chooses. They end with the process that
+//! started them, even when that one is killed: each watches its standard input, which closes then.
+
+use crate::client::{Client, Error};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How long a process may take to say that it listens.
+const START: Duration = Duration::from_secs(20);
+/// How long a process may take to end when it is asked to.
+const STOP: Duration = Duration::from_secs(3);
+
+/// Why a local cluster could not be run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// A process could not be started or signalled.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// A process ended, or said nothing, instead of listening.
+    #[error("{name} did not start; its log says: {log}")]
+    NotStarted {
+        /// Which process.
+        name: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// The servers did not register in time.
+    #[error("only {registered} of {wanted} servers registered within {limit:?}")]
+    NotRegistered {
+        /// How many did.
+        registered: usize,
+        /// How many there are.
+        wanted: usize,
+        /// The time allowed.
+        limit: Duration,
+    },
+    /// There is no process of that number.
+    #[error("there is no server {0} here")]
+    NoSuchServer(usize),
+    /// The client failed.
+    #[error(transparent)]
+    Client(#[from] Error),
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalError {
+    move |error| LocalError::Io { what: what.into(), error }
+}
+
+/// How the processes are started.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    /// The `fusion` binary.
+    pub binary: PathBuf,
+    /// The coordinator's port; 0: any free one.
+    pub coordinator_port: u16,
+    /// After how long a silent server is taken for dead.
+    pub suspect_after: Duration,
+    /// Where logs and the coordinator's store go; `None`: a folder that goes with the cluster.
+    pub folder: Option<PathBuf>,
+}
+
+impl LocalOptions {
+    /// The usual ones with the given binary.
+    #[must_use]
+    pub fn new(binary: impl Into<PathBuf>) -> LocalOptions {
+        LocalOptions {
+            binary: binary.into(),
+            coordinator_port: 0,
+            suspect_after: crate::coordinator::CoordinatorOptions::default().suspect_after,
+            folder: None,
+        }
+    }
+}
+
+/// One running process.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    pid: u32,
+    address: String,
+}
+
+impl Process {
+    async fn start(binary: &Path, name: &str, args: &[String], log: &Path) -> Result<Process, LocalError> {
+        let log_file = File::options().create(true).append(true).open(log);
+        let log_file = log_file.map_err(io_error(format!("cannot write {}", log.display())))?;
+        let mut child = Command::new(binary)
+            .args(args)
+            .arg("--exit-with-parent")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(io_error(format!("cannot start {}", binary.display())))?;
+        let pid = child.id().unwrap_or_default();
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            let mut stdout = BufReader::new(stdout);
+            let _ = timeout(START, stdout.read_line(&mut line)).await;
+        }
+        match line.trim_end().rsplit_once(" listening on ") {
+            Some((_, address)) => {
+                Ok(Process { name: name.to_owned(), child, pid, address: address.to_owned() })
+            }
+            None => {
+                let _ = child.kill().await;
+                let log = std::fs::read_to_string(log).unwrap_or_default();
+                let log = log.lines().last().unwrap_or("nothing").to_owned();
+                Err(LocalError::NotStarted { name: name.to_owned(), log })
+            }
+        }
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), LocalError> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or(LocalError::NotStarted { name: self.name.clone(), log: String::new() })?;
+        let sent = kill_process(pid, signal).map_err(io::Error::from);
+        sent.map_err(io_error(format!("cannot signal {}", self.name)))
+    }
+
+    /// Stops it as SIGSTOP does: it is silent, and knows nothing of it.
+    ///
+    /// # Errors
+    /// [`LocalError::Io`].
+    pub fn pause(&self) -> Result<(), LocalError> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// [`LocalError::Io`].
+    pub fn resume(&self) -> Result<(), LocalError> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Kills it with SIGKILL, and waits until it is gone.
+    ///
+    /// # Errors
+    /// [`LocalError::Io`].
+    pub async fn kill(mut self) -> Result<(), LocalError> {
+        self.child.kill().await.map_err(io_error(format!("cannot kill {}", self.name)))
+    }
+
+    /// Asks it to end, and waits; kills it when it does not.
+    async fn stop(mut self) -> Option<ExitStatus> {
+        drop(self.child.stdin.take());
+        match timeout(STOP, self.child.wait()).await {
+            Ok(status) => status.ok(),
+            Err(_) => {
+                let _ = self.child.kill().await;
+                None
+            }
+        }
+    }
+}
+
+/// A coordinator and servers, each a process.
+#[derive(Debug)]
+pub struct LocalCluster {
+    options: LocalOptions,
+    folder: PathBuf,
+    /// Removes the folder at the end, if it was made for this cluster.
+    _temporary: Option<TempDir>,
+    coordinator: Option<Process>,
+    coordinator_address: String,
+    servers: BTreeMap<usize, Process>,
+    next: usize,
+}
+
+impl LocalCluster {
+    /// Starts a coordinator and `servers` servers, and waits until all are registered.
+    ///
+    /// # Errors
+    /// [`LocalError`]; what was started is stopped then.
+    pub async fn start(options: LocalOptions, servers: usize) -> Result<LocalCluster, LocalError> {
+        let (folder, temporary) = match &options.folder {
+            Some(folder) => {
+                std::fs::create_dir_all(folder)
+                    .map_err(io_error(format!("cannot make the folder {}", folder.display())))?;
+                (folder.clone(), None)
+            }
+            None => {
+                let temporary = tempfile::Builder::new().prefix("fusion-").tempdir();
+                let temporary = temporary.map_err(io_error("cannot make a temporary folder"))?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        let mut cluster = LocalCluster {
+            coordinator_address: format!("127.0.0.1:{}", options.coordinator_port),
+            options,
+            folder,
+            _temporary: temporary,
+            coordinator: None,
+            servers: BTreeMap::new(),
+            next: 0,
+        };
+        cluster.start_coordinator().await?;
+        for _ in 0..servers {
+            cluster.add_server().await?;
+        }
+        cluster.wait_registered(START).await?;
+        Ok(cluster)
+    }
+
+    /// The address that clients need.
+    #[must_use]
+    pub fn coordinator(&self) -> &str {
+        &self.coordinator_address
+    }
+
+    /// The coordinator's process id, when it runs.
+    #[must_use]
+    pub fn coordinator_pid(&self) -> Option<u32> {
+        self.coordinator.as_ref().map(Process::pid)
+    }
+
+    /// The folder of logs and of the coordinator's store.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The running servers by number.
+    pub fn servers(&self) -> impl Iterator<Item = (usize, &Process)> {
+        self.servers.iter().map(|(&number, process)| (number, process))
+    }
+
+    /// The number of the server with this process id.
+    #[must_use]
+    pub fn server_with_pid(&self, pid: u32) -> Option<usize> {
+        self.servers().find(|(_, p)| p.pid() == pid).map(|(number, _)| number)
+    }
+
+    /// The running server of this number.
+    ///
+    /// # Errors
+    /// [`LocalError::NoSuchServer`].
+    pub fn server(&self, number: usize) -> Result<&Process, LocalError> {
+        self.servers.get(&number).ok_or(LocalError::NoSuchServer(number))
+    }
+
+    /// A client of this cluster.
+    ///
+    /// # Errors
+    /// [`LocalError::Client`].
+    pub async fn client(&self) -> Result<Client, LocalError> {
+        Ok(Client::connect(&self.coordinator_address).await?)
+    }
+
+    /// Starts the coordinator; again after [`kill_coordinator`](Self::kill_coordinator), at the same address.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub async fn start_coordinator(&mut self) -> Result<(), LocalError> {
+        let args = [
+            "coordinator".to_owned(),
+            "--listen".to_owned(),
+            self.coordinator_address.clone(),
+            "--data".to_owned(),
+            self.folder.join("coordinator.redb").display().to_string(),
+            "--suspect-after-ms".to_owned(),
+            self.options.suspect_after.as_millis().to_string(),
+        ];
+        let log = self.folder.join("coordinator.log");
+        let process = Process::start(&self.options.binary, "the coordinator", &args, &log).await?;
+        process.address().clone_into(&mut self.coordinator_address);
+        self.coordinator = Some(process);
+        Ok(())
+    }
+
+    /// Kills the coordinator with SIGKILL.
+    ///
+    /// # Errors
+    /// [`LocalError::Io`].
+    pub async fn kill_coordinator(&mut self) -> Result<(), LocalError> {
+        match self.coordinator.take() {
+            Some(process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts one more server; answers its number.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub async fn add_server(&mut self) -> Result<usize, LocalError> {
+        self.start_server("127.0.0.1:0").await
+    }
+
+    async fn start_server(&mut self, listen: &str) -> Result<usize, LocalError> {
+        let number = self.next;
+        let args = ["server", "--listen", listen, "--coordinator", &self.coordinator_address];
+        let args = args.map(str::to_owned);
+        let log = self.folder.join(format!("server-{number}.log"));
+        let process = Process::start(&self.options.binary, &format!("server {number}"), &args, &log).await?;
+        self.next += 1;
+        self.servers.insert(number, process);
+        Ok(number)
+    }
+
+    /// Kills a server with SIGKILL; answers the address that it had.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub async fn kill_server(&mut self, number: usize) -> Result<String, LocalError> {
+        let process = self.servers.remove(&number).ok_or(LocalError::NoSuchServer(number))?;
+        let address = process.address().to_owned();
+        process.kill().await?;
+        Ok(address)
+    }
+
+    /// Starts a server at an address that another one had; answers its number.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub async fn restart_server(&mut self, address: &str) -> Result<usize, LocalError> {
+        self.start_server(address).await
+    }
+
+    /// Waits until every running server is registered and heard of.
+    ///
+    /// # Errors
+    /// [`LocalError::NotRegistered`].
+    pub async fn wait_registered(&self, limit: Duration) -> Result<(), LocalError> {
+        let client = self.client().await?;
+        let wanted = self.servers.len();
+        let pids: Vec<u32> = self.servers.values().map(Process::pid).collect();
+        let mut registered = 0;
+        let all = async {
+            loop {
+                let status = client.status().await?;
+                registered = status.servers.iter().filter(|s| s.alive && pids.contains(&s.pid)).count();
+                if registered == wanted {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        match timeout(limit, all).await {
+            Ok(result) => result,
+            Err(_) => Err(LocalError::NotRegistered { registered, wanted, limit }),
+        }
+    }
+
+    /// Ends every process.
+    pub async fn stop(mut self) {
+        let servers = std::mem::take(&mut self.servers).into_values();
+        futures::future::join_all(servers.chain(self.coordinator.take()).map(Process::stop)).await;
+    }
+}
