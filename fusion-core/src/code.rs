@@ -1,16 +1,13 @@
 //! The code of a cluster: which coefficient each primary has in each fused structure, and how losses are solved for.
 
-mod stand_in;
-
 use crate::id::{PrimaryIndex, Row};
 use crate::limits::MAX_MEMBERS;
-use stand_in::{CodeParams, Codec, Technique};
+use jerasure::{CodeParams, Codec, Multiplier, Technique};
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
-pub(crate) use stand_in::Multiplier;
-pub use stand_in::WordSize;
+pub use jerasure::WordSize;
 
 /// A Reed-Solomon code (systematic Vandermonde) for n primaries and f fused structures. Cheap to clone.
 ///
@@ -63,7 +60,7 @@ pub enum CodeError {
     },
     /// The code was refused by the coding library.
     #[error(transparent)]
-    Coding(#[from] stand_in::Error),
+    Coding(#[from] jerasure::Error),
 }
 
 impl Code {
@@ -147,7 +144,11 @@ impl Code {
         row: Row,
         primary: PrimaryIndex,
     ) -> Result<Multiplier, CodeError> {
-        self.prepare(self.coefficient(row, primary)?)
+        self.check_primary(primary)?;
+        Ok(self
+            .codec(row)?
+            .multiplier(row.index(), primary.index())
+            .clone())
     }
 
     /// Multiplication by any element, prepared.
@@ -157,11 +158,7 @@ impl Code {
 
     /// The product of two elements.
     pub(crate) fn product(&self, a: u32, b: u32) -> Result<u32, CodeError> {
-        let len = self.shape.word.bytes();
-        let mut product = [0; 4];
-        self.prepare(a)?
-            .mul_add(&mut product[..len], &b.to_le_bytes()[..len]);
-        Ok(u32::from_le_bytes(product))
+        Ok(jerasure::galois::multiply(self.shape.word, a, b)?)
     }
 
     /// By what the sources are multiplied so that their sum is the lost primary `target`.
@@ -184,9 +181,7 @@ impl Code {
         let solved = codec.reconstruction(&lost, &sources)?;
         let position = lost.iter().position(|&lost| lost == target.index());
         let position = position.expect("the target is one of the lost");
-        Ok((0..sources.len())
-            .map(|source| solved.coefficient(position, source))
-            .collect())
+        Ok(solved.row(position).to_vec())
     }
 
     pub(crate) fn check_primary(&self, primary: PrimaryIndex) -> Result<(), CodeError> {
@@ -212,6 +207,14 @@ impl Code {
             }),
         }
     }
+}
+
+/// `sum += multiplier * bytes`, for ranges of slots or pages.
+#[inline]
+pub(crate) fn add_product(multiplier: &Multiplier, sum: &mut [u8], bytes: &[u8]) {
+    multiplier
+        .mul_add(sum, bytes)
+        .expect("ranges of equal length and of whole words were checked");
 }
 
 impl fmt::Debug for Code {

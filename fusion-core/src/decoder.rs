@@ -4,9 +4,10 @@
 //! coefficient. Each page of each source is multiplied once and may come in any order.
 
 use crate::change::{MalformedChange, Write, validate, writes};
-use crate::code::{Code, CodeError, Multiplier};
+use crate::code::{Code, CodeError, add_product};
 use crate::id::{PrimaryIndex, Row};
 use crate::page::{PageError, PageId, PageTable};
+use jerasure::Multiplier;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -140,7 +141,7 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let chosen = self.chosen.get(&row).ok_or(DecodeError::NotChosen(row))?;
         id.check(bytes.len())?;
-        chosen.multiplier.mul_add(self.image.get_mut(id), bytes);
+        add_product(&chosen.multiplier, self.image.get_mut(id), bytes);
         Ok(())
     }
 
@@ -158,7 +159,7 @@ impl Decoder {
         let survivor = self.survivors[primary.index()].as_ref();
         let multiplier = survivor.ok_or(DecodeError::NotASurvivor(primary))?;
         id.check(bytes.len())?;
-        multiplier.mul_add(self.image.get_mut(id), bytes);
+        add_product(multiplier, self.image.get_mut(id), bytes);
         Ok(())
     }
 
@@ -200,7 +201,7 @@ impl Decoder {
                     page: place.page,
                 });
                 let from = place.offset + offset as usize;
-                multiplier.mul_add(&mut page[from..from + bytes.len()], bytes);
+                add_product(multiplier, &mut page[from..from + bytes.len()], bytes);
             }
         }
         Ok(())

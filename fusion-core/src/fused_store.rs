@@ -5,9 +5,10 @@
 
 use crate::change::{MalformedChange, Write, validate, writes};
 use crate::class::{CLASS_COUNT, ClassId};
-use crate::code::{Code, CodeError, Multiplier};
+use crate::code::{Code, CodeError, add_product};
 use crate::id::{PrimaryIndex, Row};
 use crate::page::{PageError, PageId, PageTable};
+use jerasure::Multiplier;
 use thiserror::Error;
 
 /// The codes of one row.
@@ -143,7 +144,7 @@ impl FusedStore {
                         page: place.page,
                     });
                     let from = place.offset + offset as usize;
-                    multiplier.mul_add(&mut page[from..from + bytes.len()], bytes);
+                    add_product(multiplier, &mut page[from..from + bytes.len()], bytes);
                     let end = &mut self.ends[first_end + class.index()];
                     *end = (*end).max(place.page + 1);
                 }
@@ -209,7 +210,11 @@ impl FusedStore {
         if !learning.told[at] {
             self.ends[at] = self.ends[at].max(id.page + 1);
         }
-        self.multipliers[primary.index()].mul_add(self.pages.get_mut(id), bytes);
+        add_product(
+            &self.multipliers[primary.index()],
+            self.pages.get_mut(id),
+            bytes,
+        );
         Ok(())
     }
 

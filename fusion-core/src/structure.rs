@@ -345,7 +345,9 @@ impl Structure {
             }
             Err(error) => Err(error),
         };
-        self.make_room(request.session);
+        if !self.sessions.has_record(request) {
+            self.make_room(request.session);
+        }
         let vacated = self
             .sessions
             .record(&mut self.store, &mut self.change, request, &result);

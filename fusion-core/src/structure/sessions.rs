@@ -100,6 +100,12 @@ impl Sessions {
         self.by_id.contains_key(&session)
     }
 
+    /// Whether the slot of that request has a record of its open session, which a new answer takes the place of.
+    pub(super) fn has_record(&self, request: RequestId) -> bool {
+        self.find(request)
+            .is_some_and(|record| self.records[record as usize].state == RecordState::Live)
+    }
+
     pub(super) fn lookup(&self, store: &PrimaryStore, request: RequestId) -> SessionState {
         let record = self
             .find(request)

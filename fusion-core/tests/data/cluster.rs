@@ -343,7 +343,7 @@ impl Draft {
                     5..=6 => Op::Remove { key },
                     7..=8 => {
                         let expected = map.get(&key).filter(|_| self.choice < 128).cloned();
-                        let new = (self.choice % 4 != 0).then_some(value);
+                        let new = (self.choice & 3 != 0).then_some(value);
                         Op::CompareAndSwap { key, expected, new }
                     }
                     _ => Op::Append { value },

@@ -1,4 +1,8 @@
 //! The data half: structures, their codes and their recovery.
 
 mod cluster;
+mod limits;
+mod malformed;
 mod model;
+mod paper;
+mod sessions;
