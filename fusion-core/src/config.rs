@@ -142,11 +142,19 @@ impl ClusterShape {
     ///
     /// # Errors
     /// [`ShapeError`] says which is not possible and what is.
-    pub fn new(name: &str, kind: Kind, primaries: usize, faults: usize, colocate: bool) -> Result<Self, ShapeError> {
+    pub fn new(
+        name: &str,
+        kind: Kind,
+        primaries: usize,
+        faults: usize,
+        colocate: bool,
+    ) -> Result<Self, ShapeError> {
         let max = crate::limits::MAX_MEMBERS;
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
-            return Err(ShapeError::BadName { name: name.chars().take(80).collect() });
+            return Err(ShapeError::BadName {
+                name: name.chars().take(80).collect(),
+            });
         }
         if primaries == 0 {
             return Err(ShapeError::NoPrimaries);
@@ -155,10 +163,18 @@ impl ClusterShape {
             return Err(ShapeError::NoFaults);
         }
         match (u16::try_from(primaries), u16::try_from(faults)) {
-            (Ok(p), Ok(f)) if primaries + faults <= max => {
-                Ok(ClusterShape { name: name.to_owned(), kind, primaries: p, faults: f, colocate })
-            }
-            _ => Err(ShapeError::TooManyMembers { primaries, faults, max }),
+            (Ok(p), Ok(f)) if primaries + faults <= max => Ok(ClusterShape {
+                name: name.to_owned(),
+                kind,
+                primaries: p,
+                faults: f,
+                colocate,
+            }),
+            _ => Err(ShapeError::TooManyMembers {
+                primaries,
+                faults,
+                max,
+            }),
         }
     }
 
@@ -167,7 +183,13 @@ impl ClusterShape {
     /// # Errors
     /// As [`ClusterShape::new`].
     pub fn validated(self) -> Result<Self, ShapeError> {
-        Self::new(&self.name, self.kind, usize::from(self.primaries), usize::from(self.faults), self.colocate)
+        Self::new(
+            &self.name,
+            self.kind,
+            usize::from(self.primaries),
+            usize::from(self.faults),
+            self.colocate,
+        )
     }
 
     /// The name.
@@ -207,7 +229,13 @@ impl Configuration {
     /// # Panics
     /// When `hosts` has another length than the shape has members (a bug of the caller).
     #[must_use]
-    pub fn create(store: u64, cluster: ClusterId, nonce: u64, shape: &ClusterShape, hosts: &[Host]) -> Self {
+    pub fn create(
+        store: u64,
+        cluster: ClusterId,
+        nonce: u64,
+        shape: &ClusterShape,
+        hosts: &[Host],
+    ) -> Self {
         let n = shape.primaries();
         assert_eq!(hosts.len(), n + shape.faults(), "a host for each member");
         let member = |i: usize| MemberId(i as u64 + 1);
@@ -251,7 +279,11 @@ impl Configuration {
     /// A copy that is the next epoch's, still to be changed.
     #[must_use]
     pub fn successor(&self, nonce: u64) -> Self {
-        Configuration { epoch: self.epoch.next(), nonce, ..self.clone() }
+        Configuration {
+            epoch: self.epoch.next(),
+            nonce,
+            ..self.clone()
+        }
     }
 
     /// Gives out a member id that no member had before (rule 4).
@@ -284,7 +316,8 @@ impl Configuration {
 
     /// The indices of the lost primaries, ascending.
     pub fn lost(&self) -> impl Iterator<Item = PrimaryIndex> + '_ {
-        self.primaries_in(PrimaryState::Lost).map(|(index, _)| index)
+        self.primaries_in(PrimaryState::Lost)
+            .map(|(index, _)| index)
     }
 
     /// The active primaries with their indices.
@@ -292,7 +325,10 @@ impl Configuration {
         self.primaries_in(PrimaryState::Active)
     }
 
-    fn primaries_in(&self, state: PrimaryState) -> impl Iterator<Item = (PrimaryIndex, &PrimarySeat)> {
+    fn primaries_in(
+        &self,
+        state: PrimaryState,
+    ) -> impl Iterator<Item = (PrimaryIndex, &PrimarySeat)> {
         self.primaries
             .iter()
             .enumerate()
@@ -309,7 +345,10 @@ impl Configuration {
     /// The index of the primary seat that `id` sits in, active or under construction.
     #[must_use]
     pub fn index_of(&self, id: MemberId) -> Option<PrimaryIndex> {
-        self.primaries.iter().position(|s| s.id == id).map(|i| PrimaryIndex(i as u16))
+        self.primaries
+            .iter()
+            .position(|s| s.id == id)
+            .map(|i| PrimaryIndex(i as u16))
     }
 
     /// The fused seat that `id` sits in.
@@ -329,7 +368,9 @@ impl Configuration {
     #[must_use]
     pub fn servers(&self) -> BTreeSet<ServerId> {
         let primaries = self.primaries.iter().map(|s| s.host.server);
-        primaries.chain(self.fused.iter().map(|s| s.host.server)).collect()
+        primaries
+            .chain(self.fused.iter().map(|s| s.host.server))
+            .collect()
     }
 
     /// How many more members may be lost now without losing data, if every member named is alive.

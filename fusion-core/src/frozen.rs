@@ -34,7 +34,9 @@ impl FrozenPages {
     /// Pages `from..from + count`, cut short after about `max_bytes` but never to nothing.
     #[must_use]
     pub fn read(&self, from: u64, count: u32, max_bytes: usize) -> Pages {
-        let start = usize::try_from(from).unwrap_or(usize::MAX).min(self.ids.len());
+        let start = usize::try_from(from)
+            .unwrap_or(usize::MAX)
+            .min(self.ids.len());
         let mut bytes = 0;
         let mut pages = Vec::new();
         for &id in self.ids[start..].iter().take(count as usize) {

@@ -8,7 +8,8 @@ use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::limits::MAX_LOG_BYTES;
 use crate::log::ChangeLog;
 use crate::message::{
-    Ack, ChangeRun, Chunk, Condition, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal, Replicate, Route,
+    Ack, ChangeRun, Chunk, Condition, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal,
+    Replicate, Route,
 };
 use crate::primary::{TRANSFER_BYTES, check_route};
 use std::collections::BTreeMap;
@@ -57,15 +58,33 @@ impl Fused {
     /// When `id` is no fused member of `config`, or `code` is not the cluster's (bugs of the caller).
     #[must_use]
     pub fn create(config: Arc<Configuration>, id: MemberId, code: Code) -> Fused {
-        let seat = config.fused_seat(id).expect("the configuration names the fused member");
+        let seat = config
+            .fused_seat(id)
+            .expect("the configuration names the fused member");
         assert_eq!(code.primaries(), config.n(), "the cluster's code");
         let (row, learning) = (seat.row, seat.state == FusedState::Joining);
-        let store = if learning { FusedStore::learner(code, row) } else { FusedStore::new(code, row) };
+        let store = if learning {
+            FusedStore::learner(code, row)
+        } else {
+            FusedStore::new(code, row)
+        };
         let store = store.expect("the cluster's code has a row for each fused seat");
         let progress = (0..config.n())
-            .map(|_| Progress { stable: Seq(0), log: ChangeLog::after(Seq(0)), join: None })
+            .map(|_| Progress {
+                stable: Seq(0),
+                log: ChangeLog::after(Seq(0)),
+                join: None,
+            })
             .collect();
-        Fused { config, id, row, learning, store, progress, snapshots: BTreeMap::new() }
+        Fused {
+            config,
+            id,
+            row,
+            learning,
+            store,
+            progress,
+            snapshots: BTreeMap::new(),
+        }
     }
 
     /// Its configuration.
@@ -103,12 +122,19 @@ impl Fused {
     /// # Panics
     /// When the configuration is not higher or does not name this member (a bug of the caller).
     pub fn adopt(&mut self, config: Arc<Configuration>) {
-        assert!(config.epoch > self.config.epoch, "only a higher configuration is adopted");
-        let seat = config.fused_seat(self.id).expect("the configuration names the fused member");
+        assert!(
+            config.epoch > self.config.epoch,
+            "only a higher configuration is adopted"
+        );
+        let seat = config
+            .fused_seat(self.id)
+            .expect("the configuration names the fused member");
         if self.learning && seat.state == FusedState::InSync {
             self.learning = false;
             // Rule 27: it was promoted because everything had come, and then the rest cancels out.
-            self.store.finish_learning().expect("a complete learner's codes beyond every primary are zero");
+            self.store
+                .finish_learning()
+                .expect("a complete learner's codes beyond every primary are zero");
             for progress in &mut self.progress {
                 progress.join = None;
             }
@@ -125,11 +151,19 @@ impl Fused {
         }
         let joins = self.progress.iter().filter_map(|p| p.join.as_ref());
         let total: u64 = joins.clone().map(|j| u64::from(j.about.chunks)).sum();
-        let done: u64 = joins.map(|j| j.added.iter().filter(|&&a| a).count() as u64).sum();
+        let done: u64 = joins
+            .map(|j| j.added.iter().filter(|&&a| a).count() as u64)
+            .sum();
         let complete = |p: &Progress| {
-            p.join.as_ref().is_some_and(|j| j.added.iter().all(|&a| a) && p.stable >= j.about.seq)
+            p.join
+                .as_ref()
+                .is_some_and(|j| j.added.iter().all(|&a| a) && p.stable >= j.about.seq)
         };
-        if self.progress.iter().all(complete) { Condition::Complete } else { Condition::Learning { done, total } }
+        if self.progress.iter().all(complete) {
+            Condition::Complete
+        } else {
+            Condition::Learning { done, total }
+        }
     }
 
     /// Takes changes of a primary (rules 18 to 20).
@@ -146,7 +180,9 @@ impl Fused {
         apply_run(&mut self.store, progress, message.index, &message.changes)?;
         progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
         progress.log.drop_to(progress.stable);
-        Ok(Ack { seq: progress.log.last() })
+        Ok(Ack {
+            seq: progress.log.last(),
+        })
     }
 
     /// Takes one chunk of a primary's snapshot; answers once it is added (rule 19).
@@ -156,8 +192,14 @@ impl Fused {
     pub fn on_chunk(&mut self, route: Route, chunk: &Chunk) -> Result<(), Refusal> {
         self.check_primary(route, chunk.index)?;
         self.begin_join(chunk.index, Some(chunk.join))?;
-        let join = self.progress[chunk.index.index()].join.as_mut().ok_or(Refusal::NotAllowed)?;
-        let added = join.added.get_mut(chunk.number as usize).ok_or(Refusal::Malformed)?;
+        let join = self.progress[chunk.index.index()]
+            .join
+            .as_mut()
+            .ok_or(Refusal::NotAllowed)?;
+        let added = join
+            .added
+            .get_mut(chunk.number as usize)
+            .ok_or(Refusal::Malformed)?;
         if *added {
             return Ok(());
         }
@@ -165,7 +207,9 @@ impl Fused {
             id.check(page.len()).map_err(|_| Refusal::Malformed)?;
         }
         for (id, page) in &chunk.pages.pages {
-            self.store.add_page(chunk.index, *id, page).map_err(|_| Refusal::Malformed)?;
+            self.store
+                .add_page(chunk.index, *id, page)
+                .map_err(|_| Refusal::Malformed)?;
         }
         *added = true;
         Ok(())
@@ -174,11 +218,19 @@ impl Fused {
     fn check_primary(&self, route: Route, index: PrimaryIndex) -> Result<(), Refusal> {
         check_route(&self.config, self.id, route)?;
         let seat = self.config.primary(index).ok_or(Refusal::NotAllowed)?;
-        if seat.id == route.from && seat.state == PrimaryState::Active { Ok(()) } else { Err(Refusal::NotAllowed) }
+        if seat.id == route.from && seat.state == PrimaryState::Active {
+            Ok(())
+        } else {
+            Err(Refusal::NotAllowed)
+        }
     }
 
     /// The first message of a primary fixes the snapshot that the learner starts from (rule 19).
-    fn begin_join(&mut self, index: PrimaryIndex, join: Option<JoinSnapshot>) -> Result<(), Refusal> {
+    fn begin_join(
+        &mut self,
+        index: PrimaryIndex,
+        join: Option<JoinSnapshot>,
+    ) -> Result<(), Refusal> {
         let progress = &mut self.progress[index.index()];
         match (self.learning, &progress.join, join) {
             (false, _, None) => Ok(()),
@@ -189,7 +241,10 @@ impl Fused {
                     return Err(Refusal::Malformed);
                 }
                 progress.log = ChangeLog::after(about.seq);
-                progress.join = Some(Learned { about, added: vec![false; about.chunks as usize] });
+                progress.join = Some(Learned {
+                    about,
+                    added: vec![false; about.chunks as usize],
+                });
                 Ok(())
             }
             _ => Err(Refusal::NotAllowed),
@@ -201,30 +256,54 @@ impl Fused {
     /// # Errors
     /// [`Refusal`] when the epochs differ, the sender is no replacement, this member does not count for recovery,
     /// or does not stand where the sender needs it to.
-    pub fn on_recovery(&mut self, route: Route, request: &RecoveryRequest) -> Result<RecoveryReply, Refusal> {
+    pub fn on_recovery(
+        &mut self,
+        route: Route,
+        request: &RecoveryRequest,
+    ) -> Result<RecoveryReply, Refusal> {
         check_route(&self.config, self.id, route)?;
-        let replacement = self.config.index_of(route.from).and_then(|j| self.config.primary(j));
+        let replacement = self
+            .config
+            .index_of(route.from)
+            .and_then(|j| self.config.primary(j));
         if self.learning || !replacement.is_some_and(|s| s.state == PrimaryState::Lost) {
             return Err(Refusal::NotAllowed);
         }
         match request {
-            RecoveryRequest::Vector => Ok(RecoveryReply::Vector { vector: self.vector() }),
+            RecoveryRequest::Vector => Ok(RecoveryReply::Vector {
+                vector: self.vector(),
+            }),
             RecoveryRequest::Log { index, after, upto } => {
                 let log = &self.lost_progress(*index)?.log;
-                let changes = log.run(*after, *upto, TRANSFER_BYTES).ok_or(Refusal::NotThere)?;
+                let changes = log
+                    .run(*after, *upto, TRANSFER_BYTES)
+                    .ok_or(Refusal::NotThere)?;
                 Ok(RecoveryReply::Log { changes })
             }
             RecoveryRequest::RollForward { index, changes } => self.roll_forward(*index, changes),
             RecoveryRequest::FusedSnapshot { recovery, wanted } => {
                 self.freeze(route.from, *recovery, wanted)
             }
-            RecoveryRequest::SnapshotPages { recovery, from, count } => {
-                let snapshot = self.snapshots.get(&route.from).filter(|s| s.recovery == *recovery);
+            RecoveryRequest::SnapshotPages {
+                recovery,
+                from,
+                count,
+            } => {
+                let snapshot = self
+                    .snapshots
+                    .get(&route.from)
+                    .filter(|s| s.recovery == *recovery);
                 let snapshot = snapshot.ok_or(Refusal::NotThere)?;
-                Ok(RecoveryReply::SnapshotPages { pages: snapshot.pages.read(*from, *count, TRANSFER_BYTES) })
+                Ok(RecoveryReply::SnapshotPages {
+                    pages: snapshot.pages.read(*from, *count, TRANSFER_BYTES),
+                })
             }
             RecoveryRequest::Release { recovery } => {
-                if self.snapshots.get(&route.from).is_some_and(|s| s.recovery == *recovery) {
+                if self
+                    .snapshots
+                    .get(&route.from)
+                    .is_some_and(|s| s.recovery == *recovery)
+                {
                     self.snapshots.remove(&route.from);
                 }
                 Ok(RecoveryReply::Released)
@@ -244,11 +323,17 @@ impl Fused {
         }
     }
 
-    fn roll_forward(&mut self, index: PrimaryIndex, changes: &ChangeRun) -> Result<RecoveryReply, Refusal> {
+    fn roll_forward(
+        &mut self,
+        index: PrimaryIndex,
+        changes: &ChangeRun,
+    ) -> Result<RecoveryReply, Refusal> {
         self.lost_progress(index)?;
         let progress = &mut self.progress[index.index()];
         apply_run(&mut self.store, progress, index, changes)?;
-        Ok(RecoveryReply::RolledForward { seq: progress.log.last() })
+        Ok(RecoveryReply::RolledForward {
+            seq: progress.log.last(),
+        })
     }
 
     fn freeze(
@@ -259,14 +344,28 @@ impl Fused {
     ) -> Result<RecoveryReply, Refusal> {
         let vector = self.vector();
         let lost: Vec<_> = self.config.lost().collect();
-        let at = |j: &PrimaryIndex| wanted.iter().any(|(w, s)| w == j && vector[j.index()] == *s);
+        let at = |j: &PrimaryIndex| {
+            wanted
+                .iter()
+                .any(|(w, s)| w == j && vector[j.index()] == *s)
+        };
         if wanted.len() != lost.len() || !lost.iter().all(at) {
             return Err(Refusal::NotThere);
         }
-        let repeated = self.snapshots.get(&from).is_some_and(|s| s.recovery == recovery);
+        let repeated = self
+            .snapshots
+            .get(&from)
+            .is_some_and(|s| s.recovery == recovery);
         if !repeated {
             let pages = FrozenPages::new(self.store.snapshot());
-            self.snapshots.insert(from, Snapshot { recovery, vector, pages });
+            self.snapshots.insert(
+                from,
+                Snapshot {
+                    recovery,
+                    vector,
+                    pages,
+                },
+            );
         }
         let snapshot = &self.snapshots[&from];
         Ok(RecoveryReply::FusedSnapshot {
@@ -293,7 +392,9 @@ fn apply_run(
         if seq > next {
             break;
         }
-        store.apply(index, &writes).map_err(|_| Refusal::Malformed)?;
+        store
+            .apply(index, &writes)
+            .map_err(|_| Refusal::Malformed)?;
         progress.log.push(writes);
     }
     Ok(())

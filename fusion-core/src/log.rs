@@ -17,7 +17,10 @@ impl ChangeLog {
     /// An empty log whose next change is the one after `base`.
     #[must_use]
     pub fn after(base: Seq) -> Self {
-        ChangeLog { base, ..ChangeLog::default() }
+        ChangeLog {
+            base,
+            ..ChangeLog::default()
+        }
     }
 
     /// The last change that is not in it any more.
@@ -47,7 +50,9 @@ impl ChangeLog {
     /// Lets changes up to `seq` go.
     pub fn drop_to(&mut self, seq: Seq) {
         while self.base < seq {
-            let Some(change) = self.changes.pop_front() else { return };
+            let Some(change) = self.changes.pop_front() else {
+                return;
+            };
             self.bytes -= change.len();
             self.base = self.base.next();
         }
@@ -120,12 +125,29 @@ mod tests {
     #[test]
     fn a_run_unpacks_to_what_was_packed_and_a_lie_is_refused() {
         let run = log_of(0, 3).run(Seq(1), Seq(3), 9999).unwrap();
-        let seqs: Vec<_> = run.unpack().unwrap().iter().map(|(s, c)| (s.0, c[0])).collect();
+        let seqs: Vec<_> = run
+            .unpack()
+            .unwrap()
+            .iter()
+            .map(|(s, c)| (s.0, c[0]))
+            .collect();
         assert_eq!(seqs, [(2, 1), (3, 2)]);
-        for lie in [ChangeRun { count: 3, ..run.clone() }, ChangeRun { count: 1, ..run.clone() }] {
+        for lie in [
+            ChangeRun {
+                count: 3,
+                ..run.clone()
+            },
+            ChangeRun {
+                count: 1,
+                ..run.clone()
+            },
+        ] {
             assert!(lie.unpack().is_err());
         }
-        let short = ChangeRun { bytes: run.bytes.slice(..run.bytes.len() - 1), ..run };
+        let short = ChangeRun {
+            bytes: run.bytes.slice(..run.bytes.len() - 1),
+            ..run
+        };
         assert!(short.unpack().is_err());
     }
 }

@@ -53,11 +53,24 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, members): (&str, Vec<u16>) = match self {
             Reason::PrimariesLost(p) => ("primaries lost", p.iter().map(|p| p.0).collect()),
-            Reason::ReplacementsPlaced(p) => ("replacements placed for primaries", p.iter().map(|p| p.0).collect()),
-            Reason::FusedRemoved(r) => ("fused structures removed", r.iter().map(|r| r.0).collect()),
-            Reason::PrimariesRecovered(p) => ("primaries recovered", p.iter().map(|p| p.0).collect()),
-            Reason::LearnersAdded(r) => ("fused structures being re-created", r.iter().map(|r| r.0).collect()),
-            Reason::LearnersPromoted(r) => ("fused structures in sync again", r.iter().map(|r| r.0).collect()),
+            Reason::ReplacementsPlaced(p) => (
+                "replacements placed for primaries",
+                p.iter().map(|p| p.0).collect(),
+            ),
+            Reason::FusedRemoved(r) => {
+                ("fused structures removed", r.iter().map(|r| r.0).collect())
+            }
+            Reason::PrimariesRecovered(p) => {
+                ("primaries recovered", p.iter().map(|p| p.0).collect())
+            }
+            Reason::LearnersAdded(r) => (
+                "fused structures being re-created",
+                r.iter().map(|r| r.0).collect(),
+            ),
+            Reason::LearnersPromoted(r) => (
+                "fused structures in sync again",
+                r.iter().map(|r| r.0).collect(),
+            ),
         };
         write!(f, "{what}: {members:?}")
     }
@@ -108,11 +121,20 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
     if config.removed {
         return Plan::Keep;
     }
-    let mut planner = Planner { config, evidence, free: Vec::new() };
+    let mut planner = Planner {
+        config,
+        evidence,
+        free: Vec::new(),
+    };
     planner.free = planner.free_servers();
     let mut next = config.successor(nonce);
-    let steps =
-        [Planner::lose_primaries, Planner::remove_fused, Planner::activate, Planner::promote, Planner::add_learners];
+    let steps = [
+        Planner::lose_primaries,
+        Planner::remove_fused,
+        Planner::activate,
+        Planner::promote,
+        Planner::add_learners,
+    ];
     let mut waiting = None;
     for step in steps {
         match step(&mut planner, &mut next) {
@@ -135,7 +157,10 @@ enum Step {
 impl Planner<'_> {
     fn suspected_since(&self, host: &Host) -> Option<u64> {
         // A server that nobody knows any more is dead since ever.
-        self.evidence.servers.get(&host.server).map_or(Some(0), |s| s.suspected_since_ms)
+        self.evidence
+            .servers
+            .get(&host.server)
+            .map_or(Some(0), |s| s.suspected_since_ms)
     }
 
     fn condition(&self, id: MemberId, epoch: Epoch) -> Option<Condition> {
@@ -144,22 +169,50 @@ impl Planner<'_> {
     }
 
     fn dead(&self, id: MemberId, host: &Host) -> bool {
-        self.suspected_since(host).is_some() || self.condition(id, self.config.epoch) == Some(Condition::Missing)
+        self.suspected_since(host).is_some()
+            || self.condition(id, self.config.epoch) == Some(Condition::Missing)
     }
 
     fn free_servers(&self) -> Vec<Host> {
         let c = self.config;
-        let living_primaries = c.primaries.iter().filter(|s| !self.dead(s.id, &s.host)).map(|s| s.host.server);
-        let living_fused = c.fused.iter().filter(|s| !self.dead(s.id, &s.host)).map(|s| s.host.server);
+        let living_primaries = c
+            .primaries
+            .iter()
+            .filter(|s| !self.dead(s.id, &s.host))
+            .map(|s| s.host.server);
+        let living_fused = c
+            .fused
+            .iter()
+            .filter(|s| !self.dead(s.id, &s.host))
+            .map(|s| s.host.server);
         let taken: BTreeSet<ServerId> = living_primaries.chain(living_fused).collect();
-        let alive = self.evidence.servers.iter().filter(|(_, s)| s.suspected_since_ms.is_none());
-        let mut alive: Vec<_> = alive.map(|(&server, s)| (s.load, server, &s.address)).collect();
+        let alive = self
+            .evidence
+            .servers
+            .iter()
+            .filter(|(_, s)| s.suspected_since_ms.is_none());
+        let mut alive: Vec<_> = alive
+            .map(|(&server, s)| (s.load, server, &s.address))
+            .collect();
         alive.sort();
-        let host = |&(_, server, address): &(usize, ServerId, &String)| Host { server, address: address.clone() };
-        let mut free: Vec<Host> = alive.iter().filter(|(_, id, _)| !taken.contains(id)).map(host).collect();
+        let host = |&(_, server, address): &(usize, ServerId, &String)| Host {
+            server,
+            address: address.clone(),
+        };
+        let mut free: Vec<Host> = alive
+            .iter()
+            .filter(|(_, id, _)| !taken.contains(id))
+            .map(host)
+            .collect();
         if c.colocate && !alive.is_empty() {
             // Enough further places for every member, spread over the living servers.
-            free.extend(alive.iter().cycle().take(c.n() + usize::from(c.faults)).map(host));
+            free.extend(
+                alive
+                    .iter()
+                    .cycle()
+                    .take(c.n() + usize::from(c.faults))
+                    .map(host),
+            );
         }
         free.reverse();
         free
@@ -168,12 +221,25 @@ impl Planner<'_> {
     /// Rule 24, for all dead primaries at once; also finds servers for replacements that have none.
     fn lose_primaries(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
-        let newly: Vec<_> = config.active().filter(|(_, s)| self.dead(s.id, &s.host)).map(|(j, _)| j).collect();
-        let unplaced: Vec<_> = config.lost().filter(|&j| self.replacement_dead(j)).collect();
-        let in_sync = config.in_sync().filter(|s| !self.dead(s.id, &s.host)).count();
+        let newly: Vec<_> = config
+            .active()
+            .filter(|(_, s)| self.dead(s.id, &s.host))
+            .map(|(j, _)| j)
+            .collect();
+        let unplaced: Vec<_> = config
+            .lost()
+            .filter(|&j| self.replacement_dead(j))
+            .collect();
+        let in_sync = config
+            .in_sync()
+            .filter(|s| !self.dead(s.id, &s.host))
+            .count();
         let all_lost: Vec<_> = config.lost().chain(newly.iter().copied()).collect();
         if all_lost.len() > in_sync {
-            return Step::Stop(Waiting::MoreThanF { primaries: all_lost, in_sync });
+            return Step::Stop(Waiting::MoreThanF {
+                primaries: all_lost,
+                in_sync,
+            });
         }
         let mut placed = Vec::new();
         for &j in newly.iter().chain(&unplaced) {
@@ -197,7 +263,9 @@ impl Planner<'_> {
             return if unplaced.is_empty() {
                 Step::Nothing
             } else {
-                Step::Wait(Waiting::NoServer { needed: unplaced.len() })
+                Step::Wait(Waiting::NoServer {
+                    needed: unplaced.len(),
+                })
             };
         }
         next.fused.retain(|s| s.state == FusedState::InSync);
@@ -209,13 +277,18 @@ impl Planner<'_> {
     }
 
     fn replacement_dead(&self, j: PrimaryIndex) -> bool {
-        self.config.primary(j).is_some_and(|s| s.state == PrimaryState::Lost && self.dead(s.id, &s.host))
+        self.config
+            .primary(j)
+            .is_some_and(|s| s.state == PrimaryState::Lost && self.dead(s.id, &s.host))
     }
 
     /// Rule 23.
     fn remove_fused(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
-        let dead: Vec<&FusedSeat> = config.acknowledging().filter(|s| self.dead(s.id, &s.host)).collect();
+        let dead: Vec<&FusedSeat> = config
+            .acknowledging()
+            .filter(|s| self.dead(s.id, &s.host))
+            .collect();
         if dead.is_empty() {
             return Step::Nothing;
         }
@@ -227,7 +300,10 @@ impl Planner<'_> {
             if seat.state == FusedState::InSync {
                 let since = self.suspected_since(&seat.host).unwrap_or(0);
                 let answered = config.active().all(|(_, s)| {
-                    self.evidence.servers.get(&s.host.server).is_some_and(|v| v.last_heard_ms > since)
+                    self.evidence
+                        .servers
+                        .get(&s.host.server)
+                        .is_some_and(|v| v.last_heard_ms > since)
                 });
                 if !answered {
                     waiting = Some(Waiting::Evidence);
@@ -235,7 +311,10 @@ impl Planner<'_> {
                 }
                 if lost + 1 > in_sync {
                     let primaries = config.lost().collect();
-                    return Step::Stop(Waiting::MoreThanF { primaries, in_sync: in_sync - 1 });
+                    return Step::Stop(Waiting::MoreThanF {
+                        primaries,
+                        in_sync: in_sync - 1,
+                    });
                 }
                 in_sync -= 1;
             }
@@ -244,7 +323,12 @@ impl Planner<'_> {
         if removed.is_empty() {
             return waiting.map_or(Step::Nothing, Step::Wait);
         }
-        let rows = next.fused.iter().filter(|s| removed.contains(&s.id)).map(|s| s.row).collect();
+        let rows = next
+            .fused
+            .iter()
+            .filter(|s| removed.contains(&s.id))
+            .map(|s| s.row)
+            .collect();
         next.fused.retain(|s| !removed.contains(&s.id));
         Step::Change(Reason::FusedRemoved(rows))
     }
@@ -252,10 +336,16 @@ impl Planner<'_> {
     /// Rule 34, for all replacements together: one epoch instead of one for each.
     fn activate(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
-        let building: Vec<_> = config.lost().filter(|&j| !self.replacement_dead(j)).collect();
+        let building: Vec<_> = config
+            .lost()
+            .filter(|&j| !self.replacement_dead(j))
+            .collect();
         let ready = |j: &PrimaryIndex| {
             let id = config.primaries[j.index()].id;
-            matches!(self.condition(id, config.epoch), Some(Condition::Ready { .. }))
+            matches!(
+                self.condition(id, config.epoch),
+                Some(Condition::Ready { .. })
+            )
         };
         if building.is_empty() {
             return Step::Nothing;
@@ -275,8 +365,13 @@ impl Planner<'_> {
         if config.lost().next().is_some() || config.joining().next().is_none() {
             return Step::Nothing;
         }
-        let complete = |s: &FusedSeat| self.condition(s.id, config.epoch) == Some(Condition::Complete);
-        let ids: Vec<_> = config.joining().filter(|s| complete(s)).map(|s| s.id).collect();
+        let complete =
+            |s: &FusedSeat| self.condition(s.id, config.epoch) == Some(Condition::Complete);
+        let ids: Vec<_> = config
+            .joining()
+            .filter(|s| complete(s))
+            .map(|s| s.id)
+            .collect();
         if ids.is_empty() {
             return Step::Wait(Waiting::Recovering);
         }
@@ -295,12 +390,21 @@ impl Planner<'_> {
             return Step::Nothing;
         }
         let there: BTreeSet<Row> = config.fused.iter().map(|s| s.row).collect();
-        let missing: Vec<Row> = (0..config.faults).map(Row).filter(|r| !there.contains(r)).collect();
+        let missing: Vec<Row> = (0..config.faults)
+            .map(Row)
+            .filter(|r| !there.contains(r))
+            .collect();
         let mut added = Vec::new();
         for &row in &missing {
             let Some(host) = self.free.pop() else { break };
             let id = next.take_id();
-            next.fused.push(FusedSeat { id, host, row, state: FusedState::Joining, origin: Origin::Recovered });
+            next.fused.push(FusedSeat {
+                id,
+                host,
+                row,
+                state: FusedState::Joining,
+                origin: Origin::Recovered,
+            });
             added.push(row);
         }
         next.fused.sort_by_key(|s| s.row);
@@ -316,13 +420,23 @@ impl Planner<'_> {
 ///
 /// With `colocate` servers are used again when there are too few. Answers `None` when there are not enough.
 #[must_use]
-pub fn place(members: usize, colocate: bool, servers: &BTreeMap<ServerId, ServerView>) -> Option<Vec<Host>> {
-    let mut alive: Vec<_> = servers.iter().filter(|(_, s)| s.suspected_since_ms.is_none()).collect();
+pub fn place(
+    members: usize,
+    colocate: bool,
+    servers: &BTreeMap<ServerId, ServerView>,
+) -> Option<Vec<Host>> {
+    let mut alive: Vec<_> = servers
+        .iter()
+        .filter(|(_, s)| s.suspected_since_ms.is_none())
+        .collect();
     alive.sort_by_key(|(id, s)| (s.load, **id));
     if alive.is_empty() || (alive.len() < members && !colocate) {
         return None;
     }
-    let hosts = alive.iter().map(|(id, s)| Host { server: **id, address: s.address.clone() });
+    let hosts = alive.iter().map(|(id, s)| Host {
+        server: **id,
+        address: s.address.clone(),
+    });
     Some(hosts.cycle().take(members).collect())
 }
 

@@ -2,9 +2,9 @@
 
 use crate::config::Configuration;
 use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, RecoveryId, Row, Seq};
+use crate::id::{RequestId, SessionId};
 use crate::op::{Op, OpResult};
 use crate::page::PageId;
-use crate::id::{RequestId, SessionId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -71,7 +71,11 @@ impl ChangeRun {
     /// A run without changes that would begin at `first`.
     #[must_use]
     pub fn empty(first: Seq) -> Self {
-        ChangeRun { first, count: 0, bytes: Bytes::new() }
+        ChangeRun {
+            first,
+            count: 0,
+            bytes: Bytes::new(),
+        }
     }
 
     /// Joins changes into one flat run.
@@ -84,7 +88,11 @@ impl ChangeRun {
             bytes.extend_from_slice(change);
             count += 1;
         }
-        ChangeRun { first, count, bytes: bytes.into() }
+        ChangeRun {
+            first,
+            count,
+            bytes: bytes.into(),
+        }
     }
 
     /// The changes with their sequence numbers, sharing the run's memory.
@@ -98,13 +106,19 @@ impl ChangeRun {
         for i in 0..u64::from(self.count) {
             let header = self.bytes.get(at..at + 4).ok_or(Refusal::Malformed)?;
             let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
-            let end = (at + 4).checked_add(len).filter(|&end| end <= self.bytes.len());
+            let end = (at + 4)
+                .checked_add(len)
+                .filter(|&end| end <= self.bytes.len());
             let end = end.ok_or(Refusal::Malformed)?;
             let seq = self.first.0.checked_add(i).ok_or(Refusal::Malformed)?;
             changes.push((Seq(seq), self.bytes.slice(at + 4..end)));
             at = end;
         }
-        if at == self.bytes.len() { Ok(changes) } else { Err(Refusal::Malformed) }
+        if at == self.bytes.len() {
+            Ok(changes)
+        } else {
+            Err(Refusal::Malformed)
+        }
     }
 }
 

@@ -221,7 +221,9 @@ impl Reply {
     pub fn payload_bytes(&self) -> usize {
         match self {
             Reply::Value(value) => value.len(),
-            Reply::Maybe(value) | Reply::Swapped { found: value, .. } => value.as_ref().map_or(0, Bytes::len),
+            Reply::Maybe(value) | Reply::Swapped { found: value, .. } => {
+                value.as_ref().map_or(0, Bytes::len)
+            }
             Reply::Values(values) => values.iter().map(Bytes::len).sum(),
             Reply::Entries { entries, .. } => entries.iter().map(|(k, v)| k.len() + v.len()).sum(),
             Reply::Done | Reply::Len(_) | Reply::Index(_) | Reply::Bool(_) => 0,

@@ -9,7 +9,8 @@ use crate::id::{MemberId, PrimaryIndex, RecoveryId, Seq, SessionId};
 use crate::limits::{MAX_LOG_BYTES, MAX_UNSTABLE_BYTES};
 use crate::log::ChangeLog;
 use crate::message::{
-    Ack, Chunk, ClientRequest, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal, Replicate, Route,
+    Ack, Chunk, ClientRequest, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal, Replicate,
+    Route,
 };
 use crate::op::OpResult;
 use crate::structure::{SessionState, Structure};
@@ -60,7 +61,15 @@ impl Join {
         let pages = FrozenPages::new(structure.snapshot());
         let starts = pages.chunk_starts(TRANSFER_BYTES);
         let acked = vec![false; starts.len()];
-        Join { about: JoinSnapshot { seq, chunks: starts.len() as u32 }, pages, starts, acked }
+        Join {
+            about: JoinSnapshot {
+                seq,
+                chunks: starts.len() as u32,
+            },
+            pages,
+            starts,
+            acked,
+        }
     }
 }
 
@@ -94,7 +103,9 @@ impl Primary {
     /// When `id` is no active primary of `config` (a bug of the caller).
     #[must_use]
     pub fn create(config: Arc<Configuration>, id: MemberId) -> Primary {
-        let index = config.index_of(id).expect("the configuration names the primary");
+        let index = config
+            .index_of(id)
+            .expect("the configuration names the primary");
         let (structure, descriptor) = Structure::create(config.kind, config.cluster, index);
         let mut log = ChangeLog::after(Seq(0));
         log.push(descriptor);
@@ -106,8 +117,15 @@ impl Primary {
     /// # Panics
     /// When `id` is no active primary of `config` (a bug of the caller).
     #[must_use]
-    pub fn recovered(config: Arc<Configuration>, id: MemberId, structure: Structure, seq: Seq) -> Primary {
-        let index = config.index_of(id).expect("the configuration names the primary");
+    pub fn recovered(
+        config: Arc<Configuration>,
+        id: MemberId,
+        structure: Structure,
+        seq: Seq,
+    ) -> Primary {
+        let index = config
+            .index_of(id)
+            .expect("the configuration names the primary");
         Primary::start(config, id, index, structure, ChangeLog::after(seq), seq)
     }
 
@@ -120,10 +138,22 @@ impl Primary {
         stable: Seq,
     ) -> Primary {
         let seat = config.primary(index);
-        assert!(seat.is_some_and(|s| s.state == PrimaryState::Active), "only an active primary serves");
+        assert!(
+            seat.is_some_and(|s| s.state == PrimaryState::Active),
+            "only an active primary serves"
+        );
         let applied = log.last();
-        let mut primary =
-            Primary { config, id, index, structure, applied, stable, log, links: BTreeMap::new(), pins: BTreeMap::new() };
+        let mut primary = Primary {
+            config,
+            id,
+            index,
+            structure,
+            applied,
+            stable,
+            log,
+            links: BTreeMap::new(),
+            pins: BTreeMap::new(),
+        };
         primary.relink(stable);
         primary
     }
@@ -177,17 +207,26 @@ impl Primary {
         match (request.id, request.op.is_mutation()) {
             (None, false) => {
                 let result = self.structure.read(&request.op);
-                Submitted::Done { result, after: self.applied }
+                Submitted::Done {
+                    result,
+                    after: self.applied,
+                }
             }
             (Some(id), true) => match self.structure.lookup(id) {
                 SessionState::Unknown => Submitted::SessionUnknown,
                 SessionState::Stale => Submitted::Stale,
-                SessionState::Recorded(result) => Submitted::Done { result, after: self.applied },
+                SessionState::Recorded(result) => Submitted::Done {
+                    result,
+                    after: self.applied,
+                },
                 SessionState::Fresh if self.at_a_bound() => Submitted::Busy,
                 SessionState::Fresh => {
                     let executed = self.structure.execute(id, &request.op);
                     self.record(executed.change);
-                    Submitted::Done { result: executed.result, after: self.applied }
+                    Submitted::Done {
+                        result: executed.result,
+                        after: self.applied,
+                    }
                 }
             },
             _ => Submitted::BadRequest,
@@ -195,7 +234,11 @@ impl Primary {
     }
 
     fn at_a_bound(&self) -> bool {
-        let limit = if self.pins.is_empty() { MAX_UNSTABLE_BYTES } else { MAX_LOG_BYTES };
+        let limit = if self.pins.is_empty() {
+            MAX_UNSTABLE_BYTES
+        } else {
+            MAX_LOG_BYTES
+        };
         self.log.bytes() >= limit
     }
 
@@ -207,9 +250,19 @@ impl Primary {
 
     /// Rule 14.
     fn settle(&mut self) {
-        let least = self.links.values().map(|l| l.acked).min().unwrap_or(self.applied);
+        let least = self
+            .links
+            .values()
+            .map(|l| l.acked)
+            .min()
+            .unwrap_or(self.applied);
         self.stable = self.stable.max(least.min(self.applied));
-        let pinned = self.pins.values().map(|p| p.base).min().unwrap_or(self.stable);
+        let pinned = self
+            .pins
+            .values()
+            .map(|p| p.base)
+            .min()
+            .unwrap_or(self.stable);
         self.log.drop_to(self.stable.min(pinned));
     }
 
@@ -218,9 +271,15 @@ impl Primary {
     /// # Panics
     /// When the configuration is not higher or does not name this primary as active (a bug of the caller).
     pub fn adopt(&mut self, config: Arc<Configuration>) {
-        assert!(config.epoch > self.config.epoch, "only a higher configuration is adopted");
+        assert!(
+            config.epoch > self.config.epoch,
+            "only a higher configuration is adopted"
+        );
         let seat = config.primary(self.index);
-        assert!(seat.is_some_and(|s| s.id == self.id && s.state == PrimaryState::Active), "still active");
+        assert!(
+            seat.is_some_and(|s| s.id == self.id && s.state == PrimaryState::Active),
+            "still active"
+        );
         self.config = config;
         self.pins.clear();
         self.relink(Seq(0));
@@ -234,9 +293,10 @@ impl Primary {
             let link = match self.links.remove(&seat.id) {
                 Some(link) if joins => link,
                 Some(link) => Link { join: None, ..link },
-                None if joins => {
-                    Link { acked: Seq(0), join: Some(Join::freeze(&self.structure, self.applied)) }
-                }
+                None if joins => Link {
+                    acked: Seq(0),
+                    join: Some(Join::freeze(&self.structure, self.applied)),
+                },
                 None => Link { acked, join: None },
             };
             links.insert(seat.id, link);
@@ -267,7 +327,12 @@ impl Primary {
         let after = join.map_or(link.acked, |j| link.acked.max(j.seq));
         let changes = self.log.run(after, self.applied, max_bytes);
         let changes = changes.expect("the log covers everything above the stable mark");
-        Some(Replicate { index: self.index, changes, stable: self.stable, join })
+        Some(Replicate {
+            index: self.index,
+            changes,
+            stable: self.stable,
+            join,
+        })
     }
 
     /// Takes an acknowledgement that was given in `epoch`; answers whether the stable mark moved (rules 13, 14).
@@ -289,9 +354,18 @@ impl Primary {
         let join = self.links.get(&to)?.join.as_ref()?;
         let number = (from as usize..join.starts.len()).find(|&i| !join.acked[i])?;
         let start = join.starts[number];
-        let end = join.starts.get(number + 1).copied().unwrap_or(join.pages.len());
+        let end = join
+            .starts
+            .get(number + 1)
+            .copied()
+            .unwrap_or(join.pages.len());
         let pages = join.pages.read(start, (end - start) as u32, usize::MAX);
-        Some(Chunk { index: self.index, join: join.about, number: number as u32, pages })
+        Some(Chunk {
+            index: self.index,
+            join: join.about,
+            number: number as u32,
+            pages,
+        })
     }
 
     /// Learner `to` has added chunk `number`.
@@ -312,16 +386,30 @@ impl Primary {
     ///
     /// # Errors
     /// [`Refusal`] when the epochs differ, the sender is no replacement, or the log does not reach back far enough.
-    pub fn on_recovery(&mut self, route: Route, request: &RecoveryRequest) -> Result<RecoveryReply, Refusal> {
+    pub fn on_recovery(
+        &mut self,
+        route: Route,
+        request: &RecoveryRequest,
+    ) -> Result<RecoveryReply, Refusal> {
         check_route(&self.config, self.id, route)?;
-        let replacement = self.config.index_of(route.from).and_then(|j| self.config.primary(j));
+        let replacement = self
+            .config
+            .index_of(route.from)
+            .and_then(|j| self.config.primary(j));
         if !replacement.is_some_and(|s| s.state == PrimaryState::Lost) {
             return Err(Refusal::NotAllowed);
         }
         match *request {
             RecoveryRequest::Pin { recovery } => {
                 let base = self.log.base();
-                self.pins.insert(route.from, Pin { recovery, base, snapshot: None });
+                self.pins.insert(
+                    route.from,
+                    Pin {
+                        recovery,
+                        base,
+                        snapshot: None,
+                    },
+                );
                 Ok(RecoveryReply::Pinned)
             }
             RecoveryRequest::PrimarySnapshot { recovery, after } => {
@@ -330,17 +418,36 @@ impl Primary {
                     return Err(Refusal::NotThere);
                 }
                 let pin = self.pin(route.from, recovery)?;
-                let (seq, pages) = pin.snapshot.get_or_insert_with(|| (applied, FrozenPages::new(pages)));
-                Ok(RecoveryReply::PrimarySnapshot { seq: *seq, pages: pages.len() })
+                let (seq, pages) = pin
+                    .snapshot
+                    .get_or_insert_with(|| (applied, FrozenPages::new(pages)));
+                Ok(RecoveryReply::PrimarySnapshot {
+                    seq: *seq,
+                    pages: pages.len(),
+                })
             }
-            RecoveryRequest::SnapshotPages { recovery, from, count } => {
+            RecoveryRequest::SnapshotPages {
+                recovery,
+                from,
+                count,
+            } => {
                 let pin = self.pin(route.from, recovery)?;
                 let (_, pages) = pin.snapshot.as_ref().ok_or(Refusal::NotThere)?;
-                Ok(RecoveryReply::SnapshotPages { pages: pages.read(from, count, TRANSFER_BYTES) })
+                Ok(RecoveryReply::SnapshotPages {
+                    pages: pages.read(from, count, TRANSFER_BYTES),
+                })
             }
             RecoveryRequest::SnapshotChanges { recovery, after } => {
-                let upto = self.pin(route.from, recovery)?.snapshot.as_ref().ok_or(Refusal::NotThere)?.0;
-                let changes = self.log.run(after, upto, TRANSFER_BYTES).ok_or(Refusal::NotThere)?;
+                let upto = self
+                    .pin(route.from, recovery)?
+                    .snapshot
+                    .as_ref()
+                    .ok_or(Refusal::NotThere)?
+                    .0;
+                let changes = self
+                    .log
+                    .run(after, upto, TRANSFER_BYTES)
+                    .ok_or(Refusal::NotThere)?;
                 Ok(RecoveryReply::SnapshotChanges { changes })
             }
             RecoveryRequest::Release { recovery } => {
@@ -358,14 +465,28 @@ impl Primary {
     }
 
     fn pin(&mut self, from: MemberId, recovery: RecoveryId) -> Result<&mut Pin, Refusal> {
-        self.pins.get_mut(&from).filter(|p| p.recovery == recovery).ok_or(Refusal::NotThere)
+        self.pins
+            .get_mut(&from)
+            .filter(|p| p.recovery == recovery)
+            .ok_or(Refusal::NotThere)
     }
 }
 
 /// Rule 4: the message is of this member's epoch, for this member.
-pub(crate) fn check_route(config: &Arc<Configuration>, id: MemberId, route: Route) -> Result<(), Refusal> {
+pub(crate) fn check_route(
+    config: &Arc<Configuration>,
+    id: MemberId,
+    route: Route,
+) -> Result<(), Refusal> {
     if route.cluster != config.cluster || route.to != id {
-        return Err(Refusal::NotMember { cluster: route.cluster, member: route.to });
+        return Err(Refusal::NotMember {
+            cluster: route.cluster,
+            member: route.to,
+        });
     }
-    if route.epoch == config.epoch { Ok(()) } else { Err(Refusal::Epoch(Arc::clone(config))) }
+    if route.epoch == config.epoch {
+        Ok(())
+    } else {
+        Err(Refusal::Epoch(Arc::clone(config)))
+    }
 }

@@ -78,11 +78,18 @@ enum Phase {
     /// Rule 28.
     Vectors,
     /// Rule 29: so many members and primaries still lag.
-    RollForward { lagging: BTreeSet<(MemberId, PrimaryIndex)> },
+    RollForward {
+        lagging: BTreeSet<(MemberId, PrimaryIndex)>,
+    },
     /// Rule 30.
-    Pins { waiting: BTreeSet<MemberId> },
+    Pins {
+        waiting: BTreeSet<MemberId>,
+    },
     /// Rule 31.
-    Freeze { waiting: BTreeMap<MemberId, Row>, frozen: BTreeMap<MemberId, FrozenSource> },
+    Freeze {
+        waiting: BTreeMap<MemberId, Row>,
+        frozen: BTreeMap<MemberId, FrozenSource>,
+    },
     /// Rule 32.
     Transfer(Box<Transfer>),
     Done(Option<Recovered>),
@@ -137,14 +144,25 @@ impl Recovery {
         recovery: RecoveryId,
         kept: Option<Seq>,
     ) -> Result<Recovery, RecoveryError> {
-        let target = config.index_of(id).expect("the configuration names the replacement");
-        assert_eq!(config.primary(target).map(|s| s.state), Some(PrimaryState::Lost));
+        let target = config
+            .index_of(id)
+            .expect("the configuration names the replacement");
+        assert_eq!(
+            config.primary(target).map(|s| s.state),
+            Some(PrimaryState::Lost)
+        );
         let lost: Vec<_> = config.lost().collect();
         let in_sync: Vec<_> = config.in_sync().map(|s| s.id).collect();
         if in_sync.len() < lost.len() {
-            return Err(RecoveryError::NotEnough { lost: lost.len(), in_sync: in_sync.len() });
+            return Err(RecoveryError::NotEnough {
+                lost: lost.len(),
+                in_sync: in_sync.len(),
+            });
         }
-        let outbox = in_sync.iter().map(|&m| (m, RecoveryRequest::Vector)).collect();
+        let outbox = in_sync
+            .iter()
+            .map(|&m| (m, RecoveryRequest::Vector))
+            .collect();
         Ok(Recovery {
             config,
             id,
@@ -213,16 +231,26 @@ impl Recovery {
     ) -> Result<(), RecoveryError> {
         let bad = Err(RecoveryError::BadAnswer { from });
         match (request, reply) {
-            (RecoveryRequest::Vector, RecoveryReply::Vector { vector }) => self.on_vector(from, vector),
+            (RecoveryRequest::Vector, RecoveryReply::Vector { vector }) => {
+                self.on_vector(from, vector)
+            }
             (RecoveryRequest::Log { index, after, .. }, RecoveryReply::Log { changes }) => {
                 if changes.first != after.next() || changes.count == 0 {
                     return bad;
                 }
                 // The one that lags was asked for at exactly `after`; every such one takes what it misses.
-                let Phase::RollForward { lagging } = &self.phase else { return Ok(()) };
+                let Phase::RollForward { lagging } = &self.phase else {
+                    return Ok(());
+                };
                 for &(m, j) in lagging {
                     if j == *index && self.vectors[&m][j.index()] == *after {
-                        self.outbox.push((m, RecoveryRequest::RollForward { index: j, changes: changes.clone() }));
+                        self.outbox.push((
+                            m,
+                            RecoveryRequest::RollForward {
+                                index: j,
+                                changes: changes.clone(),
+                            },
+                        ));
                     }
                 }
                 Ok(())
@@ -237,20 +265,30 @@ impl Recovery {
                 self.freeze_if_pinned();
                 Ok(())
             }
-            (RecoveryRequest::FusedSnapshot { .. }, RecoveryReply::FusedSnapshot { row, vector, pages }) => {
-                self.on_fused_snapshot(from, FrozenSource { row, vector, pages })
-            }
-            (RecoveryRequest::PrimarySnapshot { after, .. }, RecoveryReply::PrimarySnapshot { seq, pages }) => {
-                self.on_primary_snapshot(from, *after, seq, pages)
-            }
-            (RecoveryRequest::SnapshotPages { from: first, count, .. }, RecoveryReply::SnapshotPages { pages }) => {
-                self.on_pages(from, *first, *count, &pages)
-            }
-            (RecoveryRequest::SnapshotChanges { after, .. }, RecoveryReply::SnapshotChanges { changes }) => {
+            (
+                RecoveryRequest::FusedSnapshot { .. },
+                RecoveryReply::FusedSnapshot { row, vector, pages },
+            ) => self.on_fused_snapshot(from, FrozenSource { row, vector, pages }),
+            (
+                RecoveryRequest::PrimarySnapshot { after, .. },
+                RecoveryReply::PrimarySnapshot { seq, pages },
+            ) => self.on_primary_snapshot(from, *after, seq, pages),
+            (
+                RecoveryRequest::SnapshotPages {
+                    from: first, count, ..
+                },
+                RecoveryReply::SnapshotPages { pages },
+            ) => self.on_pages(from, *first, *count, &pages),
+            (
+                RecoveryRequest::SnapshotChanges { after, .. },
+                RecoveryReply::SnapshotChanges { changes },
+            ) => {
                 if changes.first != after.next() || changes.count == 0 {
                     return bad;
                 }
-                let changes = changes.unpack().map_err(|_| RecoveryError::BadAnswer { from })?;
+                let changes = changes
+                    .unpack()
+                    .map_err(|_| RecoveryError::BadAnswer { from })?;
                 self.on_changes(from, &changes)
             }
             (RecoveryRequest::Release { .. }, _) => Ok(()),
@@ -269,14 +307,28 @@ impl Recovery {
         if self.vectors.len() < self.config.in_sync().count() {
             return Ok(());
         }
-        let greatest = |j: PrimaryIndex| self.vectors.values().map(|v| v[j.index()]).max().unwrap_or_default();
+        let greatest = |j: PrimaryIndex| {
+            self.vectors
+                .values()
+                .map(|v| v[j.index()])
+                .max()
+                .unwrap_or_default()
+        };
         self.targets = self.lost.iter().map(|&j| (j, greatest(j))).collect();
         let mut lagging = BTreeSet::new();
         for (&m, vector) in &self.vectors {
-            for &(j, target) in self.targets.iter().filter(|(j, target)| vector[j.index()] < *target) {
+            for &(j, target) in self
+                .targets
+                .iter()
+                .filter(|(j, target)| vector[j.index()] < *target)
+            {
                 lagging.insert((m, j));
                 let after = vector[j.index()];
-                let request = RecoveryRequest::Log { index: j, after, upto: target };
+                let request = RecoveryRequest::Log {
+                    index: j,
+                    after,
+                    upto: target,
+                };
                 let ask = (self.holder(j, target), request);
                 if !self.outbox.contains(&ask) {
                     self.outbox.push(ask);
@@ -290,13 +342,27 @@ impl Recovery {
 
     fn holder(&self, j: PrimaryIndex, target: Seq) -> MemberId {
         let holder = self.vectors.iter().find(|(_, v)| v[j.index()] == target);
-        *holder.expect("the target is the greatest that was answered").0
+        *holder
+            .expect("the target is the greatest that was answered")
+            .0
     }
 
-    fn on_rolled_forward(&mut self, from: MemberId, j: PrimaryIndex, seq: Seq) -> Result<(), RecoveryError> {
-        let Some(&(_, target)) = self.targets.iter().find(|(lost, _)| *lost == j) else { return Ok(()) };
-        let Phase::RollForward { lagging } = &mut self.phase else { return Ok(()) };
-        let have = self.vectors.get_mut(&from).and_then(|v| v.get_mut(j.index()));
+    fn on_rolled_forward(
+        &mut self,
+        from: MemberId,
+        j: PrimaryIndex,
+        seq: Seq,
+    ) -> Result<(), RecoveryError> {
+        let Some(&(_, target)) = self.targets.iter().find(|(lost, _)| *lost == j) else {
+            return Ok(());
+        };
+        let Phase::RollForward { lagging } = &mut self.phase else {
+            return Ok(());
+        };
+        let have = self
+            .vectors
+            .get_mut(&from)
+            .and_then(|v| v.get_mut(j.index()));
         let have = have.ok_or(RecoveryError::BadAnswer { from })?;
         if seq < *have {
             return Err(RecoveryError::BadAnswer { from });
@@ -309,7 +375,11 @@ impl Recovery {
         if seq >= target {
             lagging.remove(&(from, j));
         } else {
-            let request = RecoveryRequest::Log { index: j, after: seq, upto: target };
+            let request = RecoveryRequest::Log {
+                index: j,
+                after: seq,
+                upto: target,
+            };
             let holder = self.holder(j, target);
             self.outbox.push((holder, request));
         }
@@ -322,40 +392,80 @@ impl Recovery {
     }
 
     fn pin_if_level(&mut self) {
-        let Phase::RollForward { lagging } = &self.phase else { return };
+        let Phase::RollForward { lagging } = &self.phase else {
+            return;
+        };
         if !lagging.is_empty() {
             return;
         }
-        let target = self.targets.iter().find(|(j, _)| *j == self.target).map(|(_, s)| *s);
+        let target = self
+            .targets
+            .iter()
+            .find(|(j, _)| *j == self.target)
+            .map(|(_, s)| *s);
         if self.kept.is_some() && self.kept == target {
             self.phase = Phase::Done(Some(Recovered::Kept));
             return;
         }
         let waiting: BTreeSet<_> = self.survivors().into_keys().collect();
-        self.outbox.extend(waiting.iter().map(|&m| (m, RecoveryRequest::Pin { recovery: self.recovery })));
+        self.outbox.extend(waiting.iter().map(|&m| {
+            (
+                m,
+                RecoveryRequest::Pin {
+                    recovery: self.recovery,
+                },
+            )
+        }));
         self.phase = Phase::Pins { waiting };
         self.freeze_if_pinned();
     }
 
     fn freeze_if_pinned(&mut self) {
-        let Phase::Pins { waiting } = &self.phase else { return };
+        let Phase::Pins { waiting } = &self.phase else {
+            return;
+        };
         if !waiting.is_empty() {
             return;
         }
         // The choice is frozen here: another fused snapshot would be another equation.
-        let chosen: BTreeMap<_, _> = self.config.in_sync().take(self.lost.len()).map(|s| (s.id, s.row)).collect();
+        let chosen: BTreeMap<_, _> = self
+            .config
+            .in_sync()
+            .take(self.lost.len())
+            .map(|s| (s.id, s.row))
+            .collect();
         for &m in chosen.keys() {
             let wanted = self.targets.clone();
-            self.outbox.push((m, RecoveryRequest::FusedSnapshot { recovery: self.recovery, wanted }));
+            self.outbox.push((
+                m,
+                RecoveryRequest::FusedSnapshot {
+                    recovery: self.recovery,
+                    wanted,
+                },
+            ));
         }
-        self.phase = Phase::Freeze { waiting: chosen, frozen: BTreeMap::new() };
+        self.phase = Phase::Freeze {
+            waiting: chosen,
+            frozen: BTreeMap::new(),
+        };
     }
 
-    fn on_fused_snapshot(&mut self, from: MemberId, source: FrozenSource) -> Result<(), RecoveryError> {
-        let Phase::Freeze { waiting, frozen } = &mut self.phase else { return Ok(()) };
-        let Some(row) = waiting.remove(&from) else { return Ok(()) };
+    fn on_fused_snapshot(
+        &mut self,
+        from: MemberId,
+        source: FrozenSource,
+    ) -> Result<(), RecoveryError> {
+        let Phase::Freeze { waiting, frozen } = &mut self.phase else {
+            return Ok(());
+        };
+        let Some(row) = waiting.remove(&from) else {
+            return Ok(());
+        };
         let level = |&(j, s): &(PrimaryIndex, Seq)| source.vector.get(j.index()) == Some(&s);
-        if source.row != row || source.vector.len() != self.config.n() || !self.targets.iter().all(level) {
+        if source.row != row
+            || source.vector.len() != self.config.n()
+            || !self.targets.iter().all(level)
+        {
             return Err(RecoveryError::BadAnswer { from });
         }
         frozen.insert(from, source);
@@ -366,14 +476,27 @@ impl Recovery {
         Ok(())
     }
 
-    fn begin_transfer(&mut self, frozen: BTreeMap<MemberId, FrozenSource>) -> Result<(), RecoveryError> {
+    fn begin_transfer(
+        &mut self,
+        frozen: BTreeMap<MemberId, FrozenSource>,
+    ) -> Result<(), RecoveryError> {
         let rows: Vec<Row> = frozen.values().map(|s| s.row).collect();
         let decoder = Decoder::new(&self.code, &self.lost, &rows, self.target)
             .map_err(|e| RecoveryError::Undecodable(e.to_string()))?;
         let survivors = self.survivors();
         for (&m, k) in &survivors {
-            let after = frozen.values().map(|s| s.vector[k.index()]).min().unwrap_or_default();
-            self.outbox.push((m, RecoveryRequest::PrimarySnapshot { recovery: self.recovery, after }));
+            let after = frozen
+                .values()
+                .map(|s| s.vector[k.index()])
+                .min()
+                .unwrap_or_default();
+            self.outbox.push((
+                m,
+                RecoveryRequest::PrimarySnapshot {
+                    recovery: self.recovery,
+                    after,
+                },
+            ));
         }
         let sources: BTreeMap<_, _> = frozen
             .iter()
@@ -392,28 +515,56 @@ impl Recovery {
         Ok(())
     }
 
-    fn on_primary_snapshot(&mut self, from: MemberId, after: Seq, seq: Seq, pages: u64) -> Result<(), RecoveryError> {
-        let Some(&k) = self.survivors().get(&from) else { return Err(RecoveryError::BadAnswer { from }) };
-        let Phase::Transfer(transfer) = &mut self.phase else { return Ok(()) };
+    fn on_primary_snapshot(
+        &mut self,
+        from: MemberId,
+        after: Seq,
+        seq: Seq,
+        pages: u64,
+    ) -> Result<(), RecoveryError> {
+        let Some(&k) = self.survivors().get(&from) else {
+            return Err(RecoveryError::BadAnswer { from });
+        };
+        let Phase::Transfer(transfer) = &mut self.phase else {
+            return Ok(());
+        };
         if transfer.fused.iter().any(|s| s.vector[k.index()] > seq) {
             return Err(RecoveryError::BadAnswer { from });
         }
         if transfer.unfrozen.remove(&from) {
             let changes = (after < seq).then_some((after, seq));
-            transfer.sources.insert(from, Source::new(Contribution::Survivor(k), pages, changes));
+            transfer
+                .sources
+                .insert(from, Source::new(Contribution::Survivor(k), pages, changes));
             transfer.total_pages += pages;
             if changes.is_some() {
-                self.outbox.push((from, RecoveryRequest::SnapshotChanges { recovery: self.recovery, after }));
+                self.outbox.push((
+                    from,
+                    RecoveryRequest::SnapshotChanges {
+                        recovery: self.recovery,
+                        after,
+                    },
+                ));
             }
         }
         self.pump();
         Ok(())
     }
 
-    fn on_pages(&mut self, from: MemberId, first: u64, count: u32, pages: &Pages) -> Result<(), RecoveryError> {
+    fn on_pages(
+        &mut self,
+        from: MemberId,
+        first: u64,
+        count: u32,
+        pages: &Pages,
+    ) -> Result<(), RecoveryError> {
         let bad = RecoveryError::BadAnswer { from };
-        let Phase::Transfer(transfer) = &mut self.phase else { return Ok(()) };
-        let Some(source) = transfer.sources.get_mut(&from) else { return Err(bad) };
+        let Phase::Transfer(transfer) = &mut self.phase else {
+            return Ok(());
+        };
+        let Some(source) = transfer.sources.get_mut(&from) else {
+            return Err(bad);
+        };
         let got = pages.pages.len() as u64;
         if got == 0 || got > u64::from(count) {
             return Err(bad);
@@ -435,23 +586,42 @@ impl Recovery {
     }
 
     /// What the survivor did after a fused snapshot is taken back, for each fused member apart (rule 32).
-    fn on_changes(&mut self, from: MemberId, changes: &[(Seq, bytes::Bytes)]) -> Result<(), RecoveryError> {
+    fn on_changes(
+        &mut self,
+        from: MemberId,
+        changes: &[(Seq, bytes::Bytes)],
+    ) -> Result<(), RecoveryError> {
         let bad = RecoveryError::BadAnswer { from };
-        let Phase::Transfer(transfer) = &mut self.phase else { return Ok(()) };
-        let Some(source) = transfer.sources.get_mut(&from) else { return Err(bad) };
-        let (Contribution::Survivor(k), Some((had, upto))) = (source.of, source.changes) else { return Err(bad) };
+        let Phase::Transfer(transfer) = &mut self.phase else {
+            return Ok(());
+        };
+        let Some(source) = transfer.sources.get_mut(&from) else {
+            return Err(bad);
+        };
+        let (Contribution::Survivor(k), Some((had, upto))) = (source.of, source.changes) else {
+            return Err(bad);
+        };
         for (seq, change) in changes {
             if *seq > upto {
                 return Err(bad);
             }
             for fused in transfer.fused.iter().filter(|s| s.vector[k.index()] < *seq) {
-                transfer.decoder.undo_change(k, fused.row, change).map_err(|_| bad.clone())?;
+                transfer
+                    .decoder
+                    .undo_change(k, fused.row, change)
+                    .map_err(|_| bad.clone())?;
             }
         }
         let had = changes.last().map_or(had, |(seq, _)| *seq);
         source.changes = (had < upto).then_some((had, upto));
         if source.changes.is_some() {
-            self.outbox.push((from, RecoveryRequest::SnapshotChanges { recovery: self.recovery, after: had }));
+            self.outbox.push((
+                from,
+                RecoveryRequest::SnapshotChanges {
+                    recovery: self.recovery,
+                    after: had,
+                },
+            ));
         }
         self.pump();
         Ok(())
@@ -459,13 +629,22 @@ impl Recovery {
 
     /// Keeps every source busy, and ends the transfer when all is there.
     fn pump(&mut self) {
-        let Phase::Transfer(transfer) = &mut self.phase else { return };
+        let Phase::Transfer(transfer) = &mut self.phase else {
+            return;
+        };
         for (&m, source) in &mut transfer.sources {
             while source.in_flight < REQUESTS_PER_SOURCE
                 && let Some((from, count)) = source.wanted.pop_front()
             {
                 source.in_flight += 1;
-                self.outbox.push((m, RecoveryRequest::SnapshotPages { recovery: self.recovery, from, count }));
+                self.outbox.push((
+                    m,
+                    RecoveryRequest::SnapshotPages {
+                        recovery: self.recovery,
+                        from,
+                        count,
+                    },
+                ));
             }
         }
         if !transfer.unfrozen.is_empty() || !transfer.sources.values().all(Source::is_done) {
@@ -473,11 +652,24 @@ impl Recovery {
         }
         let everybody: Vec<_> = transfer.sources.keys().copied().collect();
         let phase = std::mem::replace(&mut self.phase, Phase::Done(None));
-        let Phase::Transfer(transfer) = phase else { return };
-        let seq = self.targets.iter().find(|(j, _)| *j == self.target).map(|(_, s)| *s).unwrap_or_default();
-        self.phase = Phase::Done(Some(Recovered::Image { seq, pages: transfer.decoder.finish() }));
-        let release = RecoveryRequest::Release { recovery: self.recovery };
-        self.outbox.extend(everybody.into_iter().map(|m| (m, release.clone())));
+        let Phase::Transfer(transfer) = phase else {
+            return;
+        };
+        let seq = self
+            .targets
+            .iter()
+            .find(|(j, _)| *j == self.target)
+            .map(|(_, s)| *s)
+            .unwrap_or_default();
+        self.phase = Phase::Done(Some(Recovered::Image {
+            seq,
+            pages: transfer.decoder.finish(),
+        }));
+        let release = RecoveryRequest::Release {
+            recovery: self.recovery,
+        };
+        self.outbox
+            .extend(everybody.into_iter().map(|m| (m, release.clone())));
     }
 }
 
@@ -485,8 +677,15 @@ impl Source {
     fn new(of: Contribution, pages: u64, changes: Option<(Seq, Seq)>) -> Source {
         let step = u64::from(PAGES_PER_REQUEST);
         let wanted = (0..pages).step_by(PAGES_PER_REQUEST as usize);
-        let wanted = wanted.map(|from| (from, step.min(pages - from) as u32)).collect();
-        Source { of, wanted, in_flight: 0, changes }
+        let wanted = wanted
+            .map(|from| (from, step.min(pages - from) as u32))
+            .collect();
+        Source {
+            of,
+            wanted,
+            in_flight: 0,
+            changes,
+        }
     }
 
     fn is_done(&self) -> bool {

@@ -31,7 +31,9 @@ pub struct CoordinatorOptions {
 
 impl Default for CoordinatorOptions {
     fn default() -> Self {
-        CoordinatorOptions { suspect_after: Duration::from_millis(1000) }
+        CoordinatorOptions {
+            suspect_after: Duration::from_millis(1000),
+        }
     }
 }
 
@@ -104,7 +106,8 @@ pub async fn serve(
         async move {
             match wire::accept(&mut stream, &[Service::Coordinator]).await {
                 Ok(_) => {
-                    let channel = BaseChannel::new(channel_config(), wire::server_transport(stream));
+                    let channel =
+                        BaseChannel::new(channel_config(), wire::server_transport(stream));
                     use crate::service::Coordinator as _;
                     run(channel.execute(CoordinatorServer::new(coordinator).serve())).await;
                 }
@@ -142,7 +145,11 @@ async fn decide(coordinator: Arc<Coordinator>) {
             let decided = service::commit(&coordinator, Some(reason), move |registry| {
                 // Something else may have been decided since the proposal was made: it is void then.
                 let before = registry.epoch_of(next.cluster);
-                if before.map(Epoch::next) == Some(next.epoch) { Ok(next) } else { Err(void(&next.name)) }
+                if before.map(Epoch::next) == Some(next.epoch) {
+                    Ok(next)
+                } else {
+                    Err(void(&next.name))
+                }
             });
             if let Err(error) = decided.await {
                 tracing::error!(cluster = %name, %error, "the configuration was not changed");
@@ -151,7 +158,9 @@ async fn decide(coordinator: Arc<Coordinator>) {
         let forgettable = coordinator.registry().forgettable(now);
         if !forgettable.is_empty() {
             let (store, ids) = (Arc::clone(&coordinator.store), forgettable.clone());
-            if let Ok(Ok(())) = tokio::task::spawn_blocking(move || store.forget_servers(&ids)).await {
+            if let Ok(Ok(())) =
+                tokio::task::spawn_blocking(move || store.forget_servers(&ids)).await
+            {
                 coordinator.registry().forget(&forgettable);
             }
         }
@@ -159,5 +168,7 @@ async fn decide(coordinator: Arc<Coordinator>) {
 }
 
 fn void(name: &str) -> crate::service::AdminError {
-    crate::service::AdminError::Store { message: format!("the configuration of {name} changed meanwhile") }
+    crate::service::AdminError::Store {
+        message: format!("the configuration of {name} changed meanwhile"),
+    }
 }

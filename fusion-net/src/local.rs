@@ -61,7 +61,10 @@ pub enum LocalError {
 }
 
 fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalError {
-    move |error| LocalError::Io { what: what.into(), error }
+    move |error| LocalError::Io {
+        what: what.into(),
+        error,
+    }
 }
 
 /// How the processes are started.
@@ -100,7 +103,12 @@ pub struct Process {
 }
 
 impl Process {
-    async fn start(binary: &Path, name: &str, args: &[String], log: &Path) -> Result<Process, LocalError> {
+    async fn start(
+        binary: &Path,
+        name: &str,
+        args: &[String],
+        log: &Path,
+    ) -> Result<Process, LocalError> {
         let log_file = File::options().create(true).append(true).open(log);
         let log_file = log_file.map_err(io_error(format!("cannot write {}", log.display())))?;
         let mut child = Command::new(binary)
@@ -119,14 +127,20 @@ impl Process {
             let _ = timeout(START, stdout.read_line(&mut line)).await;
         }
         match line.trim_end().rsplit_once(" listening on ") {
-            Some((_, address)) => {
-                Ok(Process { name: name.to_owned(), child, pid, address: address.to_owned() })
-            }
+            Some((_, address)) => Ok(Process {
+                name: name.to_owned(),
+                child,
+                pid,
+                address: address.to_owned(),
+            }),
             None => {
                 let _ = child.kill().await;
                 let log = std::fs::read_to_string(log).unwrap_or_default();
                 let log = log.lines().last().unwrap_or("nothing").to_owned();
-                Err(LocalError::NotStarted { name: name.to_owned(), log })
+                Err(LocalError::NotStarted {
+                    name: name.to_owned(),
+                    log,
+                })
             }
         }
     }
@@ -145,7 +159,10 @@ impl Process {
 
     fn signal(&self, signal: Signal) -> Result<(), LocalError> {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or(LocalError::NotStarted { name: self.name.clone(), log: String::new() })?;
+        let pid = pid.ok_or(LocalError::NotStarted {
+            name: self.name.clone(),
+            log: String::new(),
+        })?;
         let sent = kill_process(pid, signal).map_err(io::Error::from);
         sent.map_err(io_error(format!("cannot signal {}", self.name)))
     }
@@ -171,7 +188,10 @@ impl Process {
     /// # Errors
     /// [`LocalError::Io`].
     pub async fn kill(mut self) -> Result<(), LocalError> {
-        self.child.kill().await.map_err(io_error(format!("cannot kill {}", self.name)))
+        self.child
+            .kill()
+            .await
+            .map_err(io_error(format!("cannot kill {}", self.name)))
     }
 
     /// Asks it to end, and waits; kills it when it does not.
@@ -208,8 +228,10 @@ impl LocalCluster {
     pub async fn start(options: LocalOptions, servers: usize) -> Result<LocalCluster, LocalError> {
         let (folder, temporary) = match &options.folder {
             Some(folder) => {
-                std::fs::create_dir_all(folder)
-                    .map_err(io_error(format!("cannot make the folder {}", folder.display())))?;
+                std::fs::create_dir_all(folder).map_err(io_error(format!(
+                    "cannot make the folder {}",
+                    folder.display()
+                )))?;
                 (folder.clone(), None)
             }
             None => {
@@ -255,13 +277,17 @@ impl LocalCluster {
 
     /// The running servers by number.
     pub fn servers(&self) -> impl Iterator<Item = (usize, &Process)> {
-        self.servers.iter().map(|(&number, process)| (number, process))
+        self.servers
+            .iter()
+            .map(|(&number, process)| (number, process))
     }
 
     /// The number of the server with this process id.
     #[must_use]
     pub fn server_with_pid(&self, pid: u32) -> Option<usize> {
-        self.servers().find(|(_, p)| p.pid() == pid).map(|(number, _)| number)
+        self.servers()
+            .find(|(_, p)| p.pid() == pid)
+            .map(|(number, _)| number)
     }
 
     /// The running server of this number.
@@ -269,7 +295,9 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError::NoSuchServer`].
     pub fn server(&self, number: usize) -> Result<&Process, LocalError> {
-        self.servers.get(&number).ok_or(LocalError::NoSuchServer(number))
+        self.servers
+            .get(&number)
+            .ok_or(LocalError::NoSuchServer(number))
     }
 
     /// A client of this cluster.
@@ -322,10 +350,22 @@ impl LocalCluster {
 
     async fn start_server(&mut self, listen: &str) -> Result<usize, LocalError> {
         let number = self.next;
-        let args = ["server", "--listen", listen, "--coordinator", &self.coordinator_address];
+        let args = [
+            "server",
+            "--listen",
+            listen,
+            "--coordinator",
+            &self.coordinator_address,
+        ];
         let args = args.map(str::to_owned);
         let log = self.folder.join(format!("server-{number}.log"));
-        let process = Process::start(&self.options.binary, &format!("server {number}"), &args, &log).await?;
+        let process = Process::start(
+            &self.options.binary,
+            &format!("server {number}"),
+            &args,
+            &log,
+        )
+        .await?;
         self.next += 1;
         self.servers.insert(number, process);
         Ok(number)
@@ -336,7 +376,10 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError`].
     pub async fn kill_server(&mut self, number: usize) -> Result<String, LocalError> {
-        let process = self.servers.remove(&number).ok_or(LocalError::NoSuchServer(number))?;
+        let process = self
+            .servers
+            .remove(&number)
+            .ok_or(LocalError::NoSuchServer(number))?;
         let address = process.address().to_owned();
         process.kill().await?;
         Ok(address)
@@ -362,7 +405,11 @@ impl LocalCluster {
         let all = async {
             loop {
                 let status = client.status().await?;
-                registered = status.servers.iter().filter(|s| s.alive && pids.contains(&s.pid)).count();
+                registered = status
+                    .servers
+                    .iter()
+                    .filter(|s| s.alive && pids.contains(&s.pid))
+                    .count();
                 if registered == wanted {
                     return Ok(());
                 }
@@ -371,7 +418,11 @@ impl LocalCluster {
         };
         match timeout(limit, all).await {
             Ok(result) => result,
-            Err(_) => Err(LocalError::NotRegistered { registered, wanted, limit }),
+            Err(_) => Err(LocalError::NotRegistered {
+                registered,
+                wanted,
+                limit,
+            }),
         }
     }
 

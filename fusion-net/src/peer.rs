@@ -54,7 +54,9 @@ connect!(CoordinatorClient, Service::Coordinator);
 /// # Errors
 /// [`ConnectError`].
 pub async fn connect<C: Connect>(address: &str) -> Result<C, ConnectError> {
-    Ok(C::over(wire::connect(address, C::SERVICE, CONNECT_TIMEOUT).await?))
+    Ok(C::over(
+        wire::connect(address, C::SERVICE, CONNECT_TIMEOUT).await?,
+    ))
 }
 
 /// The connections to one service, by address.
@@ -80,19 +82,25 @@ pub struct Pooled<C> {
 
 impl<C> Clone for Pool<C> {
     fn clone(&self) -> Self {
-        Pool { clients: Arc::clone(&self.clients) }
+        Pool {
+            clients: Arc::clone(&self.clients),
+        }
     }
 }
 
 impl<C> Default for Pool<C> {
     fn default() -> Self {
-        Pool { clients: Arc::default() }
+        Pool {
+            clients: Arc::default(),
+        }
     }
 }
 
 impl<C: Connect> Pool<C> {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry<C>>> {
-        self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.clients
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The connection to `address`, made now if there is none.
@@ -102,19 +110,33 @@ impl<C: Connect> Pool<C> {
     pub async fn get(&self, address: &str) -> Result<Pooled<C>, ConnectError> {
         if let Some(entry) = self.lock().get(address) {
             let Entry { client, generation } = entry.clone();
-            return Ok(Pooled { client, address: address.to_owned(), generation });
+            return Ok(Pooled {
+                client,
+                address: address.to_owned(),
+                generation,
+            });
         }
         let client: C = connect(address).await?;
         let mut clients = self.lock();
         let generation = rand::random();
-        let entry = clients.entry(address.to_owned()).or_insert(Entry { client, generation }).clone();
-        Ok(Pooled { client: entry.client, address: address.to_owned(), generation: entry.generation })
+        let entry = clients
+            .entry(address.to_owned())
+            .or_insert(Entry { client, generation })
+            .clone();
+        Ok(Pooled {
+            client: entry.client,
+            address: address.to_owned(),
+            generation: entry.generation,
+        })
     }
 
     /// Forgets a connection that failed, unless another one has taken its place already.
     pub fn forget(&self, failed: &Pooled<C>) {
         let mut clients = self.lock();
-        if clients.get(&failed.address).is_some_and(|e| e.generation == failed.generation) {
+        if clients
+            .get(&failed.address)
+            .is_some_and(|e| e.generation == failed.generation)
+        {
             clients.remove(&failed.address);
         }
     }
@@ -131,7 +153,10 @@ impl Backoff {
     /// Starts at 10 ms.
     #[must_use]
     pub fn new(most: Duration) -> Self {
-        Backoff { next: Duration::from_millis(10), most }
+        Backoff {
+            next: Duration::from_millis(10),
+            most,
+        }
     }
 
     /// Something worked.

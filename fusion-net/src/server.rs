@@ -40,7 +40,9 @@ pub struct ServerOptions {
 #[non_exhaustive]
 pub enum ServerError {
     /// The address that others reach it at cannot be told.
-    #[error("listening on {listen} does not say where others reach this server; give --advertise HOST:PORT")]
+    #[error(
+        "listening on {listen} does not say where others reach this server; give --advertise HOST:PORT"
+    )]
     NoAddress {
         /// Where it listens.
         listen: SocketAddr,
@@ -82,7 +84,9 @@ where
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let connection = serve(stream);
@@ -117,7 +121,9 @@ async fn serve_connection(mut stream: TcpStream, host: Arc<Host>) {
 
 /// Room for every answer that can be under way, so that a handler never waits for the connection to be polled.
 pub(crate) fn channel_config() -> Config {
-    Config { pending_response_buffer: MAX_REQUESTS }
+    Config {
+        pending_response_buffer: MAX_REQUESTS,
+    }
 }
 
 /// Runs a connection's handlers within its own task; at the bound, no further request is read.
@@ -126,5 +132,7 @@ where
     S: futures::Stream<Item = F>,
     F: Future<Output = ()>,
 {
-    requests.for_each_concurrent(MAX_REQUESTS, |handler| handler).await;
+    requests
+        .for_each_concurrent(MAX_REQUESTS, |handler| handler)
+        .await;
 }

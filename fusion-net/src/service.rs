@@ -4,7 +4,8 @@ use fusion_core::config::{ClusterShape, Configuration, ShapeError};
 use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
 use fusion_core::membership::{Reason, Waiting};
 use fusion_core::message::{
-    Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Replicate, Route,
+    Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
+    Replicate, Route,
 };
 use fusion_core::op::Kind;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,11 @@ pub trait Coordinator {
     /// Removes a cluster and its data.
     async fn remove(name: String) -> Result<(), AdminError>;
     /// The configuration of a cluster; with `newer_than` waits up to `wait_ms` for a higher epoch.
-    async fn lookup(name: String, newer_than: Option<Epoch>, wait_ms: u32) -> Result<Arc<Configuration>, AdminError>;
+    async fn lookup(
+        name: String,
+        newer_than: Option<Epoch>,
+        wait_ms: u32,
+    ) -> Result<Arc<Configuration>, AdminError>;
     /// All servers and clusters.
     async fn status() -> Status;
 }

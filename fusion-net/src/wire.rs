@@ -78,7 +78,10 @@ fn parse_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
     }
     let theirs = u16::from_le_bytes([bytes[4], bytes[5]]);
     if theirs != PROTOCOL_VERSION {
-        return Err(ConnectError::Version { theirs, ours: PROTOCOL_VERSION });
+        return Err(ConnectError::Version {
+            theirs,
+            ours: PROTOCOL_VERSION,
+        });
     }
     Ok(bytes[6])
 }
@@ -87,7 +90,11 @@ fn parse_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
 ///
 /// # Errors
 /// [`ConnectError`] says what is at the other end.
-pub async fn connect(address: &str, service: Service, limit: Duration) -> Result<TcpStream, ConnectError> {
+pub async fn connect(
+    address: &str,
+    service: Service,
+    limit: Duration,
+) -> Result<TcpStream, ConnectError> {
     let handshake = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -95,7 +102,9 @@ pub async fn connect(address: &str, service: Service, limit: Duration) -> Result
         let mut answer = [0; 8];
         match stream.read_exact(&mut answer).await {
             Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Err(ConnectError::NotFusion),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(ConnectError::NotFusion);
+            }
             Err(e) => return Err(e.into()),
         }
         match parse_preface(answer)? {
@@ -103,7 +112,9 @@ pub async fn connect(address: &str, service: Service, limit: Duration) -> Result
             _ => Err(ConnectError::WrongService { wanted: service }),
         }
     };
-    timeout(limit, handshake).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
+    timeout(limit, handshake)
+        .await
+        .unwrap_or(Err(ConnectError::TimedOut(limit)))
 }
 
 /// Reads the other side's preface and answers it; `offered` are the services to be had here.
@@ -116,34 +127,46 @@ pub async fn accept(stream: &mut TcpStream, offered: &[Service]) -> Result<Servi
         let mut asked = [0; 8];
         stream.read_exact(&mut asked).await?;
         let parsed = parse_preface(asked);
-        let service = offered.iter().copied().find(|&s| parsed.as_ref().is_ok_and(|&p| p == s as u8));
+        let service = offered
+            .iter()
+            .copied()
+            .find(|&s| parsed.as_ref().is_ok_and(|&p| p == s as u8));
         // The answer says version and service even when they do not fit, so that the other side can tell its user.
         if !matches!(parsed, Err(ConnectError::NotFusion)) {
-            stream.write_all(&preface(service.map_or(0, |s| s as u8))).await?;
+            stream
+                .write_all(&preface(service.map_or(0, |s| s as u8)))
+                .await?;
         }
         parsed?;
         service.ok_or(ConnectError::NotFusion)
     };
-    timeout(PREFACE_TIMEOUT, handshake).await.unwrap_or(Err(ConnectError::TimedOut(PREFACE_TIMEOUT)))
+    timeout(PREFACE_TIMEOUT, handshake)
+        .await
+        .unwrap_or(Err(ConnectError::TimedOut(PREFACE_TIMEOUT)))
 }
 
 /// Frames of `In` and `Out` over one stream.
-pub type Transport<In, Out, C> =
-    tarpc::serde_transport::Transport<TcpStream, In, Out, C>;
+pub type Transport<In, Out, C> = tarpc::serde_transport::Transport<TcpStream, In, Out, C>;
 
 /// Wraps a stream whose preface was agreed on; the side that asks.
 pub fn client_transport<Req: Serialize, Resp: for<'de> Deserialize<'de>>(
     stream: TcpStream,
-) -> Transport<tarpc::Response<Resp>, tarpc::ClientMessage<Req>, Postcard<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>>
-{
+) -> Transport<
+    tarpc::Response<Resp>,
+    tarpc::ClientMessage<Req>,
+    Postcard<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>,
+> {
     tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(false))
 }
 
 /// Wraps a stream whose preface was agreed on; the side that answers.
 pub fn server_transport<Req: for<'de> Deserialize<'de>, Resp: Serialize>(
     stream: TcpStream,
-) -> Transport<tarpc::ClientMessage<Req>, tarpc::Response<Resp>, Postcard<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>>
-{
+) -> Transport<
+    tarpc::ClientMessage<Req>,
+    tarpc::Response<Resp>,
+    Postcard<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>,
+> {
     tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(true))
 }
 
@@ -162,7 +185,10 @@ pub struct Postcard<In, Out> {
 
 impl<In, Out> Postcard<In, Out> {
     fn new(requests: bool) -> Self {
-        Postcard { requests, types: PhantomData }
+        Postcard {
+            requests,
+            types: PhantomData,
+        }
     }
 }
 
@@ -196,7 +222,10 @@ fn check_deadline(frame: &[u8]) -> io::Result<()> {
     if variant == 0 {
         let (seconds, _) = postcard::take_from_bytes::<u64>(rest).map_err(invalid)?;
         if seconds > MAX_DEADLINE.as_secs() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a deadline {seconds} s away")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a deadline {seconds} s away"),
+            ));
         }
     }
     Ok(())
@@ -218,7 +247,11 @@ mod tests {
     fn a_frame_with_a_huge_deadline_is_an_error_and_no_panic() {
         let mut codec: Postcard<ClientMessage<u32>, tarpc::Response<u32>> = Postcard::new(true);
         for seconds in [u64::MAX, 800 * 86_400, MAX_DEADLINE.as_secs() + 1] {
-            assert!(Pin::new(&mut codec).deserialize(&request_frame(seconds)).is_err());
+            assert!(
+                Pin::new(&mut codec)
+                    .deserialize(&request_frame(seconds))
+                    .is_err()
+            );
         }
     }
 
@@ -226,9 +259,18 @@ mod tests {
     fn a_request_survives_the_codec() {
         let mut client: Postcard<tarpc::Response<u32>, ClientMessage<u32>> = Postcard::new(false);
         let mut server: Postcard<ClientMessage<u32>, tarpc::Response<u32>> = Postcard::new(true);
-        let request = Request { context: context::current(), id: 5, message: 77 };
-        let frame = Pin::new(&mut client).serialize(&ClientMessage::Request(request)).unwrap();
-        match Pin::new(&mut server).deserialize(&BytesMut::from(&frame[..])).unwrap() {
+        let request = Request {
+            context: context::current(),
+            id: 5,
+            message: 77,
+        };
+        let frame = Pin::new(&mut client)
+            .serialize(&ClientMessage::Request(request))
+            .unwrap();
+        match Pin::new(&mut server)
+            .deserialize(&BytesMut::from(&frame[..]))
+            .unwrap()
+        {
             ClientMessage::Request(r) => assert_eq!((r.id, r.message), (5, 77)),
             other => panic!("{other:?}"),
         }
@@ -237,9 +279,15 @@ mod tests {
     #[test]
     fn prefaces_tell_versions_and_strangers_apart() {
         assert_eq!(parse_preface(preface(2)).unwrap(), 2);
-        assert!(matches!(parse_preface(*b"GET / HT"), Err(ConnectError::NotFusion)));
+        assert!(matches!(
+            parse_preface(*b"GET / HT"),
+            Err(ConnectError::NotFusion)
+        ));
         let mut other = preface(1);
         other[4] = 99;
-        assert!(matches!(parse_preface(other), Err(ConnectError::Version { theirs: 99, .. })));
+        assert!(matches!(
+            parse_preface(other),
+            Err(ConnectError::Version { theirs: 99, .. })
+        ));
     }
 }

@@ -1,3 +1,5 @@
 //! Harness of the workspace tests.
+#![forbid(unsafe_code)]
 
+pub mod cluster;
 pub mod golden;

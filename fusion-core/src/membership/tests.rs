@@ -24,18 +24,34 @@ impl World {
             evidence.servers.insert(ServerId(i), view);
         }
         let hosts: Vec<_> = (1..=(n + f) as u64)
-            .map(|i| Host { server: ServerId(i), address: format!("127.0.0.1:{i}") })
+            .map(|i| Host {
+                server: ServerId(i),
+                address: format!("127.0.0.1:{i}"),
+            })
             .collect();
-        World { config: Configuration::create(7, ClusterId(1), 1, &shape, &hosts), evidence, now: 100 }
+        World {
+            config: Configuration::create(7, ClusterId(1), 1, &shape, &hosts),
+            evidence,
+            now: 100,
+        }
     }
 
     fn kill(&mut self, server: u64) {
-        self.evidence.servers.get_mut(&ServerId(server)).unwrap().suspected_since_ms = Some(self.now);
+        self.evidence
+            .servers
+            .get_mut(&ServerId(server))
+            .unwrap()
+            .suspected_since_ms = Some(self.now);
     }
 
     fn hear_all(&mut self) {
         self.now += 100;
-        for view in self.evidence.servers.values_mut().filter(|v| v.suspected_since_ms.is_none()) {
+        for view in self
+            .evidence
+            .servers
+            .values_mut()
+            .filter(|v| v.suspected_since_ms.is_none())
+        {
             view.last_heard_ms = self.now;
         }
     }
@@ -84,7 +100,10 @@ fn a_dead_primary_goes_to_a_spare_and_is_activated_when_ready() {
     w.kill(2);
     assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(1)]));
     let seat = w.config.primaries[1].clone();
-    assert_eq!((seat.state, seat.host.server, seat.id), (PrimaryState::Lost, ServerId(6), MemberId(6)));
+    assert_eq!(
+        (seat.state, seat.host.server, seat.id),
+        (PrimaryState::Lost, ServerId(6), MemberId(6))
+    );
     assert_eq!(w.waits(), Waiting::Recovering);
     w.report(seat.id, Condition::Ready { seq: Seq(5) });
     assert_eq!(w.step(), Reason::PrimariesRecovered(vec![PrimaryIndex(1)]));
@@ -109,7 +128,13 @@ fn more_dead_primaries_than_codes_change_nothing() {
         w.kill(server);
     }
     let primaries = vec![PrimaryIndex(0), PrimaryIndex(1), PrimaryIndex(2)];
-    assert_eq!(w.waits(), Waiting::MoreThanF { primaries, in_sync: 2 });
+    assert_eq!(
+        w.waits(),
+        Waiting::MoreThanF {
+            primaries,
+            in_sync: 2
+        }
+    );
 }
 
 #[test]
@@ -118,8 +143,15 @@ fn primaries_and_fused_dead_together_are_lost_then_removed_then_made_again() {
     for server in [1, 3, 5] {
         w.kill(server);
     }
-    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(0), PrimaryIndex(2)]));
-    assert_eq!(w.waits(), Waiting::Evidence, "the surviving primary has not answered since");
+    assert_eq!(
+        w.step(),
+        Reason::PrimariesLost(vec![PrimaryIndex(0), PrimaryIndex(2)])
+    );
+    assert_eq!(
+        w.waits(),
+        Waiting::Evidence,
+        "the surviving primary has not answered since"
+    );
     w.hear_all();
     assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(1)]));
     for j in [0, 2] {
@@ -133,7 +165,11 @@ fn primaries_and_fused_dead_together_are_lost_then_removed_then_made_again() {
     assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(1)]));
     assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
     assert_eq!(w.config.tolerates(), 3);
-    assert_eq!(w.config.servers().len(), 6, "never two members on one server");
+    assert_eq!(
+        w.config.servers().len(),
+        6,
+        "never two members on one server"
+    );
 }
 
 #[test]
@@ -156,7 +192,12 @@ fn without_a_spare_the_loss_is_recorded_and_mended_when_a_server_comes() {
     w.step();
     assert_eq!(w.waits(), Waiting::NoServer { needed: 1 });
     let old = w.config.primaries[0].id;
-    let view = ServerView { address: "h:9".into(), last_heard_ms: 0, suspected_since_ms: None, load: 0 };
+    let view = ServerView {
+        address: "h:9".into(),
+        last_heard_ms: 0,
+        suspected_since_ms: None,
+        load: 0,
+    };
     w.evidence.servers.insert(ServerId(9), view);
     assert_eq!(w.step(), Reason::ReplacementsPlaced(vec![PrimaryIndex(0)]));
     assert_eq!(w.config.primaries[0].host.server, ServerId(9));

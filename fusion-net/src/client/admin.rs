@@ -29,7 +29,13 @@ impl ClusterSpec {
     /// `primaries` structures of one kind, of which together with their codes any `faults` may be lost.
     #[must_use]
     pub fn new(name: &str, kind: Kind, primaries: usize, faults: usize) -> ClusterSpec {
-        ClusterSpec { name: name.to_owned(), kind, primaries, faults, colocate: false }
+        ClusterSpec {
+            name: name.to_owned(),
+            kind,
+            primaries,
+            faults,
+            colocate: false,
+        }
     }
 
     /// Lets members share servers when there are too few. The loss of one server is then the loss of several members.
@@ -49,7 +55,9 @@ pub struct ClientOptions {
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        ClientOptions { timeout: Duration::from_secs(30) }
+        ClientOptions {
+            timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -101,7 +109,13 @@ impl Client {
     /// # Errors
     /// [`Error::BadShape`], [`Error::Refused`] (name taken, too few servers), [`Error::NoCoordinator`].
     pub async fn create(&self, spec: &ClusterSpec) -> Result<(), Error> {
-        let shape = ClusterShape::new(&spec.name, spec.kind, spec.primaries, spec.faults, spec.colocate)?;
+        let shape = ClusterShape::new(
+            &spec.name,
+            spec.kind,
+            spec.primaries,
+            spec.faults,
+            spec.colocate,
+        )?;
         let config = self.ask(|c, context| {
             let shape = shape.clone();
             async move { c.create(context, shape).await }
@@ -118,7 +132,8 @@ impl Client {
     /// # Errors
     /// [`Error::UnknownCluster`], [`Error::NoCoordinator`].
     pub async fn remove(&self, name: &str) -> Result<(), Error> {
-        let removed = self.ask(|c, context| async move { c.remove(context, name.to_owned()).await });
+        let removed =
+            self.ask(|c, context| async move { c.remove(context, name.to_owned()).await });
         Ok(removed.await??)
     }
 
@@ -127,7 +142,8 @@ impl Client {
     /// # Errors
     /// [`Error::NoCoordinator`].
     pub async fn status(&self) -> Result<Status, Error> {
-        self.ask(|c, context| async move { c.status(context).await }).await
+        self.ask(|c, context| async move { c.status(context).await })
+            .await
     }
 
     /// One cluster.
@@ -137,7 +153,9 @@ impl Client {
     pub async fn cluster(&self, name: &str) -> Result<ClusterStatus, Error> {
         let status = self.status().await?;
         let found = status.clusters.into_iter().find(|c| c.name == name);
-        found.ok_or_else(|| Error::UnknownCluster { name: name.to_owned() })
+        found.ok_or_else(|| Error::UnknownCluster {
+            name: name.to_owned(),
+        })
     }
 
     /// Waits until a cluster serves and tolerates all the faults that it was made for; `progress` sees each state.
@@ -169,19 +187,26 @@ impl Client {
     }
 
     async fn route(&self, name: &str, wanted: Option<Kind>) -> Result<Arc<Route>, Error> {
-        let config: Arc<Configuration> =
-            self.ask(|c, context| async move { c.lookup(context, name.to_owned(), None, 0).await }).await??;
+        let config: Arc<Configuration> = self
+            .ask(|c, context| async move { c.lookup(context, name.to_owned(), None, 0).await })
+            .await??;
         match wanted {
-            Some(wanted) if wanted != config.kind => {
-                Err(Error::WrongKind { name: name.to_owned(), wanted, found: config.kind })
-            }
+            Some(wanted) if wanted != config.kind => Err(Error::WrongKind {
+                name: name.to_owned(),
+                wanted,
+                found: config.kind,
+            }),
             _ => Ok(Route::new(config)),
         }
     }
 
     fn raw_of(&self, route: &Arc<Route>, index: usize) -> Raw {
         let config = route.config();
-        let lane = Lane::start(self.connections.clone(), Arc::clone(route), PrimaryIndex(index as u16));
+        let lane = Lane::start(
+            self.connections.clone(),
+            Arc::clone(route),
+            PrimaryIndex(index as u16),
+        );
         Raw::new(lane, config.name.clone(), config.kind)
     }
 
@@ -189,7 +214,11 @@ impl Client {
         let route = self.route(name, kind).await?;
         let primaries = route.config().n();
         if index >= primaries {
-            return Err(Error::UnknownPrimary { name: name.to_owned(), index, primaries });
+            return Err(Error::UnknownPrimary {
+                name: name.to_owned(),
+                index,
+                primaries,
+            });
         }
         Ok(self.raw_of(&route, index))
     }
@@ -231,7 +260,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`map_part`](Self::map_part).
-    pub async fn list<V: Serialize + DeserializeOwned>(&self, name: &str, index: usize) -> Result<List<V>, Error> {
+    pub async fn list<V: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        index: usize,
+    ) -> Result<List<V>, Error> {
         Ok(List::new(self.part(name, index, Some(Kind::List)).await?))
     }
 
@@ -239,7 +272,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`map_part`](Self::map_part).
-    pub async fn queue<V: Serialize + DeserializeOwned>(&self, name: &str, index: usize) -> Result<Queue<V>, Error> {
+    pub async fn queue<V: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        index: usize,
+    ) -> Result<Queue<V>, Error> {
         Ok(Queue::new(self.part(name, index, Some(Kind::Queue)).await?))
     }
 }

@@ -125,7 +125,11 @@ impl Error {
             OpError::KeyError { key } => Error::KeyError { key },
             OpError::ValueTooLarge { len, max } => Error::ValueTooLarge { len, max },
             OpError::KeyTooLarge { len, max } => Error::KeyTooLarge { len, max },
-            OpError::WrongKind { kind } => Error::WrongKind { name: name.to_owned(), wanted, found: kind },
+            OpError::WrongKind { kind } => Error::WrongKind {
+                name: name.to_owned(),
+                wanted,
+                found: kind,
+            },
             error => Error::Full(error),
         }
     }
@@ -135,12 +139,21 @@ impl Error {
 fn printable(key: &[u8]) -> String {
     let text = |bytes: &[u8]| {
         let text = std::str::from_utf8(bytes).ok()?;
-        text.chars().all(|c| !c.is_control()).then(|| format!("{text:?}"))
+        text.chars()
+            .all(|c| !c.is_control())
+            .then(|| format!("{text:?}"))
     };
-    let inner = postcard::from_bytes::<&str>(key).ok().filter(|s| s.len() < key.len());
-    inner.and_then(|s| text(s.as_bytes())).or_else(|| text(key)).unwrap_or_else(|| {
-        key.iter().take(64).fold("0x".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
-    })
+    let inner = postcard::from_bytes::<&str>(key)
+        .ok()
+        .filter(|s| s.len() < key.len());
+    inner
+        .and_then(|s| text(s.as_bytes()))
+        .or_else(|| text(key))
+        .unwrap_or_else(|| {
+            key.iter()
+                .take(64)
+                .fold("0x".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
+        })
 }
 
 #[cfg(test)]

@@ -46,7 +46,10 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) async fn coordinator(&self) -> Result<Pooled<CoordinatorClient>, Error> {
         let connected = self.coordinators.get(&self.coordinator).await;
-        connected.map_err(|reason| Error::NoCoordinator { address: self.coordinator.clone(), reason })
+        connected.map_err(|reason| Error::NoCoordinator {
+            address: self.coordinator.clone(),
+            reason,
+        })
     }
 }
 
@@ -58,7 +61,9 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn new(config: Arc<Configuration>) -> Arc<Route> {
-        Arc::new(Route { config: Mutex::new(config) })
+        Arc::new(Route {
+            config: Mutex::new(config),
+        })
     }
 
     pub(crate) fn config(&self) -> Arc<Configuration> {
@@ -100,9 +105,15 @@ impl Lane {
         let (answer, answered) = oneshot::channel();
         let deadline = Instant::now() + self.timeout;
         let limit = self.timeout;
-        let call = Call { op, deadline, answer };
+        let call = Call {
+            op,
+            deadline,
+            answer,
+        };
         match timeout_at(deadline, self.calls.send(call)).await {
-            Ok(Ok(())) => answered.await.unwrap_or(Err(Error::OutcomeUnknown { limit })),
+            Ok(Ok(())) => answered
+                .await
+                .unwrap_or(Err(Error::OutcomeUnknown { limit })),
             _ => Err(Error::TimedOut { limit }),
         }
     }
@@ -119,12 +130,20 @@ struct Pending {
 
 impl Pending {
     fn new(call: Call) -> Pending {
-        Pending { call, id: None, unsure: false }
+        Pending {
+            call,
+            id: None,
+            unsure: false,
+        }
     }
 
     fn give_up(self, limit: Duration) {
         let unknown = self.unsure && self.id.is_some();
-        let error = if unknown { Error::OutcomeUnknown { limit } } else { Error::TimedOut { limit } };
+        let error = if unknown {
+            Error::OutcomeUnknown { limit }
+        } else {
+            Error::TimedOut { limit }
+        };
         let _ = self.call.answer.send(Err(error));
     }
 }
@@ -141,7 +160,12 @@ struct Session {
 
 impl Session {
     fn new() -> Session {
-        Session { id: SessionId(rand::random()), opened: false, numbers: Vec::new(), free: Vec::new() }
+        Session {
+            id: SessionId(rand::random()),
+            opened: false,
+            numbers: Vec::new(),
+            free: Vec::new(),
+        }
     }
 
     fn next(&mut self) -> Option<RequestId> {
@@ -155,14 +179,20 @@ impl Session {
         };
         let number = &mut self.numbers[usize::from(slot)];
         *number += 1;
-        Some(RequestId { session: self.id, slot, number: *number })
+        Some(RequestId {
+            session: self.id,
+            slot,
+            number: *number,
+        })
     }
 }
 
 enum Answered {
     Replies(Vec<ClientReply>),
     /// Not answered; `unsure` when it was perhaps executed.
-    Not { unsure: bool },
+    Not {
+        unsure: bool,
+    },
 }
 
 struct Driver {
@@ -235,7 +265,9 @@ impl Driver {
     fn batch(&mut self) -> Option<(String, ClientBatch, Vec<Pending>)> {
         self.expire();
         let config = self.route.config();
-        let seat = config.primary(self.index).filter(|s| s.state == PrimaryState::Active)?;
+        let seat = config
+            .primary(self.index)
+            .filter(|s| s.state == PrimaryState::Active)?;
         let mut requests = Vec::new();
         let mut calls = Vec::new();
         let mut bytes = 0;
@@ -243,7 +275,9 @@ impl Driver {
             && let Some(next) = self.waiting.front()
             && (requests.is_empty() || bytes + next.call.op.payload_bytes() <= MAX_BATCH_BYTES)
         {
-            let Some(mut next) = self.waiting.pop_front() else { break };
+            let Some(mut next) = self.waiting.pop_front() else {
+                break;
+            };
             if next.id.is_none() && next.call.op.is_mutation() {
                 next.id = self.session.next();
                 if next.id.is_none() {
@@ -252,15 +286,24 @@ impl Driver {
                 }
             }
             bytes += next.call.op.payload_bytes();
-            requests.push(ClientRequest { id: next.id, op: next.call.op.clone() });
+            requests.push(ClientRequest {
+                id: next.id,
+                op: next.call.op.clone(),
+            });
             calls.push(next);
         }
         if requests.is_empty() {
             return None;
         }
-        let open = (!self.session.opened && requests.iter().any(|r| r.id.is_some())).then_some(self.session.id);
+        let open = (!self.session.opened && requests.iter().any(|r| r.id.is_some()))
+            .then_some(self.session.id);
         self.opening = open.is_some();
-        let batch = ClientBatch { cluster: config.cluster, member: seat.id, open, requests };
+        let batch = ClientBatch {
+            cluster: config.cluster,
+            member: seat.id,
+            open,
+            requests,
+        };
         Some((seat.host.address.clone(), batch, calls))
     }
 
@@ -299,13 +342,19 @@ impl Driver {
                 return;
             }
             Answered::Not { unsure } => {
-                self.put_back(calls.into_iter().map(|c| Pending { unsure: c.unsure || unsure, ..c }));
+                self.put_back(calls.into_iter().map(|c| Pending {
+                    unsure: c.unsure || unsure,
+                    ..c
+                }));
                 self.look_again().await;
                 return;
             }
         };
         self.backoff.reset();
-        if calls.iter().any(|c| c.id.is_some_and(|id| id.session == self.session.id)) {
+        if calls
+            .iter()
+            .any(|c| c.id.is_some_and(|id| id.session == self.session.id))
+        {
             self.session.opened = true;
         }
         let mut again = Vec::new();
@@ -362,7 +411,12 @@ impl Driver {
         let known = self.route.config();
         if let Ok(coordinator) = self.connections.coordinator().await {
             let wait_ms = wait.as_millis() as u32;
-            let call = coordinator.client.lookup(within(NEWS), known.name.clone(), Some(known.epoch), wait_ms);
+            let call = coordinator.client.lookup(
+                within(NEWS),
+                known.name.clone(),
+                Some(known.epoch),
+                wait_ms,
+            );
             match call.await {
                 Ok(Ok(config)) if config.cluster != known.cluster || config.epoch > known.epoch => {
                     self.route.learn(config);
@@ -370,7 +424,10 @@ impl Driver {
                 }
                 Ok(Err(AdminError::UnknownCluster { name })) => {
                     for pending in std::mem::take(&mut self.waiting) {
-                        let _ = pending.call.answer.send(Err(Error::UnknownCluster { name: name.clone() }));
+                        let _ = pending
+                            .call
+                            .answer
+                            .send(Err(Error::UnknownCluster { name: name.clone() }));
                     }
                     return;
                 }
@@ -394,7 +451,9 @@ async fn send(
     };
     let answered = match peer.client.execute(within(CALL), batch).await {
         Ok(Ok(replies)) => Answered::Replies(replies),
-        Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
+        Ok(Err(refusal)) => Answered::Not {
+            unsure: refusal == Refusal::Deposed,
+        },
         Err(_) => {
             connections.primaries.forget(&peer);
             Answered::Not { unsure: true }

@@ -16,13 +16,19 @@ pub struct List<V> {
 
 impl<V> Clone for List<V> {
     fn clone(&self) -> Self {
-        List { raw: self.raw.clone(), types: PhantomData }
+        List {
+            raw: self.raw.clone(),
+            types: PhantomData,
+        }
     }
 }
 
 impl<V: Serialize + DeserializeOwned> List<V> {
     pub(crate) fn new(raw: Raw) -> List<V> {
-        List { raw, types: PhantomData }
+        List {
+            raw,
+            types: PhantomData,
+        }
     }
 
     /// The same list, in bytes.
@@ -36,7 +42,13 @@ impl<V: Serialize + DeserializeOwned> List<V> {
     /// # Errors
     /// [`Error::IndexError`] when `index > len`.
     pub async fn insert(&self, index: u64, value: &V) -> Result<(), Error> {
-        self.raw.call(Op::Insert { index, value: encode(value)? }).await.map(|_| ())
+        self.raw
+            .call(Op::Insert {
+                index,
+                value: encode(value)?,
+            })
+            .await
+            .map(|_| ())
     }
 
     /// Puts `value` at the end; answers its index.
@@ -44,7 +56,13 @@ impl<V: Serialize + DeserializeOwned> List<V> {
     /// # Errors
     /// [`Error::ValueTooLarge`], and those of every call.
     pub async fn append(&self, value: &V) -> Result<u64, Error> {
-        match self.raw.call(Op::Append { value: encode(value)? }).await? {
+        match self
+            .raw
+            .call(Op::Append {
+                value: encode(value)?,
+            })
+            .await?
+        {
             Reply::Index(index) => Ok(index),
             _ => Err(Error::BadAnswer),
         }
@@ -63,7 +81,13 @@ impl<V: Serialize + DeserializeOwned> List<V> {
     /// # Errors
     /// [`Error::IndexError`] when `index >= len`.
     pub async fn set(&self, index: u64, value: &V) -> Result<(), Error> {
-        self.raw.call(Op::SetIndex { index, value: encode(value)? }).await.map(|_| ())
+        self.raw
+            .call(Op::SetIndex {
+                index,
+                value: encode(value)?,
+            })
+            .await
+            .map(|_| ())
     }
 
     /// Removes the element at `index`, and answers it.
@@ -95,7 +119,12 @@ impl<V: Serialize + DeserializeOwned> List<V> {
     /// # Errors
     /// Those of every call.
     pub async fn to_vec(&self) -> Result<Vec<V>, Error> {
-        self.raw.range(0).await?.iter().map(|bytes| decode(bytes)).collect()
+        self.raw
+            .range(0)
+            .await?
+            .iter()
+            .map(|bytes| decode(bytes))
+            .collect()
     }
 
     async fn value(&self, op: Op) -> Result<V, Error> {

@@ -18,13 +18,19 @@ pub struct MapPart<K, V> {
 
 impl<K, V> Clone for MapPart<K, V> {
     fn clone(&self) -> Self {
-        MapPart { raw: self.raw.clone(), types: PhantomData }
+        MapPart {
+            raw: self.raw.clone(),
+            types: PhantomData,
+        }
     }
 }
 
 impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K, V> {
     pub(crate) fn new(raw: Raw) -> MapPart<K, V> {
-        MapPart { raw, types: PhantomData }
+        MapPart {
+            raw,
+            types: PhantomData,
+        }
     }
 
     /// The same map, in bytes.
@@ -38,7 +44,11 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
     /// # Errors
     /// [`Error::KeyTooLarge`], [`Error::ValueTooLarge`], and those of every call.
     pub async fn put(&self, key: &K, value: &V) -> Result<bool, Error> {
-        self.yes(Op::Put { key: encode(key)?, value: encode(value)? }).await
+        self.yes(Op::Put {
+            key: encode(key)?,
+            value: encode(value)?,
+        })
+        .await
     }
 
     /// The value of `key`.
@@ -77,7 +87,11 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
         new: Option<&V>,
     ) -> Result<Result<(), Option<V>>, Error> {
         let bytes = |value: Option<&V>| value.map(|v| encode(v)).transpose();
-        let op = Op::CompareAndSwap { key: encode(key)?, expected: bytes(expected)?, new: bytes(new)? };
+        let op = Op::CompareAndSwap {
+            key: encode(key)?,
+            expected: bytes(expected)?,
+            new: bytes(new)?,
+        };
         match self.raw.call(op).await? {
             Reply::Swapped { swapped: true, .. } => Ok(Ok(())),
             Reply::Swapped { found, .. } => Ok(Err(found.map(|b| decode(&b)).transpose()?)),
@@ -109,7 +123,14 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
         let mut all: BTreeMap<Bytes, Bytes> = BTreeMap::new();
         let mut cursor: Option<ScanCursor> = None;
         loop {
-            match self.raw.call(Op::Scan { cursor, limit: u32::MAX }).await? {
+            match self
+                .raw
+                .call(Op::Scan {
+                    cursor,
+                    limit: u32::MAX,
+                })
+                .await?
+            {
                 Reply::Entries { entries, next } => {
                     all.extend(entries);
                     cursor = next;
@@ -117,7 +138,10 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
                 _ => return Err(Error::BadAnswer),
             }
             if cursor.is_none() {
-                return all.iter().map(|(k, v)| Ok((decode(k)?, decode(v)?))).collect();
+                return all
+                    .iter()
+                    .map(|(k, v)| Ok((decode(k)?, decode(v)?)))
+                    .collect();
             }
         }
     }
@@ -145,7 +169,9 @@ pub struct Map<K, V> {
 
 impl<K, V> Clone for Map<K, V> {
     fn clone(&self) -> Self {
-        Map { parts: self.parts.clone() }
+        Map {
+            parts: self.parts.clone(),
+        }
     }
 }
 
@@ -212,7 +238,9 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V>
         expected: Option<&V>,
         new: Option<&V>,
     ) -> Result<Result<(), Option<V>>, Error> {
-        self.part_of(key)?.compare_and_swap(key, expected, new).await
+        self.part_of(key)?
+            .compare_and_swap(key, expected, new)
+            .await
     }
 
     /// The number of entries of all parts, each counted at its own moment.
@@ -257,11 +285,17 @@ mod tests {
 
     #[test]
     fn keys_are_spread_evenly_and_always_to_the_same_place() {
-        assert_eq!([spread(b""), spread(b"ada")], [0x5cc6_3dc4_7e9b_2f2a, spread(b"ada")]);
+        assert_eq!(
+            [spread(b""), spread(b"ada")],
+            [0x5cc6_3dc4_7e9b_2f2a, spread(b"ada")]
+        );
         let mut counts = [0u32; 5];
         for i in 0..10_000u32 {
             counts[((u128::from(spread(&i.to_le_bytes())) * 5) >> 64) as usize] += 1;
         }
-        assert!(counts.iter().all(|&c| (1_850..2_150).contains(&c)), "{counts:?}");
+        assert!(
+            counts.iter().all(|&c| (1_850..2_150).contains(&c)),
+            "{counts:?}"
+        );
     }
 }

@@ -16,13 +16,19 @@ pub struct Queue<V> {
 
 impl<V> Clone for Queue<V> {
     fn clone(&self) -> Self {
-        Queue { raw: self.raw.clone(), types: PhantomData }
+        Queue {
+            raw: self.raw.clone(),
+            types: PhantomData,
+        }
     }
 }
 
 impl<V: Serialize + DeserializeOwned> Queue<V> {
     pub(crate) fn new(raw: Raw) -> Queue<V> {
-        Queue { raw, types: PhantomData }
+        Queue {
+            raw,
+            types: PhantomData,
+        }
     }
 
     /// The same queue, in bytes.
@@ -36,7 +42,12 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
     /// # Errors
     /// [`Error::ValueTooLarge`], and those of every call.
     pub async fn enqueue(&self, value: &V) -> Result<(), Error> {
-        self.raw.call(Op::Enqueue { value: encode(value)? }).await.map(|_| ())
+        self.raw
+            .call(Op::Enqueue {
+                value: encode(value)?,
+            })
+            .await
+            .map(|_| ())
     }
 
     /// Removes the element at the front, and answers it; `None` when there is none. Each element goes to one caller.
@@ -76,7 +87,12 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
     /// # Errors
     /// Those of every call.
     pub async fn to_vec(&self) -> Result<Vec<V>, Error> {
-        self.raw.range(0).await?.iter().map(|bytes| decode(bytes)).collect()
+        self.raw
+            .range(0)
+            .await?
+            .iter()
+            .map(|bytes| decode(bytes))
+            .collect()
     }
 
     async fn maybe(&self, op: Op) -> Result<Option<V>, Error> {

@@ -31,7 +31,10 @@ impl Raw {
     /// # Errors
     /// What the structure says, [`Error::TimedOut`] or [`Error::OutcomeUnknown`].
     pub async fn call(&self, op: Op) -> Result<Reply, Error> {
-        self.lane.call(op).await?.map_err(|e| Error::of_op(e, &self.name, self.kind))
+        self.lane
+            .call(op)
+            .await?
+            .map_err(|e| Error::of_op(e, &self.name, self.kind))
     }
 
     /// The number of elements.
@@ -57,7 +60,10 @@ impl Raw {
     pub(crate) async fn range(&self, start: u64) -> Result<Vec<Bytes>, Error> {
         let mut all: Vec<Bytes> = Vec::new();
         loop {
-            let op = Op::Range { start: start + all.len() as u64, limit: u32::MAX };
+            let op = Op::Range {
+                start: start + all.len() as u64,
+                limit: u32::MAX,
+            };
             match self.call(op).await? {
                 Reply::Values(values) if values.is_empty() => return Ok(all),
                 Reply::Values(values) => all.extend(values),

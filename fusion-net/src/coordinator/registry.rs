@@ -2,7 +2,8 @@
 
 use super::store::StoreContents;
 use crate::service::{
-    ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus, Status, SyncRequest,
+    ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus, Status,
+    SyncRequest,
 };
 use fusion_core::config::{Configuration, FusedState, PrimaryState};
 use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
@@ -36,13 +37,24 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) fn new(contents: StoreContents) -> Registry {
         let servers = contents.servers.into_iter().map(|(id, registration)| {
-            (id, Server { registration, last_heard_ms: 0, suspected_since_ms: None })
+            (
+                id,
+                Server {
+                    registration,
+                    last_heard_ms: 0,
+                    suspected_since_ms: None,
+                },
+            )
         });
         Registry {
             store: contents.store,
             next_server: contents.next_server,
             next_cluster: contents.next_cluster,
-            clusters: contents.configs.into_iter().map(|c| (c.cluster, c)).collect(),
+            clusters: contents
+                .configs
+                .into_iter()
+                .map(|c| (c.cluster, c))
+                .collect(),
             servers: servers.collect(),
             reports: BTreeMap::new(),
             events: VecDeque::new(),
@@ -51,7 +63,10 @@ impl Registry {
 
     /// The id that this run of a process has already.
     pub(crate) fn registered(&self, incarnation: u64) -> Option<ServerId> {
-        let known = self.servers.iter().find(|(_, s)| s.registration.incarnation == incarnation);
+        let known = self
+            .servers
+            .iter()
+            .find(|(_, s)| s.registration.incarnation == incarnation);
         known.map(|(&id, _)| id)
     }
 
@@ -69,37 +84,64 @@ impl Registry {
 
     /// A new run of a process. Whatever ran at its address before is dead: the address is taken.
     pub(crate) fn add_server(&mut self, id: ServerId, registration: Registration, now: u64) {
-        for other in self.servers.values_mut().filter(|s| s.registration.address == registration.address) {
+        for other in self
+            .servers
+            .values_mut()
+            .filter(|s| s.registration.address == registration.address)
+        {
             other.suspected_since_ms.get_or_insert(now);
             other.last_heard_ms = 0;
         }
-        self.servers.insert(id, Server { registration, last_heard_ms: now, suspected_since_ms: None });
+        self.servers.insert(
+            id,
+            Server {
+                registration,
+                last_heard_ms: now,
+                suspected_since_ms: None,
+            },
+        );
     }
 
     /// Takes a heartbeat; `false` when the server is not known.
     pub(crate) fn hear(&mut self, request: &SyncRequest, now: u64) -> bool {
-        let Some(server) = self.servers.get_mut(&request.server) else { return false };
+        let Some(server) = self.servers.get_mut(&request.server) else {
+            return false;
+        };
         server.last_heard_ms = now;
         server.suspected_since_ms = None;
         for report in &request.reports {
-            let Some(config) = self.clusters.get(&report.cluster) else { continue };
+            let Some(config) = self.clusters.get(&report.cluster) else {
+                continue;
+            };
             // Only the member's own server speaks for it.
-            if config.host_of(report.member).is_some_and(|h| h.server == request.server) {
-                self.reports.entry(report.cluster).or_default().insert(report.member, report.clone());
+            if config
+                .host_of(report.member)
+                .is_some_and(|h| h.server == request.server)
+            {
+                self.reports
+                    .entry(report.cluster)
+                    .or_default()
+                    .insert(report.member, report.clone());
             }
         }
         true
     }
 
     pub(crate) fn hear_all(&mut self, now: u64) {
-        for server in self.servers.values_mut().filter(|s| s.suspected_since_ms.is_none()) {
+        for server in self
+            .servers
+            .values_mut()
+            .filter(|s| s.suspected_since_ms.is_none())
+        {
             server.last_heard_ms = now;
         }
     }
 
     pub(crate) fn suspect(&mut self, now: u64, after: u64) {
         for (id, server) in &mut self.servers {
-            if server.suspected_since_ms.is_none() && now.saturating_sub(server.last_heard_ms) >= after {
+            if server.suspected_since_ms.is_none()
+                && now.saturating_sub(server.last_heard_ms) >= after
+            {
                 tracing::warn!(server = %id, address = %server.registration.address, "a server is not heard of");
                 server.suspected_since_ms = Some(now);
             }
@@ -108,7 +150,10 @@ impl Registry {
 
     /// Dead servers that nobody needs to know of any more.
     pub(crate) fn forgettable(&self, now: u64) -> Vec<ServerId> {
-        let dead = self.servers.iter().filter(|(_, s)| s.suspected_since_ms.is_some_and(|t| now - t >= FORGET_MS));
+        let dead = self
+            .servers
+            .iter()
+            .filter(|(_, s)| s.suspected_since_ms.is_some_and(|t| now - t >= FORGET_MS));
         let named = |id: &ServerId| self.living().any(|c| c.servers().contains(id));
         dead.map(|(&id, _)| id).filter(|id| !named(id)).collect()
     }
@@ -132,10 +177,13 @@ impl Registry {
     /// Configurations that a server has an older epoch of, or must be told of for the first time.
     pub(crate) fn news_for(&self, request: &SyncRequest) -> Vec<Arc<Configuration>> {
         let known: BTreeMap<ClusterId, Epoch> = request.known.iter().copied().collect();
-        let news = self.clusters.values().filter(|c| match known.get(&c.cluster) {
-            Some(epoch) => c.epoch > *epoch,
-            None => !c.removed && c.servers().contains(&request.server),
-        });
+        let news = self
+            .clusters
+            .values()
+            .filter(|c| match known.get(&c.cluster) {
+                Some(epoch) => c.epoch > *epoch,
+                None => !c.removed && c.servers().contains(&request.server),
+            });
         news.cloned().collect()
     }
 
@@ -160,7 +208,11 @@ impl Registry {
     }
 
     fn plan(&self, config: &Configuration, servers: BTreeMap<ServerId, ServerView>) -> Plan {
-        let reports = self.reports.get(&config.cluster).cloned().unwrap_or_default();
+        let reports = self
+            .reports
+            .get(&config.cluster)
+            .cloned()
+            .unwrap_or_default();
         membership::plan(config, &Evidence { servers, reports }, rand::random())
     }
 
@@ -185,8 +237,14 @@ impl Registry {
     pub(crate) fn install(&mut self, next: Arc<Configuration>, reason: Option<Reason>, now: u64) {
         let before = self.clusters.get(&next.cluster).cloned();
         if let Some(reason) = reason {
-            let died = before.iter().flat_map(|c| c.servers()).filter(|s| !next.servers().contains(s));
-            let last = died.filter_map(|s| self.servers.get(&s)).map(|s| s.last_heard_ms).max();
+            let died = before
+                .iter()
+                .flat_map(|c| c.servers())
+                .filter(|s| !next.servers().contains(s));
+            let last = died
+                .filter_map(|s| self.servers.get(&s))
+                .map(|s| s.last_heard_ms)
+                .max();
             self.events.push_back(Event {
                 at_ms: now,
                 cluster: next.name.clone(),
@@ -216,21 +274,46 @@ impl Registry {
         });
         Status {
             servers: servers.collect(),
-            clusters: self.living().map(|c| self.cluster_status(c, views.clone())).collect(),
+            clusters: self
+                .living()
+                .map(|c| self.cluster_status(c, views.clone()))
+                .collect(),
             events: self.events.iter().cloned().collect(),
         }
     }
 
-    fn cluster_status(&self, config: &Configuration, views: BTreeMap<ServerId, ServerView>) -> ClusterStatus {
-        let alive = |server: ServerId| views.get(&server).is_some_and(|v| v.suspected_since_ms.is_none());
+    fn cluster_status(
+        &self,
+        config: &Configuration,
+        views: BTreeMap<ServerId, ServerView>,
+    ) -> ClusterStatus {
+        let alive = |server: ServerId| {
+            views
+                .get(&server)
+                .is_some_and(|v| v.suspected_since_ms.is_none())
+        };
         let primaries = config.primaries.iter().enumerate().map(|(index, seat)| {
             let lost = seat.state == PrimaryState::Lost;
-            self.member_status(config, seat.id, (Role::Primary, index), &seat.host, alive(seat.host.server), lost)
+            self.member_status(
+                config,
+                seat.id,
+                (Role::Primary, index),
+                &seat.host,
+                alive(seat.host.server),
+                lost,
+            )
         });
         let fused = config.fused.iter().map(|seat| {
             let joins = seat.state == FusedState::Joining;
             let place = (Role::Fused, seat.row.index());
-            self.member_status(config, seat.id, place, &seat.host, alive(seat.host.server), joins)
+            self.member_status(
+                config,
+                seat.id,
+                place,
+                &seat.host,
+                alive(seat.host.server),
+                joins,
+            )
         });
         let members: Vec<MemberStatus> = primaries.chain(fused).collect();
         let in_role = |role| members.iter().filter(move |m| m.role == role);
@@ -269,8 +352,12 @@ impl Registry {
         let state = match (alive, building, condition) {
             (false, _, _) | (_, _, Some(Condition::Missing)) => MemberState::Dead,
             (_, false, _) => MemberState::Active,
-            (_, true, Some(Condition::Recovering { done, total })) => MemberState::Recovering { done, total },
-            (_, true, Some(Condition::Learning { done, total })) => MemberState::Joining { done, total },
+            (_, true, Some(Condition::Recovering { done, total })) => {
+                MemberState::Recovering { done, total }
+            }
+            (_, true, Some(Condition::Learning { done, total })) => {
+                MemberState::Joining { done, total }
+            }
             _ if role == Role::Primary => MemberState::Recovering { done: 1, total: 1 },
             _ => MemberState::Joining { done: 0, total: 0 },
         };

@@ -27,7 +27,9 @@ impl CoordinatorServer {
 }
 
 fn failed(error: impl std::fmt::Display) -> AdminError {
-    AdminError::Store { message: error.to_string() }
+    AdminError::Store {
+        message: error.to_string(),
+    }
 }
 
 /// Decides on a configuration, stores it, then lets everybody know; one at a time, and to the end even when the
@@ -47,10 +49,14 @@ where
         let (store, stored) = (Arc::clone(&coordinator.store), Arc::clone(&next));
         let swapped = tokio::task::spawn_blocking(move || store.compare_and_swap(&stored)).await;
         if !swapped.map_err(failed)?.map_err(failed)? {
-            return Err(failed("the configuration in it is not the one before this change"));
+            return Err(failed(
+                "the configuration in it is not the one before this change",
+            ));
         }
         let now = coordinator.now_ms();
-        coordinator.registry().install(Arc::clone(&next), reason, now);
+        coordinator
+            .registry()
+            .install(Arc::clone(&next), reason, now);
         coordinator.version.send_modify(|v| *v += 1);
         coordinator.evidence.notify_one();
         Ok(next)
@@ -59,7 +65,11 @@ where
 }
 
 impl service::Coordinator for CoordinatorServer {
-    async fn register(self, _: Context, registration: Registration) -> Result<Registered, AdminError> {
+    async fn register(
+        self,
+        _: Context,
+        registration: Registration,
+    ) -> Result<Registered, AdminError> {
         let c = &self.coordinator;
         let (known, store, id) = {
             let mut registry = c.registry();
@@ -84,7 +94,9 @@ impl service::Coordinator for CoordinatorServer {
         let mut version = c.version.subscribe();
         let now = c.now_ms();
         if !c.registry().hear(&request, now) {
-            return Err(AdminError::UnknownServer { server: request.server });
+            return Err(AdminError::UnknownServer {
+                server: request.server,
+            });
         }
         c.evidence.notify_one();
         let configs = c.registry().news_for(&request);
@@ -102,22 +114,41 @@ impl service::Coordinator for CoordinatorServer {
                 }
             }
         };
-        Ok(SyncReply { configs: timeout(c.options.heartbeat(), news).await.unwrap_or_default() })
+        Ok(SyncReply {
+            configs: timeout(c.options.heartbeat(), news)
+                .await
+                .unwrap_or_default(),
+        })
     }
 
-    async fn create(self, _: Context, shape: ClusterShape) -> Result<Arc<Configuration>, AdminError> {
+    async fn create(
+        self,
+        _: Context,
+        shape: ClusterShape,
+    ) -> Result<Arc<Configuration>, AdminError> {
         let shape = shape.validated().map_err(AdminError::BadShape)?;
         let next = commit(&self.coordinator, None, move |registry| {
             if registry.by_name(shape.name()).is_some() {
-                return Err(AdminError::NameTaken { name: shape.name().to_owned() });
+                return Err(AdminError::NameTaken {
+                    name: shape.name().to_owned(),
+                });
             }
             let members = shape.primaries() + shape.faults();
             let views = registry.views();
-            let servers = views.values().filter(|v| v.suspected_since_ms.is_none()).count();
+            let servers = views
+                .values()
+                .filter(|v| v.suspected_since_ms.is_none())
+                .count();
             let hosts = membership::place(members, shape.colocate(), &views)
                 .ok_or(AdminError::NotEnoughServers { members, servers })?;
             let id = registry.take_cluster_id();
-            Ok(Configuration::create(registry.store, id, rand::random(), &shape, &hosts))
+            Ok(Configuration::create(
+                registry.store,
+                id,
+                rand::random(),
+                &shape,
+                &hosts,
+            ))
         })
         .await?;
         tracing::info!(cluster = %next.name, "a cluster was created");
@@ -126,7 +157,9 @@ impl service::Coordinator for CoordinatorServer {
 
     async fn remove(self, _: Context, name: String) -> Result<(), AdminError> {
         let removed = commit(&self.coordinator, None, move |registry| {
-            let config = registry.by_name(&name).ok_or(AdminError::UnknownCluster { name })?;
+            let config = registry
+                .by_name(&name)
+                .ok_or(AdminError::UnknownCluster { name })?;
             let mut next = config.successor(rand::random());
             next.removed = true;
             Ok(next)
@@ -143,11 +176,17 @@ impl service::Coordinator for CoordinatorServer {
     ) -> Result<Arc<Configuration>, AdminError> {
         let c = &self.coordinator;
         let mut version = c.version.subscribe();
-        let find = || c.registry().by_name(&name).ok_or(AdminError::UnknownCluster { name: name.clone() });
+        let find = || {
+            c.registry()
+                .by_name(&name)
+                .ok_or(AdminError::UnknownCluster { name: name.clone() })
+        };
         let newer = async {
             loop {
                 let config = find()?;
-                if newer_than.is_none_or(|epoch| config.epoch > epoch) || version.changed().await.is_err() {
+                if newer_than.is_none_or(|epoch| config.epoch > epoch)
+                    || version.changed().await.is_err()
+                {
                     return Ok(config);
                 }
             }

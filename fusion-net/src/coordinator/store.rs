@@ -24,7 +24,9 @@ pub enum StoreError {
     #[error("the coordinator's store failed: {0}")]
     Failed(String),
     /// What is in it cannot be read: another version's, or not a coordinator's.
-    #[error("the coordinator's store holds {what} that cannot be read; it was written by another version")]
+    #[error(
+        "the coordinator's store holds {what} that cannot be read; it was written by another version"
+    )]
     Unreadable {
         /// What.
         what: &'static str,
@@ -91,11 +93,18 @@ impl RedbStore {
     /// [`StoreError::Open`] when it cannot be opened (another coordinator has it open, say);
     /// [`StoreError::Unreadable`] when it is of another format.
     pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
-        let open = |reason: String| StoreError::Open { path: path.to_owned(), reason };
-        let database = Database::create(path).map_err(|e| open(match e {
-            redb::DatabaseError::DatabaseAlreadyOpen => "another coordinator uses it".to_owned(),
-            e => e.to_string(),
-        }))?;
+        let open = |reason: String| StoreError::Open {
+            path: path.to_owned(),
+            reason,
+        };
+        let database = Database::create(path).map_err(|e| {
+            open(match e {
+                redb::DatabaseError::DatabaseAlreadyOpen => {
+                    "another coordinator uses it".to_owned()
+                }
+                e => e.to_string(),
+            })
+        })?;
         let store = RedbStore { database };
         store.initialize().map_err(|e| match e {
             StoreError::Failed(reason) => open(reason),
@@ -119,10 +128,19 @@ impl RedbStore {
             transaction.open_table(SERVERS)?;
             Ok(format.is_none_or(|f| f == FORMAT))
         })
-        .and_then(|readable| if readable { Ok(()) } else { Err(StoreError::Unreadable { what: "a format" }) })
+        .and_then(|readable| {
+            if readable {
+                Ok(())
+            } else {
+                Err(StoreError::Unreadable { what: "a format" })
+            }
+        })
     }
 
-    fn write<T>(&self, act: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+    fn write<T>(
+        &self,
+        act: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
         let failed = |e: redb::Error| StoreError::Failed(e.to_string());
         let transaction = self.database.begin_write().map_err(|e| failed(e.into()))?;
         let result = act(&transaction).map_err(failed)?;
@@ -135,7 +153,10 @@ fn encode<T: serde::Serialize>(what: &T) -> Result<Vec<u8>, StoreError> {
     postcard::to_stdvec(what).map_err(|e| StoreError::Failed(e.to_string()))
 }
 
-fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<T, StoreError> {
+fn decode<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    what: &'static str,
+) -> Result<T, StoreError> {
     postcard::from_bytes(bytes).map_err(|_| StoreError::Unreadable { what })
 }
 
@@ -146,18 +167,25 @@ impl ConfigStore for RedbStore {
             let transaction = self.database.begin_read()?;
             let meta = transaction.open_table(META)?;
             let numbers = ["store", "next server", "next cluster"];
-            let numbers = numbers.map(|key| Ok::<_, redb::Error>(meta.get(key)?.map_or(0, |v| v.value())));
+            let numbers =
+                numbers.map(|key| Ok::<_, redb::Error>(meta.get(key)?.map_or(0, |v| v.value())));
             let numbers = numbers.into_iter().collect::<Result<Vec<_>, _>>()?;
             let rows = |table: TableDefinition<'_, u64, &[u8]>| -> Result<Rows, redb::Error> {
                 let table = transaction.open_table(table)?;
-                let rows = table.iter()?.map(|row| row.map(|(k, v)| (k.value(), v.value().to_vec())));
+                let rows = table
+                    .iter()?
+                    .map(|row| row.map(|(k, v)| (k.value(), v.value().to_vec())));
                 Ok(rows.collect::<Result<_, _>>()?)
             };
             Ok((numbers, rows(CONFIGS)?, rows(SERVERS)?))
         };
         let (numbers, configs, servers) = read().map_err(|e| StoreError::Failed(e.to_string()))?;
-        let configs = configs.iter().map(|(_, bytes)| decode(bytes, "a configuration").map(Arc::new));
-        let servers = servers.iter().map(|(id, bytes)| Ok((ServerId(*id), decode(bytes, "a server")?)));
+        let configs = configs
+            .iter()
+            .map(|(_, bytes)| decode(bytes, "a configuration").map(Arc::new));
+        let servers = servers
+            .iter()
+            .map(|(id, bytes)| Ok((ServerId(*id), decode(bytes, "a server")?)));
         Ok(StoreContents {
             store: numbers[0],
             next_server: numbers[1],
@@ -172,7 +200,9 @@ impl ConfigStore for RedbStore {
         let cluster = next.cluster;
         self.write(|transaction| {
             let mut configs = transaction.open_table(CONFIGS)?;
-            let stored = configs.get(cluster.0)?.map(|v| postcard::from_bytes::<Configuration>(v.value()));
+            let stored = configs
+                .get(cluster.0)?
+                .map(|v| postcard::from_bytes::<Configuration>(v.value()));
             let epoch = match stored {
                 None => Epoch(0),
                 Some(Ok(config)) => config.epoch,
@@ -183,7 +213,10 @@ impl ConfigStore for RedbStore {
             }
             configs.insert(cluster.0, &bytes[..])?;
             let mut meta = transaction.open_table(META)?;
-            let following = meta.get("next cluster")?.map_or(0, |v| v.value()).max(cluster.0 + 1);
+            let following = meta
+                .get("next cluster")?
+                .map_or(0, |v| v.value())
+                .max(cluster.0 + 1);
             meta.insert("next cluster", following)?;
             Ok(true)
         })
@@ -194,7 +227,10 @@ impl ConfigStore for RedbStore {
         self.write(|transaction| {
             transaction.open_table(SERVERS)?.insert(id.0, &bytes[..])?;
             let mut meta = transaction.open_table(META)?;
-            let following = meta.get("next server")?.map_or(0, |v| v.value()).max(id.0 + 1);
+            let following = meta
+                .get("next server")?
+                .map_or(0, |v| v.value())
+                .max(id.0 + 1);
             meta.insert("next server", following)?;
             Ok(())
         })
@@ -219,7 +255,10 @@ mod tests {
 
     fn config() -> Configuration {
         let shape = ClusterShape::new("c", Kind::List, 1, 1, false).unwrap();
-        let host = |i| Host { server: ServerId(i), address: String::new() };
+        let host = |i| Host {
+            server: ServerId(i),
+            address: String::new(),
+        };
         Configuration::create(1, ClusterId(3), 1, &shape, &[host(1), host(2)])
     }
 
@@ -235,7 +274,11 @@ mod tests {
             assert!(store.compare_and_swap(&first).unwrap());
             assert!(!store.compare_and_swap(&first).unwrap());
             assert!(store.compare_and_swap(&second).unwrap());
-            let registration = Registration { incarnation: 8, address: "a:1".into(), pid: 4 };
+            let registration = Registration {
+                incarnation: 8,
+                address: "a:1".into(),
+                pid: 4,
+            };
             store.put_server(ServerId(7), &registration).unwrap();
             store.load().unwrap().store
         };
@@ -251,6 +294,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         std::fs::write(&path, b"not a store at all").unwrap();
-        assert!(matches!(RedbStore::open(&path), Err(StoreError::Open { .. })));
+        assert!(matches!(
+            RedbStore::open(&path),
+            Err(StoreError::Open { .. })
+        ));
     }
 }

@@ -4,7 +4,9 @@ use super::host::{Host, Member, lock};
 use crate::service;
 use fusion_core::config::Configuration;
 use fusion_core::fused::Fused;
-use fusion_core::message::{Ack, Chunk, Condition, RecoveryReply, RecoveryRequest, Refusal, Replicate, Route};
+use fusion_core::message::{
+    Ack, Chunk, Condition, RecoveryReply, RecoveryRequest, Refusal, Replicate, Route,
+};
 use std::sync::Arc;
 use tarpc::context::Context;
 
@@ -19,11 +21,16 @@ impl FusedServer {
         FusedServer { host }
     }
 
-    fn with<T>(&self, route: Route, act: impl FnOnce(&mut Fused) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    fn with<T>(
+        &self,
+        route: Route,
+        act: impl FnOnce(&mut Fused) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         match self.host.member(route.cluster, route.to) {
             Some(Member::Fused(fused)) => {
                 let mut fused = lock(&fused);
-                let learning = !matches!(fused.condition(), Condition::Serving | Condition::Complete);
+                let learning =
+                    !matches!(fused.condition(), Condition::Serving | Condition::Complete);
                 let result = act(&mut fused);
                 if learning && fused.condition() == Condition::Complete {
                     self.host.news.notify_one();
@@ -44,7 +51,12 @@ impl service::Fused for FusedServer {
         self.with(route, |fused| fused.on_chunk(route, &chunk))
     }
 
-    async fn recover(self, _: Context, route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal> {
+    async fn recover(
+        self,
+        _: Context,
+        route: Route,
+        request: RecoveryRequest,
+    ) -> Result<RecoveryReply, Refusal> {
         self.with(route, |fused| fused.on_recovery(route, &request))
     }
 

@@ -69,7 +69,12 @@ impl Host {
     /// A process without members.
     #[must_use]
     pub fn new(peers: Peers) -> Arc<Host> {
-        Arc::new(Host { identity: Mutex::default(), peers, clusters: Mutex::default(), news: Notify::new() })
+        Arc::new(Host {
+            identity: Mutex::default(),
+            peers,
+            clusters: Mutex::default(),
+            news: Notify::new(),
+        })
     }
 
     /// The id that the coordinator gave this process, once it has.
@@ -87,7 +92,9 @@ impl Host {
             return true;
         }
         let mut clusters = lock(&self.clusters);
-        if identity.is_some_and(|i| i.store != given.store) && clusters.values().any(|s| !s.members.is_empty()) {
+        if identity.is_some_and(|i| i.store != given.store)
+            && clusters.values().any(|s| !s.members.is_empty())
+        {
             return false;
         }
         for slot in clusters.values_mut() {
@@ -102,24 +109,41 @@ impl Host {
 
     /// The member, if it is here.
     pub(crate) fn member(&self, cluster: ClusterId, id: MemberId) -> Option<Member> {
-        lock(&self.clusters).get(&cluster)?.members.get(&id).cloned()
+        lock(&self.clusters)
+            .get(&cluster)?
+            .members
+            .get(&id)
+            .cloned()
     }
 
     /// The epochs of all clusters that this process has heard of.
     pub(crate) fn known(&self) -> Vec<(ClusterId, Epoch)> {
-        lock(&self.clusters).iter().map(|(id, slot)| (*id, slot.config.epoch)).collect()
+        lock(&self.clusters)
+            .iter()
+            .map(|(id, slot)| (*id, slot.config.epoch))
+            .collect()
     }
 
     /// Refuses a message for a member that is not here.
     pub(crate) fn not_here(&self, route: Route) -> Refusal {
         match lock(&self.clusters).get(&route.cluster) {
-            Some(slot) if slot.config.epoch != route.epoch => Refusal::Epoch(Arc::clone(&slot.config)),
-            _ => Refusal::NotMember { cluster: route.cluster, member: route.to },
+            Some(slot) if slot.config.epoch != route.epoch => {
+                Refusal::Epoch(Arc::clone(&slot.config))
+            }
+            _ => Refusal::NotMember {
+                cluster: route.cluster,
+                member: route.to,
+            },
         }
     }
 
     /// A peer at another epoch has answered: the side behind adopts the other's configuration (rule 8).
-    pub(crate) async fn reconcile(self: &Arc<Self>, ours: &Arc<Configuration>, theirs: Arc<Configuration>, to: MemberId) {
+    pub(crate) async fn reconcile(
+        self: &Arc<Self>,
+        ours: &Arc<Configuration>,
+        theirs: Arc<Configuration>,
+        to: MemberId,
+    ) {
         if theirs.cluster != ours.cluster {
             return;
         }
@@ -174,8 +198,16 @@ impl Host {
     }
 
     /// What becomes of a member in a new epoch; `None`: it is not named any more, and its state goes.
-    fn carry_over(self: &Arc<Self>, config: &Arc<Configuration>, id: MemberId, member: Member) -> Option<Member> {
-        let primary = config.index_of(id).and_then(|j| config.primary(j)).filter(|_| !config.removed);
+    fn carry_over(
+        self: &Arc<Self>,
+        config: &Arc<Configuration>,
+        id: MemberId,
+        member: Member,
+    ) -> Option<Member> {
+        let primary = config
+            .index_of(id)
+            .and_then(|j| config.primary(j))
+            .filter(|_| !config.removed);
         match (member, primary.map(|s| s.state)) {
             (Member::Primary(cell), Some(PrimaryState::Active)) => {
                 cell.adopt(self, Arc::clone(config));
@@ -202,15 +234,21 @@ impl Host {
     }
 
     /// Starts the members that the configuration names here and that are not here yet.
-    fn begin_members(self: &Arc<Self>, server: ServerId, config: &Arc<Configuration>, slot: &mut Slot) {
+    fn begin_members(
+        self: &Arc<Self>,
+        server: ServerId,
+        config: &Arc<Configuration>,
+        slot: &mut Slot,
+    ) {
         for seat in config.primaries.iter().filter(|s| s.host.server == server) {
             if slot.members.contains_key(&seat.id) {
                 continue;
             }
             let member = match (seat.state, seat.origin) {
-                (PrimaryState::Active, Origin::Created) => {
-                    Member::Primary(PrimaryCell::start(self, Primary::create(Arc::clone(config), seat.id)))
-                }
+                (PrimaryState::Active, Origin::Created) => Member::Primary(PrimaryCell::start(
+                    self,
+                    Primary::create(Arc::clone(config), seat.id),
+                )),
                 (PrimaryState::Active, Origin::Recovered) => {
                     slot.missing.push(seat.id);
                     continue;
@@ -226,9 +264,11 @@ impl Host {
                 continue;
             }
             match (seat.state, seat.origin, code_of(config)) {
-                (FusedState::InSync, Origin::Created, Some(code)) | (FusedState::Joining, _, Some(code)) => {
+                (FusedState::InSync, Origin::Created, Some(code))
+                | (FusedState::Joining, _, Some(code)) => {
                     let fused = Fused::create(Arc::clone(config), seat.id, code);
-                    slot.members.insert(seat.id, Member::Fused(Arc::new(Mutex::new(fused))));
+                    slot.members
+                        .insert(seat.id, Member::Fused(Arc::new(Mutex::new(fused))));
                 }
                 _ => slot.missing.push(seat.id),
             }
@@ -262,7 +302,10 @@ impl Host {
                     }
                     Member::Fused(fused) => {
                         let fused = lock(fused);
-                        MemberReport { page_bytes: fused.store().bytes(), ..blank(id, fused.condition()) }
+                        MemberReport {
+                            page_bytes: fused.store().bytes(),
+                            ..blank(id, fused.condition())
+                        }
                     }
                     Member::Replacement(replacement) => blank(id, replacement.condition()),
                 });
@@ -276,6 +319,8 @@ impl Host {
 /// The cluster's code; `None` only for a shape that was never checked.
 pub(crate) fn code_of(config: &Configuration) -> Option<Code> {
     Code::new(config.n(), usize::from(config.faults))
-        .inspect_err(|error| tracing::error!(cluster = %config.name, %error, "no code for this cluster"))
+        .inspect_err(
+            |error| tracing::error!(cluster = %config.name, %error, "no code for this cluster"),
+        )
         .ok()
 }

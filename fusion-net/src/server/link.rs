@@ -28,29 +28,49 @@ pub(crate) async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) 
     let mut told: Option<(Epoch, Seq)> = None;
     let mut next_chunk = 0;
     loop {
-        let Some(primary) = cell.upgrade() else { return };
+        let Some(primary) = cell.upgrade() else {
+            return;
+        };
         let mut marks = primary.watch();
         let seen = *marks.borrow_and_update();
         let step = primary.with(|p| {
             let config = Arc::clone(p.config());
             let chunk = p.chunk(to, next_chunk).or_else(|| p.chunk(to, 0));
-            p.replicate(to, BATCH_BYTES).map(|r| (config, p.id(), r, chunk))
+            p.replicate(to, BATCH_BYTES)
+                .map(|r| (config, p.id(), r, chunk))
         });
-        let Some((config, from, replicate, chunk)) = step.filter(|_| !seen.closed) else { return };
+        let Some((config, from, replicate, chunk)) = step.filter(|_| !seen.closed) else {
+            return;
+        };
         drop(primary);
-        let heard = told.filter(|(epoch, _)| *epoch == config.epoch).map(|(_, stable)| stable);
+        let heard = told
+            .filter(|(epoch, _)| *epoch == config.epoch)
+            .map(|(_, stable)| stable);
         if replicate.changes.count == 0 && chunk.is_none() && heard.is_some() {
-            let worth_a_message = |m: &Marks| m.closed || m.applied != seen.applied || m.epoch != seen.epoch;
+            let worth_a_message =
+                |m: &Marks| m.closed || m.applied != seen.applied || m.epoch != seen.epoch;
             if heard == Some(replicate.stable) {
-                let _ = marks.wait_for(|m| worth_a_message(m) || m.stable != seen.stable).await;
+                let _ = marks
+                    .wait_for(|m| worth_a_message(m) || m.stable != seen.stable)
+                    .await;
                 continue;
             }
-            if timeout(STABLE_DELAY, marks.wait_for(worth_a_message)).await.is_ok() {
+            if timeout(STABLE_DELAY, marks.wait_for(worth_a_message))
+                .await
+                .is_ok()
+            {
                 continue;
             }
         }
-        let Some(address) = config.host_of(to).map(|h| h.address.clone()) else { return };
-        let route = Route { cluster: config.cluster, epoch: config.epoch, from, to };
+        let Some(address) = config.host_of(to).map(|h| h.address.clone()) else {
+            return;
+        };
+        let route = Route {
+            cluster: config.cluster,
+            epoch: config.epoch,
+            from,
+            to,
+        };
         let stable = replicate.stable;
         let outcome = match host.peers.fused.get(&address).await {
             Ok(peer) => {
@@ -99,7 +119,9 @@ async fn send(
         }
     };
     let (ack, added) = tokio::join!(changes, pages);
-    let Some(primary) = cell.upgrade() else { return Outcome::Broken };
+    let Some(primary) = cell.upgrade() else {
+        return Outcome::Broken;
+    };
     let refusal = match ack {
         Ok(Ok(ack)) => {
             primary.with(|p| p.on_ack(route, ack));
@@ -126,6 +148,8 @@ async fn settle(host: &Arc<Host>, config: &Arc<Configuration>, refusal: Refusal,
             behind.epoch = Epoch(0);
             host.reconcile(config, Arc::new(behind), to).await;
         }
-        refusal => tracing::warn!(cluster = %config.name, member = %to, %refusal, "a fused member refused changes"),
+        refusal => {
+            tracing::warn!(cluster = %config.name, member = %to, %refusal, "a fused member refused changes")
+        }
     }
 }

@@ -5,7 +5,9 @@ use super::link;
 use crate::service;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
-use fusion_core::message::{ClientBatch, ClientReply, RecoveryReply, RecoveryRequest, Refusal, Route};
+use fusion_core::message::{
+    ClientBatch, ClientReply, RecoveryReply, RecoveryRequest, Refusal, Route,
+};
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::structure::StructureStats;
 use std::collections::HashMap;
@@ -33,7 +35,12 @@ pub(crate) struct Marks {
 impl Marks {
     fn of(primary: &Primary) -> Marks {
         let epoch = primary.config().epoch;
-        Marks { applied: primary.applied(), stable: primary.stable(), epoch, closed: false }
+        Marks {
+            applied: primary.applied(),
+            stable: primary.stable(),
+            epoch,
+            closed: false,
+        }
     }
 }
 
@@ -126,9 +133,14 @@ impl PrimaryCell {
                     return ClientReply::Deferred;
                 }
                 match primary.submit(request) {
-                    Submitted::Done { result, after: this } => {
+                    Submitted::Done {
+                        result,
+                        after: this,
+                    } => {
                         after = after.max(this);
-                        bytes += result.as_ref().map_or(0, fusion_core::op::Reply::payload_bytes);
+                        bytes += result
+                            .as_ref()
+                            .map_or(0, fusion_core::op::Reply::payload_bytes);
                         ClientReply::Done(result)
                     }
                     Submitted::Stale => ClientReply::Stale,
@@ -140,7 +152,11 @@ impl PrimaryCell {
             let replies: Vec<_> = replies.collect();
             (replies, after)
         });
-        let settled = marks.wait_for(|m| m.closed || m.stable >= after).await.ok()?.to_owned();
+        let settled = marks
+            .wait_for(|m| m.closed || m.stable >= after)
+            .await
+            .ok()?
+            .to_owned();
         (settled.stable >= after).then_some(replies)
     }
 }
@@ -167,16 +183,26 @@ impl PrimaryServer {
 
 impl service::Primary for PrimaryServer {
     async fn execute(self, _: Context, batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal> {
-        let gone = Refusal::NotMember { cluster: batch.cluster, member: batch.member };
+        let gone = Refusal::NotMember {
+            cluster: batch.cluster,
+            member: batch.member,
+        };
         match self.host.member(batch.cluster, batch.member) {
             Some(Member::Primary(cell)) => cell.execute(batch).await.ok_or(Refusal::Deposed),
             _ => Err(gone),
         }
     }
 
-    async fn recover(self, _: Context, route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal> {
+    async fn recover(
+        self,
+        _: Context,
+        route: Route,
+        request: RecoveryRequest,
+    ) -> Result<RecoveryReply, Refusal> {
         match self.host.member(route.cluster, route.to) {
-            Some(Member::Primary(cell)) => cell.with(|primary| primary.on_recovery(route, &request)),
+            Some(Member::Primary(cell)) => {
+                cell.with(|primary| primary.on_recovery(route, &request))
+            }
             _ => Err(self.host.not_here(route)),
         }
     }

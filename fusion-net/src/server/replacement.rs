@@ -36,10 +36,21 @@ struct State {
 }
 
 impl Replacement {
-    pub(crate) fn start(host: &Arc<Host>, config: Arc<Configuration>, id: MemberId) -> Arc<Replacement> {
+    pub(crate) fn start(
+        host: &Arc<Host>,
+        config: Arc<Configuration>,
+        id: MemberId,
+    ) -> Arc<Replacement> {
         let condition = Condition::Recovering { done: 0, total: 0 };
-        let state = State { task: None, image: None, condition };
-        let replacement = Arc::new(Replacement { id, state: Mutex::new(state) });
+        let state = State {
+            task: None,
+            image: None,
+            condition,
+        };
+        let replacement = Arc::new(Replacement {
+            id,
+            state: Mutex::new(state),
+        });
         Replacement::restart(&replacement, host, config);
         replacement
     }
@@ -91,8 +102,8 @@ impl Replacement {
         let code = code_of(config).ok_or("the cluster has no code")?;
         let kept = lock(&self.state).image.as_ref().map(|(seq, _)| *seq);
         let attempt = RecoveryId(rand::random());
-        let mut recovery =
-            Recovery::new(Arc::clone(config), self.id, code, attempt, kept).map_err(|e| e.to_string())?;
+        let mut recovery = Recovery::new(Arc::clone(config), self.id, code, attempt, kept)
+            .map_err(|e| e.to_string())?;
         let mut asked = FuturesUnordered::new();
         let result = loop {
             for (to, request) in recovery.requests() {
@@ -102,9 +113,13 @@ impl Replacement {
                 break result;
             }
             let answer = timeout_at(Instant::now() + STUCK, asked.next()).await;
-            let (to, request, reply) = answer.map_err(|_| "nobody answers")?.ok_or("nothing left to ask")?;
+            let (to, request, reply) = answer
+                .map_err(|_| "nobody answers")?
+                .ok_or("nothing left to ask")?;
             let reply = reply.map_err(|refusal| format!("member {to} refused: {refusal}"))?;
-            recovery.on_reply(to, &request, reply).map_err(|e| e.to_string())?;
+            recovery
+                .on_reply(to, &request, reply)
+                .map_err(|e| e.to_string())?;
             let (done, total) = recovery.progress();
             lock(&self.state).condition = Condition::Recovering { done, total };
         };
@@ -122,7 +137,9 @@ impl Replacement {
             Recovered::Kept => Ok(kept.unwrap_or_default()),
             Recovered::Image { seq, pages } => {
                 let rebuilt = tokio::task::spawn_blocking(move || Structure::rebuild(pages)).await;
-                let structure = rebuilt.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+                let structure = rebuilt
+                    .map_err(|e| e.to_string())?
+                    .map_err(|e| e.to_string())?;
                 lock(&self.state).image = Some((seq, structure));
                 Ok(seq)
             }
@@ -166,14 +183,27 @@ async fn call(
     request: &RecoveryRequest,
 ) -> Option<Result<RecoveryReply, Refusal>> {
     let address = &config.host_of(to)?.address;
-    let route = Route { cluster: config.cluster, epoch: config.epoch, from: me, to };
+    let route = Route {
+        cluster: config.cluster,
+        epoch: config.epoch,
+        from: me,
+        to,
+    };
     if config.index_of(to).is_some() {
         let peer = host.peers.primaries.get(address).await.ok()?;
-        let answer = peer.client.recover(within(CALL), route, request.clone()).await;
-        answer.inspect_err(|_| host.peers.primaries.forget(&peer)).ok()
+        let answer = peer
+            .client
+            .recover(within(CALL), route, request.clone())
+            .await;
+        answer
+            .inspect_err(|_| host.peers.primaries.forget(&peer))
+            .ok()
     } else {
         let peer = host.peers.fused.get(address).await.ok()?;
-        let answer = peer.client.recover(within(CALL), route, request.clone()).await;
+        let answer = peer
+            .client
+            .recover(within(CALL), route, request.clone())
+            .await;
         answer.inspect_err(|_| host.peers.fused.forget(&peer)).ok()
     }
 }

@@ -20,7 +20,9 @@ pub(crate) async fn run(host: Arc<Host>, coordinator: String, address: String) {
     loop {
         match peer::connect::<CoordinatorClient>(&coordinator).await {
             Ok(client) => {
-                if let Err(error) = session(&host, &client, incarnation, &address, &mut backoff).await {
+                if let Err(error) =
+                    session(&host, &client, incarnation, &address, &mut backoff).await
+                {
                     tracing::warn!(%coordinator, %error, "the coordinator was lost");
                 }
                 said = false;
@@ -42,8 +44,15 @@ async fn session(
     address: &str,
     backoff: &mut Backoff,
 ) -> Result<(), String> {
-    let registration = Registration { incarnation, address: address.to_owned(), pid: std::process::id() };
-    let registered = client.register(within(CALL), registration).await.map_err(|e| e.to_string())?;
+    let registration = Registration {
+        incarnation,
+        address: address.to_owned(),
+        pid: std::process::id(),
+    };
+    let registered = client
+        .register(within(CALL), registration)
+        .await
+        .map_err(|e| e.to_string())?;
     let registered = registered.map_err(|e| e.to_string())?;
     if !host.set_identity(registered) {
         // Its members may be the only ones left of clusters that this coordinator has never heard of (rule 39).
@@ -65,8 +74,18 @@ enum Beat {
 }
 
 /// One heartbeat; something to report ends its wait.
-async fn beat(host: &Arc<Host>, client: &CoordinatorClient, server: ServerId, wait: bool) -> Result<Beat, String> {
-    let request = SyncRequest { server, known: host.known(), reports: host.reports(), wait };
+async fn beat(
+    host: &Arc<Host>,
+    client: &CoordinatorClient,
+    server: ServerId,
+    wait: bool,
+) -> Result<Beat, String> {
+    let request = SyncRequest {
+        server,
+        known: host.known(),
+        reports: host.reports(),
+        wait,
+    };
     let call = client.sync(within(CALL), request);
     let reply = tokio::select! {
         reply = call => reply.map_err(|e| e.to_string())?,
@@ -79,7 +98,9 @@ async fn beat(host: &Arc<Host>, client: &CoordinatorClient, server: ServerId, wa
             }
             Ok(Beat::Answered)
         }
-        Err(AdminError::UnknownServer { .. }) => Err("it does not know this server any more".to_owned()),
+        Err(AdminError::UnknownServer { .. }) => {
+            Err("it does not know this server any more".to_owned())
+        }
         Err(error) => Err(error.to_string()),
     }
 }

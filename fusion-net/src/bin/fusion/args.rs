@@ -34,7 +34,9 @@ pub(crate) struct DevArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400")]
+#[command(
+    after_help = "Example:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400"
+)]
 pub(crate) struct ServerArgs {
     /// The address to listen on; port 0 means any free one
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -50,7 +52,9 @@ pub(crate) struct ServerArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb")]
+#[command(
+    after_help = "Example:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb"
+)]
 pub(crate) struct CoordinatorArgs {
     /// The address to listen on; port 0 means any free one
     #[arg(long, default_value = "127.0.0.1:7400")]

@@ -10,7 +10,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::anyhow!("cannot start the async runtime: {error}")),
     };
@@ -30,7 +33,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// One line on standard error; exit status 1.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let message: Vec<String> = format!("{error:#}").lines().map(|l| l.trim().to_owned()).collect();
+    let message: Vec<String> = format!("{error:#}")
+        .lines()
+        .map(|l| l.trim().to_owned())
+        .collect();
     eprintln!("fusion: {}", message.join(" "));
     ExitCode::FAILURE
 }

@@ -16,9 +16,15 @@ use tracing_subscriber::EnvFilter;
 pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     log();
     let listener = listen(args.listen).await?;
-    let options = ServerOptions { coordinator: args.coordinator, advertise: args.advertise };
+    let options = ServerOptions {
+        coordinator: args.coordinator,
+        advertise: args.advertise,
+    };
     ready("server", &listener)?;
-    until_told(&args.process, async { Ok(server::serve(listener, options).await?) }).await
+    until_told(&args.process, async {
+        Ok(server::serve(listener, options).await?)
+    })
+    .await
 }
 
 pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCode> {
@@ -26,25 +32,41 @@ pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCod
     let listener = listen(args.listen).await?;
     let path = args.data;
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
-    let options = CoordinatorOptions { suspect_after: Duration::from_millis(args.suspect_after_ms) };
+    let options = CoordinatorOptions {
+        suspect_after: Duration::from_millis(args.suspect_after_ms),
+    };
     ready("coordinator", &listener)?;
-    until_told(&args.process, async { Ok(coordinator::serve(listener, Arc::new(store), options).await?) }).await
+    until_told(&args.process, async {
+        Ok(coordinator::serve(listener, Arc::new(store), options).await?)
+    })
+    .await
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.
 fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("fusion_net=info,warn"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("fusion_net=info,warn"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
 }
 
 /// The one line on standard output: whoever started the process waits for it.
 fn ready(what: &str, listener: &TcpListener) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "fusion {what} listening on {}", listener.local_addr()?)?;
+    writeln!(
+        stdout,
+        "fusion {what} listening on {}",
+        listener.local_addr()?
+    )?;
     stdout.flush()?;
     Ok(())
 }
