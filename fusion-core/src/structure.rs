@@ -345,7 +345,7 @@ impl Structure {
             }
             Err(error) => Err(error),
         };
-        if !self.sessions.has_record(request) {
+        if self.sessions.used() >= MAX_SESSION_SLOTS && !self.sessions.has_record(request) {
             self.make_room(request.session);
         }
         let vacated = self
