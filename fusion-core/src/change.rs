@@ -229,12 +229,14 @@ impl ChangeBuf {
         self.bytes.extend_from_slice(new);
     }
 
-    /// Makes `slot` equal to `new` and pushes the difference.
+    /// Makes `slot` equal to `new`, which has the same length, and pushes the difference.
     #[inline]
     pub(crate) fn push_exchange(&mut self, slot: &mut [u8], new: &[u8]) {
-        debug_assert_eq!(slot.len(), new.len());
-        self.bytes
-            .extend(slot.iter().zip(new).map(|(old, new)| old ^ new));
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(slot);
+        for (byte, new) in self.bytes[start..].iter_mut().zip(new) {
+            *byte ^= new;
+        }
         slot.copy_from_slice(new);
     }
 
