@@ -1,5 +1,6 @@
 //! Linear combinations of shards: what encoding, updating and decoding have in common.
 
+use std::iter;
 use std::ops::Range;
 
 use crate::ffi::REGION_ALIGN;
@@ -9,11 +10,21 @@ use crate::{Error, Multiplier};
 /// destinations are made of it. A multiple of every word and alignment.
 const BLOCK: usize = 16 * 1024;
 
-/// Ranges that cover `0..bytes` block by block.
+/// Ranges of at most [`BLOCK`] that cover `0..bytes`.
 pub(crate) fn blocks(bytes: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..bytes)
-        .step_by(BLOCK)
-        .map(move |start| start..bytes.min(start + BLOCK))
+    blocks_of::<BLOCK>(bytes)
+}
+
+/// Ranges of at most `SIZE` that cover `0..bytes`. Unlike zipped `chunks`, it divides nothing, which is felt where
+/// there is one short block.
+pub(crate) fn blocks_of<const SIZE: usize>(bytes: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    iter::from_fn(move || {
+        let end = bytes.min(start + SIZE);
+        let block = start..end;
+        start = end;
+        (!block.is_empty()).then_some(block)
+    })
 }
 
 /// `target` becomes the sum of the terms' products.
@@ -37,10 +48,10 @@ pub(crate) fn add_difference(
     code: &mut [u8],
 ) -> Result<(), Error> {
     // Clearing a large buffer would cost more than a small update itself.
-    if code.len() <= 256 {
-        add_difference_by::<256, { 256 + REGION_ALIGN }>(multiplier, old, new, code)
-    } else {
-        add_difference_by::<4096, { 4096 + REGION_ALIGN }>(multiplier, old, new, code)
+    match code.len() {
+        0..=64 => add_difference_by::<64, { 64 + REGION_ALIGN }>(multiplier, old, new, code),
+        65..=512 => add_difference_by::<512, { 512 + REGION_ALIGN }>(multiplier, old, new, code),
+        _ => add_difference_by::<4096, { 4096 + REGION_ALIGN }>(multiplier, old, new, code),
     }
 }
 
@@ -56,15 +67,21 @@ fn add_difference_by<const BLOCK: usize, const BUFFER: usize>(
     // The difference is aligned as the code is, which spares the multiplier a copy.
     let mut buffer = Buffer([0; BUFFER]);
     let start = code.as_ptr().addr() % REGION_ALIGN;
-    let sources = old.chunks(BLOCK).zip(new.chunks(BLOCK));
-    for (code, (old, new)) in code.chunks_mut(BLOCK).zip(sources) {
-        let difference = &mut buffer.0[start..][..code.len()];
-        for (d, (old, new)) in difference.iter_mut().zip(old.iter().zip(new)) {
-            *d = old ^ new;
-        }
-        multiplier.mul_add(code, difference)?;
+    for block in blocks_of::<BLOCK>(code.len()) {
+        let difference = &mut buffer.0[start..][..block.len()];
+        difference.copy_from_slice(&old[block.clone()]);
+        xor(difference, &new[block.clone()]);
+        multiplier.mul_add(&mut code[block], difference)?;
     }
     Ok(())
+}
+
+/// `dst ^= src` over equally long regions.
+pub(crate) fn xor(dst: &mut [u8], src: &[u8]) {
+    debug_assert_eq!(dst.len(), src.len());
+    for (d, s) in dst.iter_mut().zip(src) {
+        *d ^= s;
+    }
 }
 
 /// The length that all shards share.

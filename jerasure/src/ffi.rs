@@ -176,8 +176,7 @@ impl Library {
     ) {
         let word = w.word_size();
         assert!(coefficient <= word.max_element());
-        assert!(bytes >= MIN_REGION && bytes.is_multiple_of(word.bytes()));
-        assert!(dst.addr().is_multiple_of(word.bytes()));
+        assert!(bytes >= MIN_REGION && word.divides(bytes) && word.divides(dst.addr()));
         let length = c_int::try_from(bytes).expect("callers pass bounded blocks");
         let (src, dst): (*mut c_char, *mut c_char) = (src.cast(), dst.cast());
         let (coefficient, add) = (coefficient.cast_signed(), c_int::from(add));

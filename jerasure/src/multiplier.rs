@@ -3,9 +3,11 @@
 mod bounce;
 mod tables;
 
+use bounce::Bounce;
 use tables::Tables;
 
-use crate::ffi::{Library, MIN_REGION, REGION_ALIGN, RegionWord};
+use crate::combine::{blocks_of, xor};
+use crate::ffi::{Library, REGION_ALIGN, RegionWord};
 use crate::{Error, WordSize};
 
 /// One coefficient, prepared for multiplying regions.
@@ -59,8 +61,8 @@ impl Multiplier {
             0 => {}
             1 => xor(dst, src),
             _ => {
-                for (dst, src) in dst.chunks_mut(MAX_REGION).zip(src.chunks(MAX_REGION)) {
-                    self.mul_add_region(dst, src);
+                for part in blocks_of::<MAX_REGION>(src.len()) {
+                    self.mul_add_region(&mut dst[part.clone()], &src[part]);
                 }
             }
         }
@@ -76,21 +78,32 @@ impl Multiplier {
         match self.coefficient {
             0 => dst.fill(0),
             1 => dst.copy_from_slice(src),
-            _ => match self.region_word(src.len()) {
+            _ => match self.region_word(src.len(), false) {
                 None => self.tables.mul(dst, src),
-                Some(w) => bounce::multiply(w, self.coefficient, dst, src, <[u8]>::copy_from_slice),
+                Some(w) => self.bounce(w).multiply(dst, src, <[u8]>::copy_from_slice),
             },
         }
         Ok(())
     }
 
     fn mul_add_region(&self, dst: &mut [u8], src: &[u8]) {
-        match self.region_word(src.len()) {
+        let (to, from) = (dst.as_ptr().addr(), src.as_ptr().addr());
+        let words = self.w.divides(to);
+        let in_place = words && to % REGION_ALIGN == from % REGION_ALIGN;
+        match self.region_word(src.len(), in_place) {
             None => self.tables.mul_add(dst, src),
-            Some(w) if congruent(self.w, dst, src) => {
+            Some(w) if in_place => {
                 Library::get().multiply_region_add(w, self.coefficient, src, dst);
             }
-            Some(w) => bounce::multiply(w, self.coefficient, dst, src, xor),
+            Some(w) if words => self.bounce(w).mul_add(dst, src),
+            Some(w) => self.bounce(w).multiply(dst, src, xor),
+        }
+    }
+
+    fn bounce(&self, w: RegionWord) -> Bounce {
+        Bounce {
+            w,
+            coefficient: self.coefficient,
         }
     }
 
@@ -104,34 +117,19 @@ impl Multiplier {
         self.w.check_length(src.len())
     }
 
-    /// Whether the C library is worth its call for a region of this length, and may be called.
-    fn region_word(&self, bytes: usize) -> Option<RegionWord> {
-        match self.w {
-            WordSize::W8 if bytes >= C_FROM_W8 => Some(RegionWord::W8),
-            WordSize::W16 if bytes >= C_FROM_W16 => Some(RegionWord::W16),
-            _ => None,
-        }
+    /// The C library's word, if it is worth a call for this many bytes. The limits are measured: for w = 16 it makes
+    /// its tables in every call.
+    fn region_word(&self, bytes: usize, in_place: bool) -> Option<RegionWord> {
+        let (word, from) = match (self.w, in_place) {
+            (WordSize::W8, true) => (RegionWord::W8, 32),
+            (WordSize::W8, false) => (RegionWord::W8, 128),
+            (WordSize::W16, true) => (RegionWord::W16, 512),
+            (WordSize::W16, false) => (RegionWord::W16, 1536),
+            (WordSize::W32, _) => return None,
+        };
+        (bytes >= from).then_some(word)
     }
 }
-
-/// Bytes from which the C library beats the tables, as measured. For w = 16 it makes its tables in every call.
-const C_FROM_W8: usize = 64;
-const C_FROM_W16: usize = 512;
-const _: () = assert!(C_FROM_W8 >= MIN_REGION && C_FROM_W16 >= MIN_REGION);
 
 /// Bytes of one call into C, whose lengths are `int`.
 const MAX_REGION: usize = 1 << 30;
-
-/// Whether C may work on the two regions where they are.
-fn congruent(w: WordSize, dst: &[u8], src: &[u8]) -> bool {
-    let (dst, src) = (dst.as_ptr().addr(), src.as_ptr().addr());
-    dst % REGION_ALIGN == src % REGION_ALIGN && dst.is_multiple_of(w.bytes())
-}
-
-/// `dst ^= src` over equally long regions.
-pub(crate) fn xor(dst: &mut [u8], src: &[u8]) {
-    debug_assert_eq!(dst.len(), src.len());
-    for (d, s) in dst.iter_mut().zip(src) {
-        *d ^= s;
-    }
-}

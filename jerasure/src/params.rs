@@ -60,9 +60,14 @@ impl WordSize {
         Ok(())
     }
 
+    /// Whether a length or an address is a whole number of words. Without a division: this is on every path.
+    pub(crate) const fn divides(self, bytes: usize) -> bool {
+        bytes & (self.bytes() - 1) == 0
+    }
+
     /// Refuses a length that is not a whole number of words.
     pub(crate) fn check_length(self, bytes: usize) -> Result<(), Error> {
-        if !bytes.is_multiple_of(self.bytes()) {
+        if !self.divides(bytes) {
             return Err(Error::PartialWord {
                 bytes,
                 w: self.bits(),

@@ -96,11 +96,13 @@ fn word_size() -> impl Strategy<Value = WordSize> {
 
 #[test]
 fn every_length_and_alignment_multiplies_as_defined() {
-    let (source, target) = (random_bytes(1, 640), random_bytes(2, 640));
+    let (source, target) = (random_bytes(1, 4352), random_bytes(2, 4352));
     for w in ALL {
         for coefficient in [0, 1, 2, 0x53, w.max_element()] {
             let multiplier = Multiplier::new(w, coefficient).unwrap();
-            for bytes in (0_usize..=257).chain([511, 512, 514, 516, 600]) {
+            for bytes in (0_usize..=257)
+                .chain([511, 512, 514, 516, 1536, 1539, 1544, 4096, 4097, 4112, 4300])
+            {
                 if !bytes.is_multiple_of(w.bytes()) {
                     continue;
                 }
