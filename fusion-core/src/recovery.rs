@@ -11,6 +11,7 @@ use crate::decoder::Decoder;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::message::{Pages, RecoveryReply, RecoveryRequest};
 use crate::page::PageTable;
+use crate::structure::{RebuildError, Structure};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
@@ -41,6 +42,41 @@ pub enum RecoveryError {
     /// The codes cannot be solved, which a Reed-Solomon matrix excludes.
     #[error("the codes cannot be decoded: {0}")]
     Undecodable(String),
+}
+
+/// A lost primary as it was, ready to serve again.
+#[derive(Debug)]
+pub struct Image {
+    seq: Seq,
+    /// `None`: nothing of it, not even its descriptor, had come to any fused member.
+    structure: Option<Structure>,
+}
+
+impl Image {
+    /// Builds the structure and its indexes from the recovered pages. Takes time linear in the number of elements.
+    ///
+    /// # Errors
+    /// [`RebuildError`] when the pages are not those of a structure, which a correct recovery excludes.
+    pub fn rebuild(seq: Seq, pages: PageTable) -> Result<Image, RebuildError> {
+        let structure = if seq == Seq(0) {
+            None
+        } else {
+            Some(Structure::rebuild(pages)?)
+        };
+        Ok(Image { seq, structure })
+    }
+
+    /// The last change that it includes.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The structure; `None` when the primary died before anything of it was safe, and so is to be started empty.
+    #[must_use]
+    pub fn into_structure(self) -> Option<Structure> {
+        self.structure
+    }
 }
 
 /// What came of it.

@@ -19,7 +19,7 @@ use tokio_util::bytes::{Bytes, BytesMut};
 /// The version of everything that is said after the preface.
 pub const PROTOCOL_VERSION: u16 = 1;
 /// The longest frame, in bytes: the longest change (see `fusion_core::limits`) with its envelope.
-pub const MAX_FRAME_BYTES: usize = 64 << 20;
+pub const MAX_FRAME_BYTES: usize = 80 << 20;
 /// The furthest deadline that a request may carry.
 pub const MAX_DEADLINE: Duration = Duration::from_secs(600);
 

@@ -231,8 +231,8 @@ impl Host {
                 Some(Member::Fused(fused))
             }
             (Some(Member::Replacement(replacement)), Action::Activate) => {
-                let (seq, structure) = replacement.take_image()?;
-                let primary = Primary::recovered(config, id, structure, seq);
+                let image = replacement.take_image()?;
+                let primary = Primary::recovered(config, id, image);
                 Some(Member::Primary(PrimaryCell::start(self, primary)))
             }
             (Some(Member::Replacement(replacement)), Action::Restart) => {

@@ -8,7 +8,7 @@ mod world;
 
 use world::{Shape, World};
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 1500;
 
 fn seeds() -> Vec<u64> {
     match std::env::var("FUSION_SEED") {
