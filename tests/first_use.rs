@@ -25,11 +25,18 @@ fn sixteen_threads_may_be_first_in_every_process() {
             .env(CHILD, "1")
             .output()
             .unwrap();
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         assert!(
             output.status.success(),
-            "process {process}: {}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
+            "process {process}: {}\n{stderr}",
+            output.status
+        );
+        assert!(
+            stdout.contains("1 passed"),
+            "the child ran another test:\n{stdout}"
         );
         // The C library prints where it fails without aborting.
         assert!(
