@@ -67,10 +67,10 @@ fn use_the_library_at_once() {
 
 fn encode(w: WordSize) {
     let codec = Codec::new(Technique::ReedSolVan, CodeParams::new(3, 2, w).unwrap()).unwrap();
-    let data = [[3; 4096], [5; 4096], [6; 4096]];
+    let data = [[3; 4096], [5; 4096], [7; 4096]];
     let mut coding = [[0; 4096]; 2];
     codec.encode(&data, &mut coding).unwrap();
-    assert_eq!(coding[0], [3 ^ 5 ^ 6; 4096]);
+    assert_eq!(coding[0], [3 ^ 5 ^ 7; 4096]);
     let mut shards: Vec<[u8; 4096]> = data.into_iter().chain(coding).collect();
     shards[0].fill(0);
     shards[2].fill(0);

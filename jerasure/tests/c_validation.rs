@@ -294,3 +294,12 @@ fn inversion_leaves_the_matrix_as_it_was() {
     assert_eq!(once, again);
     assert_eq!(*codec.matrix(), matrix);
 }
+
+#[test]
+fn everything_crosses_threads() {
+    fn is_send_and_sync<T: Send + Sync + Clone>() {}
+    is_send_and_sync::<Codec>();
+    is_send_and_sync::<Multiplier>();
+    is_send_and_sync::<jerasure::Reconstruction>();
+    is_send_and_sync::<Error>();
+}
