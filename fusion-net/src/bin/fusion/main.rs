@@ -1,11 +1,21 @@
 //! The `fusion` command: the processes of a deployment, a client for the shell, a demo and a benchmark.
 
 mod args;
+mod cluster;
+mod connection;
 mod dev;
+mod list;
+mod map;
+mod name;
+mod output;
 mod process;
+mod queue;
+mod status;
+mod table;
 
 use args::{Args, Command};
 use clap::Parser;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -28,15 +38,24 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Server(args) => process::server(args).await,
         Command::Coordinator(args) => process::coordinator(args).await,
         Command::Dev(args) => dev::run(args).await,
+        Command::Cluster(args) => cluster::run(args).await,
+        Command::Map(args) => map::run(args).await,
+        Command::List(args) => list::run(args).await,
+        Command::Queue(args) => queue::run(args).await,
+        Command::Status(args) => status::run(args).await,
     }
 }
 
-/// One line on standard error; exit status 1.
+/// One line on standard error, exit status 1; but a reader that has seen enough (`| head`) is no failure.
 fn fail(error: &anyhow::Error) -> ExitCode {
+    if output::nobody_reads(error) {
+        return ExitCode::SUCCESS;
+    }
     let message: Vec<String> = format!("{error:#}")
         .lines()
         .map(|l| l.trim().to_owned())
         .collect();
-    eprintln!("fusion: {}", message.join(" "));
+    // Nobody may read standard error either: that is no reason to panic.
+    let _ = writeln!(std::io::stderr(), "fusion: {}", message.join(" "));
     ExitCode::FAILURE
 }
