@@ -168,15 +168,8 @@ impl<'a> Entry<'a> {
                 answer: std::mem::take(&mut reader.rest),
             }),
             MAP => Entry::Map(reader.map_entry()?),
-            LIST => Entry::List(ListEntry {
-                id: reader.u48()?,
-                next: reader.u48()?,
-                value: reader.prefixed()?,
-            }),
-            QUEUE => Entry::Queue(QueueEntry {
-                seq: reader.u48()?,
-                value: reader.prefixed()?,
-            }),
+            LIST => Entry::List(reader.list_entry()?),
+            QUEUE => Entry::Queue(reader.queue_entry()?),
             tag => return Err(EntryError::UnknownTag(tag)),
         };
         Ok((entry, reader.rest))
@@ -367,6 +360,21 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn list_entry(&mut self) -> Result<ListEntry<'a>, EntryError> {
+        Ok(ListEntry {
+            id: self.u48()?,
+            next: self.u48()?,
+            value: self.prefixed()?,
+        })
+    }
+
+    fn queue_entry(&mut self) -> Result<QueueEntry<'a>, EntryError> {
+        Ok(QueueEntry {
+            seq: self.u48()?,
+            value: self.prefixed()?,
+        })
+    }
+
     fn descriptor(&mut self) -> Result<Descriptor, EntryError> {
         let [kind, version] = self.array()?;
         if version != FORMAT_VERSION {
@@ -386,30 +394,36 @@ impl<'a> Reader<'a> {
     }
 }
 
-macro_rules! expect_entry {
-    ($(#[$doc:meta])* $name:ident, $variant:ident, $entry:ident) => {
-        $(#[$doc])*
-        #[inline]
-        pub(crate) fn $name(slot: &[u8]) -> $entry<'_> {
-            match Entry::parse(slot) {
-                Ok(Entry::$variant(entry)) => entry,
-                other => panic!("the index names a slot with something else: {other:?}"),
-            }
-        }
+/// What `read` makes of a slot that an index names, which must hold an entry with that tag.
+#[inline]
+fn expect<'a, T>(
+    slot: &'a [u8],
+    tag: u8,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, EntryError>,
+) -> T {
+    let entry = match slot.split_first() {
+        Some((&found, rest)) if found == tag => read(&mut Reader { rest }).ok(),
+        _ => None,
     };
+    entry.expect("an index names a slot with an entry of its kind")
 }
 
-expect_entry! {
-    /// The map entry of a slot that an index names.
-    expect_map, Map, MapEntry
+/// The map entry of a slot that an index names.
+#[inline]
+pub(crate) fn expect_map(slot: &[u8]) -> MapEntry<'_> {
+    expect(slot, MAP, Reader::map_entry)
 }
-expect_entry! {
-    /// The list entry of a slot that an index names.
-    expect_list, List, ListEntry
+
+/// The list entry of a slot that an index names.
+#[inline]
+pub(crate) fn expect_list(slot: &[u8]) -> ListEntry<'_> {
+    expect(slot, LIST, Reader::list_entry)
 }
-expect_entry! {
-    /// The queue entry of a slot that an index names.
-    expect_queue, Queue, QueueEntry
+
+/// The queue entry of a slot that an index names.
+#[inline]
+pub(crate) fn expect_queue(slot: &[u8]) -> QueueEntry<'_> {
+    expect(slot, QUEUE, Reader::queue_entry)
 }
 
 #[cfg(test)]

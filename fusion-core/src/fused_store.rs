@@ -125,7 +125,8 @@ impl FusedStore {
     /// fused node, `code + coefficient * (old XOR new)`. Changes of one primary must come in their order.
     ///
     /// # Errors
-    /// [`MalformedChange`]; nothing has changed then.
+    /// [`MalformedChange`]; nothing has changed then. [`Gap`](MalformedChange::Gap) cannot be told by a learner, which
+    /// does not know yet how many pages a primary has.
     pub fn apply(&mut self, primary: PrimaryIndex, change: &[u8]) -> Result<(), MalformedChange> {
         self.check(primary, change)?;
         let multiplier = &self.multipliers[primary.index()];

@@ -10,6 +10,7 @@ pub mod entry;
 pub mod frozen;
 pub mod fused;
 pub mod fused_store;
+pub mod hosting;
 pub mod id;
 pub mod limits;
 pub mod log;

@@ -286,8 +286,8 @@ impl PrimaryStore {
         change.close(write);
     }
 
-    /// Makes the entry at `location` another one: in place if it stays in its class; else it is appended to its new
-    /// class, and the caller then [removes](Self::remove) the old location, which is answered with the new one.
+    /// Makes the entry at `location` another one, and answers where it is. Leaving its class, it is appended to the new
+    /// one, and the old location is answered too: the caller then [removes](Self::remove) it.
     ///
     /// # Errors
     /// [`OpError::Full`] if the new class has no slot left; nothing changes then.

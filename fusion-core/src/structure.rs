@@ -24,7 +24,7 @@ use queue::Queue;
 use sessions::Sessions;
 use thiserror::Error;
 
-/// Records of gone sessions are removed in passing, as long as a change is shorter than this.
+/// Records of gone sessions are removed in passing, more than one as long as a change is shorter than this.
 const TIDY_BYTES: usize = 4 << 10;
 
 /// One primary structure: its entries, and the indexes that find them.
@@ -345,7 +345,7 @@ impl Structure {
             }
             Err(error) => Err(error),
         };
-        if !self.sessions.has_record(request) {
+        if self.sessions.used() >= MAX_SESSION_SLOTS && !self.sessions.has_record(request) {
             self.make_room(request.session);
         }
         let vacated = self
@@ -400,7 +400,9 @@ impl Structure {
 
     /// Ends the change of an operation, removing some records of sessions that are gone.
     fn finish(&mut self) -> Bytes {
-        while self.change.len() < TIDY_BYTES {
+        let start = self.change.len();
+        // One at least, or a client of large values would keep them for ever.
+        while self.change.len() == start || self.change.len() < TIDY_BYTES {
             let Some(location) = self.sessions.next_orphan() else {
                 break;
             };

@@ -41,7 +41,7 @@ fn apply_any(fused: &mut FusedStore, bytes: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn arbitrary_bytes_are_no_change_or_a_whole_one(

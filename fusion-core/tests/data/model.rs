@@ -101,7 +101,7 @@ fn losses(n: usize, f: usize, choice: u64) -> (Vec<usize>, Vec<usize>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn structures_agree_with_models_and_codes_with_structures(

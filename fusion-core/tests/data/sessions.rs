@@ -227,3 +227,21 @@ fn a_large_answer_is_kept_and_gives_its_room_back() {
     let _ = structure.execute(request(SESSION, 0, 3), &put(1, 1));
     assert!(structure.stats().page_bytes < 40_000);
 }
+
+/// A client of large values alone must not keep the records of closed sessions for ever.
+#[test]
+fn large_changes_tidy_up_as_well() {
+    let mut structure = map();
+    let _ = structure.open_session(SESSION);
+    for slot in 0..300 {
+        let _ = structure.execute(request(SESSION, slot, 1), &put(1, 1));
+    }
+    let other = SessionId(2);
+    let _ = structure.open_session(other);
+    let _ = structure.close_session(SESSION);
+    for number in 1..=301 {
+        let _ = structure.execute(request(other, 0, number), &put(1, 10_000 + number as usize));
+    }
+    let stats = structure.stats();
+    assert!(stats.page_bytes < 10_301 * 2 + 3 * 4096, "{stats:?}");
+}

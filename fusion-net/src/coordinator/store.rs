@@ -251,6 +251,7 @@ impl ConfigStore for RedbStore {
 mod tests {
     use super::*;
     use fusion_core::config::{ClusterShape, Host};
+    use fusion_core::id::ClusterId;
     use fusion_core::op::Kind;
 
     fn config() -> Configuration {

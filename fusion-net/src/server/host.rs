@@ -5,8 +5,9 @@ use super::replacement::Replacement;
 use crate::peer::{Pool, within};
 use crate::service::{FusedClient, PrimaryClient, Registered};
 use fusion_core::code::Code;
-use fusion_core::config::{Configuration, FusedState, Origin, PrimaryState};
+use fusion_core::config::Configuration;
 use fusion_core::fused::Fused;
+use fusion_core::hosting::{self, Action, Held};
 use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
 use fusion_core::message::{Condition, MemberReport, Refusal, Route};
 use fusion_core::primary::Primary;
@@ -33,6 +34,16 @@ pub(crate) enum Member {
 }
 
 impl Member {
+    fn held(&self) -> Held {
+        match self {
+            Member::Primary(_) => Held::Primary,
+            Member::Fused(_) => Held::Fused,
+            Member::Replacement(replacement) => Held::Replacement {
+                image: replacement.has_image(),
+            },
+        }
+    }
+
     /// It is not named any more.
     fn end(self) {
         match self {
@@ -184,93 +195,68 @@ impl Host {
         });
         slot.config = Arc::clone(&config);
         slot.missing.clear();
-        let before = std::mem::take(&mut slot.members);
-        for (id, member) in before {
-            if let Some(member) = self.carry_over(&config, id, member) {
-                slot.members.insert(id, member);
+        let held = slot
+            .members
+            .iter()
+            .map(|(&id, member)| (id, member.held()))
+            .collect();
+        for (id, action) in hosting::actions(&config, server, &held) {
+            let before = slot.members.remove(&id);
+            match self.act(&config, id, before, action) {
+                Some(member) => drop(slot.members.insert(id, member)),
+                None if action != Action::Drop => slot.missing.push(id),
+                None => {}
             }
-        }
-        if named {
-            self.begin_members(server, &config, slot);
         }
         drop(clusters);
         self.news.notify_one();
     }
 
-    /// What becomes of a member in a new epoch; `None`: it is not named any more, and its state goes.
-    fn carry_over(
+    /// Does what a new configuration asks of one member; `None`: the member is not here afterwards.
+    fn act(
         self: &Arc<Self>,
         config: &Arc<Configuration>,
         id: MemberId,
-        member: Member,
+        before: Option<Member>,
+        action: Action,
     ) -> Option<Member> {
-        let primary = config
-            .index_of(id)
-            .and_then(|j| config.primary(j))
-            .filter(|_| !config.removed);
-        match (member, primary.map(|s| s.state)) {
-            (Member::Primary(cell), Some(PrimaryState::Active)) => {
-                cell.adopt(self, Arc::clone(config));
+        let config = Arc::clone(config);
+        match (before, action) {
+            (Some(Member::Primary(cell)), Action::Adopt) => {
+                cell.adopt(self, config);
                 Some(Member::Primary(cell))
             }
-            (Member::Replacement(replacement), Some(PrimaryState::Active)) => {
-                let (seq, structure) = replacement.take_image()?;
-                let primary = Primary::recovered(Arc::clone(config), id, structure, seq);
-                Some(Member::Primary(PrimaryCell::start(self, primary)))
-            }
-            (Member::Replacement(replacement), Some(PrimaryState::Lost)) => {
-                Replacement::restart(&replacement, self, Arc::clone(config));
-                Some(Member::Replacement(replacement))
-            }
-            (Member::Fused(fused), None) if !config.removed && config.fused_seat(id).is_some() => {
-                lock(&fused).adopt(Arc::clone(config));
+            (Some(Member::Fused(fused)), Action::Adopt) => {
+                lock(&fused).adopt(config);
                 Some(Member::Fused(fused))
             }
-            (member, _) => {
-                member.end();
+            (Some(Member::Replacement(replacement)), Action::Activate) => {
+                let (seq, structure) = replacement.take_image()?;
+                let primary = Primary::recovered(config, id, structure, seq);
+                Some(Member::Primary(PrimaryCell::start(self, primary)))
+            }
+            (Some(Member::Replacement(replacement)), Action::Restart) => {
+                Replacement::restart(&replacement, self, config);
+                Some(Member::Replacement(replacement))
+            }
+            (None, Action::CreatePrimary) => Some(Member::Primary(PrimaryCell::start(
+                self,
+                Primary::create(config, id),
+            ))),
+            (None, Action::CreateFused) => {
+                let code = code_of(&config)?;
+                Some(Member::Fused(Arc::new(Mutex::new(Fused::create(
+                    config, id, code,
+                )))))
+            }
+            (None, Action::StartReplacement) => {
+                Some(Member::Replacement(Replacement::start(self, config, id)))
+            }
+            (before, _) => {
+                if let Some(member) = before {
+                    member.end();
+                }
                 None
-            }
-        }
-    }
-
-    /// Starts the members that the configuration names here and that are not here yet.
-    fn begin_members(
-        self: &Arc<Self>,
-        server: ServerId,
-        config: &Arc<Configuration>,
-        slot: &mut Slot,
-    ) {
-        for seat in config.primaries.iter().filter(|s| s.host.server == server) {
-            if slot.members.contains_key(&seat.id) {
-                continue;
-            }
-            let member = match (seat.state, seat.origin) {
-                (PrimaryState::Active, Origin::Created) => Member::Primary(PrimaryCell::start(
-                    self,
-                    Primary::create(Arc::clone(config), seat.id),
-                )),
-                (PrimaryState::Active, Origin::Recovered) => {
-                    slot.missing.push(seat.id);
-                    continue;
-                }
-                (PrimaryState::Lost, _) => {
-                    Member::Replacement(Replacement::start(self, Arc::clone(config), seat.id))
-                }
-            };
-            slot.members.insert(seat.id, member);
-        }
-        for seat in config.fused.iter().filter(|s| s.host.server == server) {
-            if slot.members.contains_key(&seat.id) {
-                continue;
-            }
-            match (seat.state, seat.origin, code_of(config)) {
-                (FusedState::InSync, Origin::Created, Some(code))
-                | (FusedState::Joining, _, Some(code)) => {
-                    let fused = Fused::create(Arc::clone(config), seat.id, code);
-                    slot.members
-                        .insert(seat.id, Member::Fused(Arc::new(Mutex::new(fused))));
-                }
-                _ => slot.missing.push(seat.id),
             }
         }
     }

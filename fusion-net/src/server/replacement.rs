@@ -74,6 +74,10 @@ impl Replacement {
         lock(&self.state).condition
     }
 
+    pub(crate) fn has_image(&self) -> bool {
+        lock(&self.state).image.is_some()
+    }
+
     /// The finished image: this replacement is the primary now.
     pub(crate) fn take_image(&self) -> Option<(Seq, Structure)> {
         self.stop();

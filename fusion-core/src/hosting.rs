@@ -1,0 +1,154 @@
+//! What a configuration means for the members of one server process (PROTOCOL rules 4, 8).
+
+use crate::config::{Configuration, FusedState, Origin, PrimaryState};
+use crate::id::{MemberId, ServerId};
+use std::collections::BTreeMap;
+
+/// What a server holds of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// An active primary.
+    Primary,
+    /// A fused structure.
+    Fused,
+    /// A replacement of a lost primary, with or without the finished image.
+    Replacement {
+        /// Whether the image is finished.
+        image: bool,
+    },
+}
+
+/// What a server does with a member when it adopts a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It goes on in the new epoch.
+    Adopt,
+    /// The replacement is the primary now.
+    Activate,
+    /// The replacement begins anew, but may keep a finished image (rule 35).
+    Restart,
+    /// It is not named any more: its state goes, for ever.
+    Drop,
+    /// A primary is started empty, with its cluster.
+    CreatePrimary,
+    /// A fused structure is started empty, with its cluster or as a learner.
+    CreateFused,
+    /// A replacement is started.
+    StartReplacement,
+    /// It should have state, which is not here: it must not serve, and is reported.
+    Missing,
+}
+
+/// What `server` does with each member that it holds or should hold, now that it adopts `config`.
+///
+/// A server adopts only configurations of higher epochs than it has seen of the cluster, so that a member that was
+/// dropped is never started again.
+#[must_use]
+pub fn actions(
+    config: &Configuration,
+    server: ServerId,
+    held: &BTreeMap<MemberId, Held>,
+) -> BTreeMap<MemberId, Action> {
+    let mut actions: BTreeMap<MemberId, Action> =
+        held.keys().map(|&id| (id, Action::Drop)).collect();
+    if config.removed {
+        return actions;
+    }
+    for seat in config.primaries.iter().filter(|s| s.host.server == server) {
+        let action = match (held.get(&seat.id), seat.state, seat.origin) {
+            (Some(Held::Primary), PrimaryState::Active, _) => Action::Adopt,
+            (Some(Held::Replacement { image: true }), PrimaryState::Active, _) => Action::Activate,
+            (Some(Held::Replacement { .. }), PrimaryState::Lost, _) => Action::Restart,
+            (None, PrimaryState::Active, Origin::Created) => Action::CreatePrimary,
+            (None, PrimaryState::Lost, _) => Action::StartReplacement,
+            _ => Action::Missing,
+        };
+        actions.insert(seat.id, action);
+    }
+    for seat in config.fused.iter().filter(|s| s.host.server == server) {
+        let action = match (held.get(&seat.id), seat.state, seat.origin) {
+            (Some(Held::Fused), ..) => Action::Adopt,
+            (None, FusedState::InSync, Origin::Created) | (None, FusedState::Joining, _) => {
+                Action::CreateFused
+            }
+            _ => Action::Missing,
+        };
+        actions.insert(seat.id, action);
+    }
+    actions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClusterShape, Host};
+    use crate::id::ClusterId;
+    use crate::op::Kind;
+
+    fn config() -> Configuration {
+        let shape = ClusterShape::new("c", Kind::Map, 2, 1, false).unwrap();
+        let hosts = [1, 2, 3].map(|i| Host {
+            server: ServerId(i),
+            address: String::new(),
+        });
+        Configuration::create(1, ClusterId(1), 1, &shape, &hosts)
+    }
+
+    fn on(config: &Configuration, server: u64, held: &[(u64, Held)]) -> Vec<(u64, Action)> {
+        let held = held
+            .iter()
+            .map(|&(id, held)| (MemberId(id), held))
+            .collect();
+        actions(config, ServerId(server), &held)
+            .into_iter()
+            .map(|(id, action)| (id.0, action))
+            .collect()
+    }
+
+    #[test]
+    fn members_of_a_new_cluster_start_empty_where_they_are_named() {
+        assert_eq!(on(&config(), 1, &[]), [(1, Action::CreatePrimary)]);
+        assert_eq!(on(&config(), 3, &[]), [(3, Action::CreateFused)]);
+        assert_eq!(on(&config(), 4, &[]), []);
+    }
+
+    #[test]
+    fn a_replacement_is_started_restarted_and_activated_only_with_its_image() {
+        let mut config = config().successor(2);
+        config.primaries[0].state = PrimaryState::Lost;
+        config.primaries[0].origin = Origin::Recovered;
+        config.primaries[0].id = MemberId(4);
+        assert_eq!(
+            on(&config, 1, &[(1, Held::Primary)]),
+            [(1, Action::Drop), (4, Action::StartReplacement)]
+        );
+        let without = Held::Replacement { image: false };
+        let with = Held::Replacement { image: true };
+        assert_eq!(on(&config, 1, &[(4, without)]), [(4, Action::Restart)]);
+        config.primaries[0].state = PrimaryState::Active;
+        assert_eq!(on(&config, 1, &[(4, with)]), [(4, Action::Activate)]);
+        assert_eq!(on(&config, 1, &[(4, without)]), [(4, Action::Missing)]);
+        assert_eq!(
+            on(&config, 1, &[]),
+            [(4, Action::Missing)],
+            "never started empty"
+        );
+    }
+
+    #[test]
+    fn removal_drops_everything() {
+        let mut config = config().successor(2);
+        config.removed = true;
+        assert_eq!(on(&config, 1, &[(1, Held::Primary)]), [(1, Action::Drop)]);
+        assert_eq!(on(&config, 2, &[]), []);
+    }
+
+    #[test]
+    fn codes_that_were_learned_are_never_started_empty() {
+        let mut config = config().successor(2);
+        config.fused[0].origin = Origin::Recovered;
+        assert_eq!(on(&config, 3, &[]), [(3, Action::Missing)]);
+        config.fused[0].state = FusedState::Joining;
+        assert_eq!(on(&config, 3, &[]), [(3, Action::CreateFused)]);
+    }
+}
