@@ -148,25 +148,20 @@ pub async fn accept(stream: &mut TcpStream, offered: &[Service]) -> Result<Servi
 /// Frames of `In` and `Out` over one stream.
 pub type Transport<In, Out, C> = tarpc::serde_transport::Transport<TcpStream, In, Out, C>;
 
+/// A transport whose two directions are coded as postcard.
+pub type PostcardTransport<In, Out> = Transport<In, Out, Postcard<In, Out>>;
+
 /// Wraps a stream whose preface was agreed on; the side that asks.
 pub fn client_transport<Req: Serialize, Resp: for<'de> Deserialize<'de>>(
     stream: TcpStream,
-) -> Transport<
-    tarpc::Response<Resp>,
-    tarpc::ClientMessage<Req>,
-    Postcard<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>,
-> {
+) -> PostcardTransport<tarpc::Response<Resp>, tarpc::ClientMessage<Req>> {
     tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(false))
 }
 
 /// Wraps a stream whose preface was agreed on; the side that answers.
 pub fn server_transport<Req: for<'de> Deserialize<'de>, Resp: Serialize>(
     stream: TcpStream,
-) -> Transport<
-    tarpc::ClientMessage<Req>,
-    tarpc::Response<Resp>,
-    Postcard<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>,
-> {
+) -> PostcardTransport<tarpc::ClientMessage<Req>, tarpc::Response<Resp>> {
     tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(true))
 }
 

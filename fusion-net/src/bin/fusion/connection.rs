@@ -1,8 +1,7 @@
 //! How client commands reach the cluster.
 
-use anyhow::Context;
 use clap::Args;
-use fusion_net::client::{Client, ClientOptions, Error};
+use fusion_net::client::{Client, ClientOptions};
 use std::time::Duration;
 
 /// Arguments of every client command.
@@ -29,11 +28,6 @@ impl ConnectionArgs {
         let options = ClientOptions {
             timeout: Duration::from_secs(self.timeout),
         };
-        match Client::connect_with(&self.coordinator, options).await {
-            Err(error @ Error::NoCoordinator { .. }) => Err(error).context(
-                "give the address of a running coordinator by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
-            ),
-            other => Ok(other?),
-        }
+        Ok(Client::connect_with(&self.coordinator, options).await?)
     }
 }

@@ -15,6 +15,7 @@ mod table;
 
 use args::{Args, Command};
 use clap::Parser;
+use fusion_net::client::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -55,7 +56,24 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         .lines()
         .map(|l| l.trim().to_owned())
         .collect();
+    let advice = error.downcast_ref().and_then(advice).unwrap_or_default();
     // Nobody may read standard error either: that is no reason to panic.
-    let _ = writeln!(std::io::stderr(), "fusion: {}", message.join(" "));
+    let _ = writeln!(std::io::stderr(), "fusion: {}{advice}", message.join(" "));
     ExitCode::FAILURE
+}
+
+/// What to do about an error of the client, where a command helps.
+fn advice(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::UnknownCluster { .. } => Some("; `fusion cluster list` shows those there are"),
+        Error::WrongKind { .. } => Some("; use the command of that name"),
+        Error::NoCoordinator { .. } => Some(
+            "; give a running coordinator's address by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
+        ),
+        Error::OutcomeUnknown { .. } | Error::TimedOut { .. } => {
+            Some("; `fusion status` tells how the cluster stands, --timeout allows more time")
+        }
+        Error::Codec(_) => Some("; this command reads and writes text only"),
+        _ => None,
+    }
 }

@@ -139,7 +139,7 @@ impl fmt::Display for Report {
         let (c, m) = (&self.cluster, &self.memory);
         writeln!(
             f,
-            "cluster {}: {}, {} primaries + {} fused, epoch {}, {} elements; tolerates {}",
+            "cluster {}: {}, {} primary + {} fused, epoch {}, {} elements; tolerates {}",
             c.name,
             c.kind,
             c.primaries,
@@ -188,14 +188,19 @@ impl fmt::Display for Report {
 pub(crate) fn tolerance(cluster: &ClusterStatus) -> String {
     let faults = cluster.faults;
     let more = match cluster.tolerates {
-        now if now == faults => format!("{faults} of {faults} faults"),
-        now => format!("{now} more of {faults} faults"),
+        now if now == faults => plural(faults, "fault"),
+        now => format!("{now} of {}", plural(faults, "fault")),
     };
     if cluster.serving {
         more
     } else {
         more + ", some primaries do not serve"
     }
+}
+
+fn plural(number: usize, noun: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{s}")
 }
 
 /// A member's state in words.
