@@ -1,6 +1,6 @@
 //! What the command line may say.
 
-use crate::{cluster, list, map, queue, status};
+use crate::{cluster, demo, list, map, queue, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use std::path::PathBuf;
     arg_required_else_help = true,
     after_help = "\
 Examples:
+  fusion demo                                                   lose servers, lose no data
   fusion dev                                                    a cluster of processes on this machine
   fusion cluster create scores --kind map --primaries 3 --faults 2
   fusion map put scores ada 36
@@ -28,6 +29,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Play the paper's tests on real processes, lose servers, and show that no data is lost
+    Demo(demo::DemoArgs),
     /// Run a standing local cluster of real processes until Ctrl-C
     Dev(DevArgs),
     /// Run one server process

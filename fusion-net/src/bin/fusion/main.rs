@@ -3,12 +3,15 @@
 mod args;
 mod cluster;
 mod connection;
+mod demo;
 mod dev;
 mod list;
 mod map;
+mod memory;
 mod name;
 mod output;
 mod process;
+mod progress;
 mod queue;
 mod status;
 mod table;
@@ -38,6 +41,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Server(args) => process::server(args).await,
         Command::Coordinator(args) => process::coordinator(args).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Map(args) => map::run(args).await,
