@@ -420,6 +420,8 @@ impl Driver {
             match call.await {
                 Ok(Ok(config)) if config.cluster != known.cluster || config.epoch > known.epoch => {
                     self.route.learn(config);
+                    // News is a success: what failed before was another primary.
+                    self.backoff.reset();
                     return;
                 }
                 Ok(Err(AdminError::UnknownCluster { name })) => {
