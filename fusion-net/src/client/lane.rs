@@ -328,7 +328,11 @@ impl Driver {
         let wait = self.backoff.wait();
         let pause = Instant::now() + wait;
         match self.route.refresh(&self.connections, wait).await {
-            Refreshed::Newer => return,
+            Refreshed::Newer => {
+                // News is a success: what failed before was another primary.
+                self.backoff.reset();
+                return;
+            }
             Refreshed::Removed => {
                 let name = self.route.config().name.clone();
                 for pending in std::mem::take(&mut self.waiting) {
