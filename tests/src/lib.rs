@@ -3,3 +3,8 @@
 
 pub mod cluster;
 pub mod golden;
+
+/// The repository's README, so that its example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub mod readme {}
