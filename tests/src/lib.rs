@@ -3,3 +3,5 @@
 
 pub mod cluster;
 pub mod golden;
+pub mod model;
+pub mod writers;
