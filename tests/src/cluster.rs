@@ -283,15 +283,12 @@ impl Rig {
     /// # Panics
     /// When it does not within [`PATIENCE`]; says what it waited for and what it saw last.
     pub async fn wait_status(&self, what: &str, done: impl Fn(&Status) -> bool) -> Status {
-        let mut last = None;
-        wait_until(what, || format!("{last:#?}"), async || {
-            let status = self.client.status().await.ok();
-            let ok = status.as_ref().is_some_and(&done);
-            last = status;
-            ok
+        wait_until(what, async || match self.client.status().await {
+            Ok(status) if done(&status) => Ok(status),
+            Ok(status) => Err(format!("{status:#?}")),
+            Err(error) => Err(error.to_string()),
         })
-        .await;
-        last.expect("it was fulfilled")
+        .await
     }
 
     /// Waits until the status of one cluster fulfils a condition.
@@ -352,22 +349,20 @@ pub async fn raws(client: &Client, name: &str, primaries: usize) -> Vec<Raw> {
     raws
 }
 
-/// Asks again and again until the answer is yes.
+/// Looks again and again until it sees `Ok`; `Err` says what it sees instead.
 ///
 /// # Panics
-/// When it is not within [`PATIENCE`]; says what it waited for, and `last`, what it saw.
-pub async fn wait_until(
-    what: &str,
-    last: impl Fn() -> String,
-    mut done: impl AsyncFnMut() -> bool,
-) {
+/// When it does not within [`PATIENCE`]; says what it waited for, and what it saw last.
+pub async fn wait_until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
     let end = Instant::now() + PATIENCE;
-    while !done().await {
-        assert!(
-            Instant::now() < end,
-            "waited {PATIENCE:?} for: {what}; last seen: {}",
-            last()
-        );
+    loop {
+        match look().await {
+            Ok(seen) => return seen,
+            Err(last) => assert!(
+                Instant::now() < end,
+                "waited {PATIENCE:?} for: {what}; last seen: {last}"
+            ),
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

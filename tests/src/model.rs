@@ -199,10 +199,9 @@ fn value(rng: &mut StdRng) -> Bytes {
 fn same(expected: &Result<Reply, OpError>, answer: &Result<Reply, Error>) -> bool {
     match (expected, answer) {
         (Ok(expected), Ok(answer)) => expected == answer,
-        (
-            Err(OpError::IndexError { index: i, len: l }),
-            Err(Error::IndexError { index, len }),
-        ) => (i, l) == (index, len),
+        (Err(OpError::IndexError { index: i, len: l }), Err(Error::IndexError { index, len })) => {
+            (i, l) == (index, len)
+        }
         (Err(OpError::KeyError { key: k }), Err(Error::KeyError { key })) => k == key,
         _ => false,
     }

@@ -102,9 +102,9 @@ impl Writers {
     /// When they are not in time.
     pub async fn wait_more(&self, more: u64) {
         let wanted = self.acknowledged() + more;
-        let seen = || format!("{} writes", self.acknowledged());
-        wait_until("writes to go on", seen, async || {
-            self.acknowledged() >= wanted
+        wait_until("writes to go on", async || match self.acknowledged() {
+            count if count >= wanted => Ok(()),
+            count => Err(format!("{count} of {wanted} acknowledged writes")),
         })
         .await;
     }
@@ -199,6 +199,12 @@ impl Account {
         (acknowledged, histories.map(|h| h.unknown.len()).sum())
     }
 
+    /// How many elements the takers got.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.takers.iter().map(|(_, t)| t.values.len()).sum()
+    }
+
     /// Checks the contents of every primary: acknowledged writes are there exactly once, those of unknown outcome at
     /// most once, nothing else is; lists and queues keep each writer's order; a queue's element went to one taker only.
     ///
@@ -223,13 +229,12 @@ impl Account {
     fn check(&self, index: usize, held: &[Bytes]) {
         let takers: Vec<_> = self.takers.iter().filter(|(i, _)| *i == index).collect();
         let mut seen: BTreeSet<(u64, u64)> = BTreeSet::new();
-        let mut order: BTreeMap<u64, u64> = BTreeMap::new();
         let taken = takers.iter().flat_map(|(_, t)| &t.values);
         for bytes in taken.chain(held) {
             let (writer, number) = parse(bytes);
             let history = self.writers.get(&(index, writer));
-            let history =
-                history.unwrap_or_else(|| panic!("primary {index}: writer {writer} wrote elsewhere"));
+            let history = history
+                .unwrap_or_else(|| panic!("primary {index}: writer {writer} wrote elsewhere"));
             assert!(
                 history.acknowledged.contains(&number) || history.unknown.contains(&number),
                 "primary {index} has write {number} of writer {writer}, which was refused or never made"
@@ -239,17 +244,11 @@ impl Account {
                 "primary {index} has or gave write {number} of writer {writer} twice"
             );
         }
-        for bytes in held.iter().filter(|_| self.kind != Kind::Map) {
-            let (writer, number) = parse(bytes);
-            // A write of unknown outcome may have come late.
-            if self.writers[&(index, writer)].unknown.contains(&number) {
-                continue;
+        if self.kind != Kind::Map {
+            self.check_order(index, held);
+            for (_, taken) in &takers {
+                self.check_order(index, &taken.values);
             }
-            let before = order.insert(writer, number);
-            assert!(
-                before.is_none_or(|b| b < number),
-                "primary {index}: write {number} of writer {writer} stands after {before:?}"
-            );
         }
         let missing: Vec<_> = self
             .writers
@@ -263,5 +262,22 @@ impl Account {
             missing.len() as u64 <= excused,
             "primary {index}: of the acknowledged writes {missing:?} are gone, {excused} at most may be"
         );
+    }
+
+    /// Each writer's elements stand in the order in which it wrote them.
+    fn check_order(&self, index: usize, elements: &[Bytes]) {
+        let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+        for bytes in elements {
+            let (writer, number) = parse(bytes);
+            // A write of unknown outcome may have come late.
+            if self.writers[&(index, writer)].unknown.contains(&number) {
+                continue;
+            }
+            let before = last.insert(writer, number);
+            assert!(
+                before.is_none_or(|b| b < number),
+                "primary {index}: write {number} of writer {writer} stands after {before:?}"
+            );
+        }
     }
 }
