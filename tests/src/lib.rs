@@ -3,6 +3,8 @@
 
 pub mod cluster;
 pub mod golden;
+pub mod model;
+pub mod writers;
 
 /// The repository's README, so that its example is compiled.
 #[cfg(doctest)]
