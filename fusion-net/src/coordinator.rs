@@ -52,6 +52,9 @@ pub enum CoordinatorError {
     /// Its store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The task that decides has ended, by a fault of this program; its log says which.
+    #[error("an internal fault stopped the coordinator; start it again, its store is not harmed")]
+    Stopped,
 }
 
 /// The coordinator's shared state.
@@ -81,7 +84,7 @@ impl Coordinator {
 /// Serves until the future is dropped.
 ///
 /// # Errors
-/// [`CoordinatorError`] when the store cannot be read.
+/// [`CoordinatorError`] when the store cannot be read, or an internal fault stopped it.
 pub async fn serve(
     listener: TcpListener,
     store: Arc<dyn ConfigStore>,
@@ -101,7 +104,7 @@ pub async fn serve(
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(decide(Arc::clone(&coordinator)));
-    accept_loop(listener, move |mut stream| {
+    let accepting = accept_loop(listener, move |mut stream| {
         let coordinator = Arc::clone(&coordinator);
         async move {
             match wire::accept(&mut stream, &[Service::Coordinator]).await {
@@ -114,9 +117,12 @@ pub async fn serve(
                 Err(error) => tracing::debug!(%error, "a connection was refused"),
             }
         }
-    })
-    .await;
-    Ok(())
+    });
+    // A coordinator that answers but decides nothing any more would be worse than none.
+    tokio::select! {
+        () = accepting => Ok(()),
+        _ = tasks.join_next() => Err(CoordinatorError::Stopped),
+    }
 }
 
 /// Looks again and again whether a configuration should change (PROTOCOL rule 22).

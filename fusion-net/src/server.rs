@@ -47,6 +47,9 @@ pub enum ServerError {
         /// Where it listens.
         listen: SocketAddr,
     },
+    /// The heartbeat has ended, by a fault of this program; its log says which.
+    #[error("an internal fault stopped the server; start it again")]
+    Stopped,
     /// The listener failed.
     #[error("the listening socket failed: {0}")]
     Io(#[from] std::io::Error),
@@ -66,12 +69,15 @@ pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), 
     let host = Host::new(Peers::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(sync::run(Arc::clone(&host), options.coordinator, address));
-    accept_loop(listener, move |stream| {
+    let accepting = accept_loop(listener, move |stream| {
         let host = Arc::clone(&host);
         async move { serve_connection(stream, host).await }
-    })
-    .await;
-    Ok(())
+    });
+    // Without its heartbeat the server would be replaced while it goes on: better to stop at once.
+    tokio::select! {
+        () = accepting => Ok(()),
+        _ = tasks.join_next() => Err(ServerError::Stopped),
+    }
 }
 
 /// Accepts connections for ever, each served by its own task; at the bound new ones wait.

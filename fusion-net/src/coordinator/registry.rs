@@ -150,10 +150,10 @@ impl Registry {
 
     /// Dead servers that nobody needs to know of any more.
     pub(crate) fn forgettable(&self, now: u64) -> Vec<ServerId> {
-        let dead = self
-            .servers
-            .iter()
-            .filter(|(_, s)| s.suspected_since_ms.is_some_and(|t| now - t >= FORGET_MS));
+        let dead = self.servers.iter().filter(|(_, s)| {
+            s.suspected_since_ms
+                .is_some_and(|t| now.saturating_sub(t) >= FORGET_MS)
+        });
         let named = |id: &ServerId| self.living().any(|c| c.servers().contains(id));
         dead.map(|(&id, _)| id).filter(|id| !named(id)).collect()
     }
@@ -372,5 +372,39 @@ impl Registry {
             payload_bytes: report.map_or(0, |r| r.payload_bytes),
             page_bytes: report.map_or(0, |r| r.page_bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registration(incarnation: u64) -> Registration {
+        Registration {
+            incarnation,
+            address: "127.0.0.1:1".to_owned(),
+            pid: 1,
+        }
+    }
+
+    /// A server may die, and be known to, while a decision that began earlier is still being made.
+    #[test]
+    fn a_death_after_the_decision_began_is_no_overflow_and_forgets_nobody() {
+        let mut registry = Registry::new(StoreContents::default());
+        registry.add_server(ServerId(1), registration(1), 100);
+        registry.add_server(ServerId(2), registration(2), 200);
+        assert_eq!(registry.forgettable(150), []);
+        assert_eq!(registry.forgettable(200 + FORGET_MS), [ServerId(1)]);
+    }
+
+    #[test]
+    fn who_takes_an_address_declares_the_one_before_dead() {
+        let mut registry = Registry::new(StoreContents::default());
+        registry.add_server(ServerId(1), registration(1), 100);
+        registry.add_server(ServerId(2), registration(2), 200);
+        let views = registry.views();
+        assert_eq!(views[&ServerId(1)].suspected_since_ms, Some(200));
+        assert_eq!(views[&ServerId(2)].suspected_since_ms, None);
+        assert_eq!(registry.registered(2), Some(ServerId(2)));
     }
 }

@@ -105,7 +105,7 @@ impl PrimaryCell {
         });
         for id in wanted {
             links.entry(id).or_insert_with(|| {
-                tokio::spawn(link::run(Arc::clone(host), Arc::downgrade(self), id)).abort_handle()
+                tokio::spawn(link::keep(Arc::clone(host), Arc::downgrade(self), id)).abort_handle()
             });
         }
     }
