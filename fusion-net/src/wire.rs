@@ -150,27 +150,28 @@ pub async fn accept(stream: &mut TcpStream, offered: &[Service]) -> Result<Servi
 }
 
 /// Frames of `In` and `Out` over one stream.
-pub type Transport<In, Out, C> = tarpc::serde_transport::Transport<TcpStream, In, Out, C>;
+pub type Transport<In, Out> =
+    tarpc::serde_transport::Transport<TcpStream, In, Out, Postcard<In, Out>>;
+/// The side that asks.
+pub type ClientSide<Req, Resp> = Transport<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>;
+/// The side that answers.
+pub type ServerSide<Req, Resp> = Transport<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>;
 
 /// Wraps a stream whose preface was agreed on; the side that asks.
-pub fn client_transport<Req: Serialize, Resp: for<'de> Deserialize<'de>>(
-    stream: TcpStream,
-) -> Transport<
-    tarpc::Response<Resp>,
-    tarpc::ClientMessage<Req>,
-    Postcard<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>,
-> {
+pub fn client_transport<Req, Resp>(stream: TcpStream) -> ClientSide<Req, Resp>
+where
+    Req: Serialize,
+    Resp: for<'de> Deserialize<'de>,
+{
     tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(false))
 }
 
 /// Wraps a stream whose preface was agreed on; the side that answers.
-pub fn server_transport<Req: for<'de> Deserialize<'de>, Resp: Serialize>(
-    stream: TcpStream,
-) -> Transport<
-    tarpc::ClientMessage<Req>,
-    tarpc::Response<Resp>,
-    Postcard<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>,
-> {
+pub fn server_transport<Req, Resp>(stream: TcpStream) -> ServerSide<Req, Resp>
+where
+    Req: for<'de> Deserialize<'de>,
+    Resp: Serialize,
+{
     tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(true))
 }
 

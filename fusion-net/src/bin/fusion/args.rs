@@ -1,12 +1,27 @@
 //! What the command line may say.
 
+use crate::{cluster, demo, list, map, queue, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Fault-tolerant lists, maps and queues at the price of erasure codes.
 #[derive(Debug, Parser)]
-#[command(name = "fusion", version, about, arg_required_else_help = true)]
+#[command(
+    name = "fusion",
+    version,
+    about,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  fusion demo                                                   lose servers, lose no data
+  fusion dev                                                    a cluster of processes on this machine
+  fusion cluster create scores --kind map --primaries 3 --faults 2
+  fusion map put scores ada 36
+  fusion status
+
+Exit status: 0 done; 1 not done, with one line on standard error that says why; 2 wrong arguments."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -14,12 +29,24 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Play the paper's tests on real processes, lose servers, and show that no data is lost
+    Demo(demo::DemoArgs),
     /// Run a standing local cluster of real processes until Ctrl-C
     Dev(DevArgs),
     /// Run one server process
     Server(ServerArgs),
     /// Run the coordinator process
     Coordinator(CoordinatorArgs),
+    /// Create, list, show and remove clusters
+    Cluster(cluster::ClusterArgs),
+    /// Use a map, or one primary of it
+    Map(map::MapArgs),
+    /// Use a list
+    List(list::ListArgs),
+    /// Use a queue
+    Queue(queue::QueueArgs),
+    /// Show servers and clusters, and how many more faults each cluster tolerates
+    Status(status::StatusArgs),
 }
 
 #[derive(Debug, ClapArgs)]

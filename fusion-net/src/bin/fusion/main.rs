@@ -1,11 +1,25 @@
 //! The `fusion` command: the processes of a deployment, a client for the shell, a demo and a benchmark.
 
 mod args;
+mod cluster;
+mod connection;
+mod demo;
 mod dev;
+mod list;
+mod map;
+mod memory;
+mod name;
+mod output;
 mod process;
+mod progress;
+mod queue;
+mod status;
+mod table;
 
 use args::{Args, Command};
 use clap::Parser;
+use fusion_net::client::Error;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -27,16 +41,43 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Server(args) => process::server(args).await,
         Command::Coordinator(args) => process::coordinator(args).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Dev(args) => dev::run(args).await,
+        Command::Cluster(args) => cluster::run(args).await,
+        Command::Map(args) => map::run(args).await,
+        Command::List(args) => list::run(args).await,
+        Command::Queue(args) => queue::run(args).await,
+        Command::Status(args) => status::run(args).await,
     }
 }
 
-/// One line on standard error; exit status 1.
+/// One line on standard error, exit status 1; but a reader that has seen enough (`| head`) is no failure.
 fn fail(error: &anyhow::Error) -> ExitCode {
+    if output::nobody_reads(error) {
+        return ExitCode::SUCCESS;
+    }
     let message: Vec<String> = format!("{error:#}")
         .lines()
         .map(|l| l.trim().to_owned())
         .collect();
-    eprintln!("fusion: {}", message.join(" "));
+    let advice = error.downcast_ref().and_then(advice).unwrap_or_default();
+    // Nobody may read standard error either: that is no reason to panic.
+    let _ = writeln!(std::io::stderr(), "fusion: {}{advice}", message.join(" "));
     ExitCode::FAILURE
+}
+
+/// What to do about an error of the client, where a command helps.
+fn advice(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::UnknownCluster { .. } => Some("; `fusion cluster list` shows those there are"),
+        Error::WrongKind { .. } => Some("; use the command of that name"),
+        Error::NoCoordinator { .. } => Some(
+            "; give a running coordinator's address by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
+        ),
+        Error::OutcomeUnknown { .. } | Error::TimedOut { .. } => {
+            Some("; `fusion status` tells how the cluster stands, --timeout allows more time")
+        }
+        Error::Codec(_) => Some("; this command reads and writes text only"),
+        _ => None,
+    }
 }

@@ -1,0 +1,154 @@
+//! `fusion cluster`: what clusters there are.
+
+use crate::connection::ConnectionArgs;
+use crate::output::{self, say};
+use crate::status::{Report, tolerance};
+use crate::table::{Table, count};
+use clap::{Args, Subcommand, ValueEnum};
+use fusion_net::client::{ClusterSpec, Kind};
+use std::process::ExitCode;
+
+/// A cluster: structures of one kind, coded together.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A cluster has N primary structures of one kind and F fused ones that hold their codes, each on a server of its
+own; any F of the N + F may be lost at a time.
+
+Examples:
+  fusion cluster create scores --kind map --primaries 3 --faults 2
+  fusion cluster list
+  fusion cluster show scores
+  fusion cluster remove scores")]
+pub(crate) struct ClusterArgs {
+    #[command(subcommand)]
+    command: ClusterCommand,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ClusterCommand {
+    /// Create a cluster, and wait until it answers
+    #[command(
+        after_help = "Examples:\n  fusion cluster create scores --kind map --primaries 3 --faults 2\n  fusion cluster create jobs --kind queue --primaries 1 --faults 1 --colocate"
+    )]
+    Create {
+        /// Its name: 1 to 64 letters, digits, '-', '_' or '.'
+        name: String,
+        /// What its structures are
+        #[arg(long, value_enum)]
+        kind: KindArg,
+        /// How many primary structures
+        #[arg(long, value_name = "N")]
+        primaries: usize,
+        /// How many members may be lost at a time
+        #[arg(long, value_name = "F")]
+        faults: usize,
+        /// Let members share servers when there are too few: one server's loss is several members' then
+        #[arg(long)]
+        colocate: bool,
+    },
+    /// Print all clusters
+    #[command(after_help = "Example:\n  fusion cluster list --json")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print one cluster with its members and memory
+    #[command(after_help = "Example:\n  fusion cluster show scores")]
+    Show {
+        /// The cluster
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a cluster and all that is in it
+    #[command(after_help = "Example:\n  fusion cluster remove scores")]
+    Remove {
+        /// The cluster
+        name: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KindArg {
+    /// Access by index
+    List,
+    /// Keys with values
+    Map,
+    /// First in, first out
+    Queue,
+}
+
+impl From<KindArg> for Kind {
+    fn from(kind: KindArg) -> Kind {
+        match kind {
+            KindArg::List => Kind::List,
+            KindArg::Map => Kind::Map,
+            KindArg::Queue => Kind::Queue,
+        }
+    }
+}
+
+/// Runs `fusion cluster`.
+pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
+    let client = args.connection.client().await?;
+    match args.command {
+        ClusterCommand::Create {
+            name,
+            kind,
+            primaries,
+            faults,
+            colocate,
+        } => {
+            let spec = ClusterSpec::new(&name, kind.into(), primaries, faults).colocate(colocate);
+            client.create(&spec).await?;
+        }
+        ClusterCommand::List { json } => {
+            let clusters = client.status().await?.clusters;
+            let reports: Vec<Report> = clusters.into_iter().map(Report::new).collect();
+            if json {
+                output::json(&reports)?;
+            } else {
+                say!("{}", listing(&reports))?;
+            }
+        }
+        ClusterCommand::Show { name, json } => {
+            let report = Report::new(client.cluster(&name).await?);
+            if json {
+                output::json(&report)?;
+            } else {
+                say!("{report}")?;
+            }
+        }
+        ClusterCommand::Remove { name } => client.remove(&name).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listing(reports: &[Report]) -> Table {
+    let mut table = Table::new([
+        "NAME",
+        "KIND",
+        "PRIMARIES",
+        "FUSED",
+        "EPOCH",
+        "ELEMENTS",
+        "TOLERATES",
+    ]);
+    for report in reports {
+        let c = &report.cluster;
+        table.row([
+            c.name.clone(),
+            c.kind.to_string(),
+            c.primaries.to_string(),
+            c.faults.to_string(),
+            c.epoch.to_string(),
+            count(report.memory.elements),
+            tolerance(c),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,33 @@
+//! How client commands reach the cluster.
+
+use clap::Args;
+use fusion_net::client::{Client, ClientOptions};
+use std::time::Duration;
+
+/// Arguments of every client command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArgs {
+    /// The coordinator's address
+    #[arg(
+        long,
+        global = true,
+        env = "FUSION_COORDINATOR",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:7400"
+    )]
+    pub(crate) coordinator: String,
+    /// How long one call may take, with all its retries
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) timeout: u64,
+}
+
+impl ConnectionArgs {
+    /// Connects to the coordinator.
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
+        let options = ClientOptions {
+            timeout: Duration::from_secs(self.timeout),
+        };
+        Ok(Client::connect_with(&self.coordinator, options).await?)
+    }
+}
