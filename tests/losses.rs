@@ -9,8 +9,8 @@ use fusion_tests::cluster::{Rig, Seat, is_whole, raws, seed, start, within};
 use fusion_tests::model::Model;
 use fusion_tests::writers::Writers;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
 use std::time::{Duration, Instant};
 
 const N: usize = 3;
@@ -294,7 +294,12 @@ async fn callers_leave_a_primary_that_hangs_and_it_takes_no_more_writes_afterwar
     let paused = rig.pause("c", &[Seat::Primary(1)]).await;
     let since = Instant::now();
     all.change(&mut rng, 1).await;
-    within("a change at each primary", Duration::from_secs(8), since, ());
+    within(
+        "a change at each primary",
+        Duration::from_secs(8),
+        since,
+        (),
+    );
     rig.wait_cluster("c", "recovered elsewhere", |c| {
         is_whole(c) && c.members.iter().all(|m| m.server != server)
     })
@@ -376,7 +381,9 @@ async fn a_coordinator_that_dies_during_creations_forgets_none_that_it_acknowled
         // Not before it has begun with them.
         if round > 0 {
             rig.wait_status("the first of the new clusters", |s| {
-                s.clusters.iter().any(|c| c.name.starts_with(&format!("c{round}-")))
+                s.clusters
+                    .iter()
+                    .any(|c| c.name.starts_with(&format!("c{round}-")))
             })
             .await;
         }
