@@ -502,3 +502,6 @@ pub(crate) fn check_route(
         Err(Refusal::Epoch(Arc::clone(config)))
     }
 }
+
+#[cfg(test)]
+mod tests;
