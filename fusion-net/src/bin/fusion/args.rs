@@ -1,6 +1,6 @@
 //! What the command line may say.
 
-use crate::{cluster, demo, list, map, queue, status};
+use crate::{bench, cluster, demo, list, map, queue, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,6 +31,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Play the paper's tests on real processes, lose servers, and show that no data is lost
     Demo(demo::DemoArgs),
+    /// Measure throughput, recovery and memory on real processes
+    Bench(bench::BenchArgs),
     /// Run a standing local cluster of real processes until Ctrl-C
     Dev(DevArgs),
     /// Run one server process

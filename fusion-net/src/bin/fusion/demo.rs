@@ -2,27 +2,27 @@
 
 mod check;
 mod load;
-mod loss;
+pub(crate) mod loss;
 mod paper;
 mod words;
 mod writers;
 
 use crate::memory;
 use crate::output::say;
+use crate::playground;
+use crate::progress::Progress;
 use crate::status::Memory;
 use crate::table::{Table, bytes, count};
-use anyhow::Context;
 use check::Findings;
 use clap::Args;
 use fusion_net::client::{Client, ClusterSpec, Kind, List, Map, Queue};
-use fusion_net::local::{LocalCluster, LocalOptions};
+use fusion_net::local::LocalCluster;
 use load::{Loaded, Source};
 use loss::Loss;
 use paper::Paper;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 use writers::{Diaries, Writers};
 
 const MAP: &str = "elements";
@@ -63,37 +63,16 @@ pub(crate) struct DemoArgs {
 
 /// Runs `fusion demo`.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let interrupted = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    tokio::pin!(interrupted);
     let source = Source::open(args.elements, args.load.as_deref())?;
     let (n, f) = (usize::from(args.primaries), usize::from(args.faults));
     // One server for each member of the largest cluster, and one for each that will be lost.
     let servers = n.max(paper::PRIMARIES) + f + f;
-    let binary = std::env::current_exe().context("cannot find this program's own file")?;
     say!("starting a coordinator and {servers} servers, {f} of them spare, each a process")?;
-    let mut local = tokio::select! {
-        started = LocalCluster::start(LocalOptions::new(binary), servers) => started?,
-        () = &mut interrupted => return Ok(ExitCode::from(130)),
-    };
-    let result = tokio::select! {
-        result = play(&mut local, (n, f), source) => result,
-        () = &mut interrupted => {
-            local.stop().await;
-            return Ok(ExitCode::from(130));
-        }
-    };
-    local.stop().await;
-    Ok(if result? {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let matched = playground::run(servers, async |local| play(local, (n, f), source).await);
+    Ok(match matched.await? {
+        Some(true) => ExitCode::SUCCESS,
+        Some(false) => ExitCode::FAILURE,
+        None => ExitCode::from(playground::INTERRUPTED),
     })
 }
 
@@ -202,7 +181,7 @@ async fn lose(
     let killed = Instant::now();
     loss::kill(local, &victims).await?;
     let limit = Duration::from_secs(60 + elements / 10_000);
-    let mut loss = loss::watch(client, MAP, (before, killed), limit).await?;
+    let mut loss = loss::watch(client, MAP, (before, killed), limit, Progress::new()).await?;
     loss.members = victims.into_iter().map(|(_, member)| member).collect();
     writers.set_loss(false);
     say!(

@@ -72,8 +72,8 @@ pub(crate) async fn watch(
     cluster: &str,
     (before, killed): (Epoch, Instant),
     limit: Duration,
+    mut progress: Progress,
 ) -> anyhow::Result<Loss> {
-    let mut progress = Progress::new();
     loop {
         let status = client.status().await?;
         let whole = |c: &ClusterStatus| c.serving && c.tolerates == c.faults;
