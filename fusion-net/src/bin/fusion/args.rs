@@ -52,13 +52,18 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  fusion dev --servers 9 --coordinator-port 7400")]
+#[command(after_help = "\
+Logs and the coordinator's store go to a temporary folder that is removed in the end: nothing outlives the command.
+
+Examples:
+  fusion dev
+  fusion dev --servers 20 --coordinator-port 0")]
 pub(crate) struct DevArgs {
     /// How many server processes
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, default_value_t = 9, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) servers: u16,
-    /// The coordinator's port; 0 means any free one
-    #[arg(long, default_value_t = 0)]
+    /// The coordinator's port on 127.0.0.1; 0 means any free one
+    #[arg(long, default_value_t = 7400, value_name = "PORT")]
     pub(crate) coordinator_port: u16,
 }
 

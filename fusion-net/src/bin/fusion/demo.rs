@@ -11,7 +11,7 @@ use crate::memory;
 use crate::output::say;
 use crate::playground;
 use crate::progress::Progress;
-use crate::status::Memory;
+use crate::status::{Memory, plural};
 use crate::table::{Table, bytes, count};
 use check::Findings;
 use clap::Args;
@@ -121,7 +121,10 @@ async fn play(
     let resident_after: u64 = memory::of_servers(local).values().sum();
     let memory = settled_memory(&client, &loaded).await?;
 
-    say!("\nKilling {f} servers while writes are under way")?;
+    say!(
+        "\nKilling {} while writes are under way",
+        plural(f, "server")
+    )?;
     let (loss, diaries) = lose(local, &client, &late, (f, loaded.len())).await?;
 
     say!("\nComparing all contents with what was acknowledged")?;
@@ -185,7 +188,8 @@ async fn lose(
     loss.members = victims.into_iter().map(|(_, member)| member).collect();
     writers.set_loss(false);
     say!(
-        "  every cluster tolerates {faults} faults again {:.2} s after the first kill",
+        "  every cluster tolerates {} again {:.2} s after the first kill",
+        plural(faults, "fault"),
         loss.all_whole.as_secs_f64()
     )?;
     tokio::time::sleep(CALM).await;
@@ -268,7 +272,7 @@ fn memory_rows(table: &mut Table, memory: &Memory, faults: usize) {
     table.row([
         "price of tolerating the faults".to_owned(),
         format!(
-            "{:.2} times the primaries' pages; copies would be {faults} times",
+            "{:.2} times the primaries' pages; copies would be {faults}.00 times",
             ratio(memory.fused_page_bytes)
         ),
     ]);

@@ -38,6 +38,7 @@ impl Progress {
             return Ok(());
         }
         let mut out = std::io::stdout().lock();
+        let detail = detail.trim_end();
         if self.terminal {
             write!(out, "\r\x1b[K  {stage} {detail}")?;
             out.flush()?;

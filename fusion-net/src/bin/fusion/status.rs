@@ -198,7 +198,8 @@ pub(crate) fn tolerance(cluster: &ClusterStatus) -> String {
     }
 }
 
-fn plural(number: usize, noun: &str) -> String {
+/// A number of things in words.
+pub(crate) fn plural(number: usize, noun: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{s}")
 }
