@@ -10,12 +10,11 @@ use std::path::PathBuf;
 #[command(
     name = "fusion",
     version,
-    about,
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  fusion demo                                                   lose servers, lose no data
-  fusion dev                                                    a cluster of processes on this machine
+  fusion demo
+  fusion dev
   fusion cluster create scores --kind map --primaries 3 --faults 2
   fusion map put scores ada 36
   fusion status

@@ -23,8 +23,8 @@ const FOOTPRINT: (usize, usize) = (5, 2);
 /// Measures; the client and all servers share this machine's processors.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each call is answered when all fused structures have it, and each answer is checked. Recovery is that of a primary
-with --elements elements, beside others with as many. Memory is the growth of the processes' resident memory on 5
+Each call is answered when all fused structures have it, and each answer is checked. Recovery is that of a primary \
+with --elements elements, beside others with as many. Memory is the growth of the processes' resident memory on 5 \
 primaries and 2 fused structures with --elements elements in all, one member on each server.
 
 Examples:

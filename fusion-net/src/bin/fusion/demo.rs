@@ -38,8 +38,8 @@ const MAX_PRINTED: usize = 10;
 /// Lose servers and lose no data.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Starts a coordinator and servers as processes of their own on free ports; plays Tables 1 to 4 of the paper; loads a
-map; kills as many servers as may fail while lists, maps and queues are written to; waits until everything is
+Starts a coordinator and servers as processes of their own on free ports; plays Tables 1 to 4 of the paper; loads a \
+map; kills as many servers as may fail while lists, maps and queues are written to; waits until everything is \
 recovered; compares all contents with what was acknowledged; stops everything. Status 0 only if all of it matched.
 
 Examples:
@@ -123,7 +123,7 @@ async fn play(
 
     say!(
         "\nKilling {} while writes are under way",
-        plural(f, "server")
+        plural(f as u64, "server")
     )?;
     let (loss, diaries) = lose(local, &client, &late, (f, loaded.len())).await?;
 
@@ -189,7 +189,7 @@ async fn lose(
     writers.set_loss(false);
     say!(
         "  every cluster tolerates {} again {:.2} s after the first kill",
-        plural(faults, "fault"),
+        plural(faults as u64, "fault"),
         loss.all_whole.as_secs_f64()
     )?;
     tokio::time::sleep(CALM).await;
