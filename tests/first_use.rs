@@ -25,11 +25,18 @@ fn sixteen_threads_may_be_first_in_every_process() {
             .env(CHILD, "1")
             .output()
             .unwrap();
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         assert!(
             output.status.success(),
-            "process {process}: {}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
+            "process {process}: {}\n{stderr}",
+            output.status
+        );
+        assert!(
+            stdout.contains("1 passed"),
+            "the child ran another test:\n{stdout}"
         );
         // The C library prints where it fails without aborting.
         assert!(
@@ -60,10 +67,10 @@ fn use_the_library_at_once() {
 
 fn encode(w: WordSize) {
     let codec = Codec::new(Technique::ReedSolVan, CodeParams::new(3, 2, w).unwrap()).unwrap();
-    let data = [[3; 4096], [5; 4096], [6; 4096]];
+    let data = [[3; 4096], [5; 4096], [7; 4096]];
     let mut coding = [[0; 4096]; 2];
     codec.encode(&data, &mut coding).unwrap();
-    assert_eq!(coding[0], [3 ^ 5 ^ 6; 4096]);
+    assert_eq!(coding[0], [3 ^ 5 ^ 7; 4096]);
     let mut shards: Vec<[u8; 4096]> = data.into_iter().chain(coding).collect();
     shards[0].fill(0);
     shards[2].fill(0);

@@ -352,20 +352,19 @@ impl Fused {
         if wanted.len() != lost.len() || !lost.iter().all(at) {
             return Err(Refusal::NotThere);
         }
-        let repeated = self
-            .snapshots
-            .get(&from)
-            .is_some_and(|s| s.recovery == recovery);
-        if !repeated {
-            let pages = FrozenPages::new(self.store.snapshot());
-            self.snapshots.insert(
-                from,
-                Snapshot {
+        match self.snapshots.get(&from) {
+            // Said again, or late: what was frozen since must stay.
+            Some(snapshot) if snapshot.recovery == recovery => {}
+            Some(snapshot) if snapshot.recovery > recovery => return Err(Refusal::NotThere),
+            _ => {
+                let pages = FrozenPages::new(self.store.snapshot());
+                let snapshot = Snapshot {
                     recovery,
                     vector,
                     pages,
-                },
-            );
+                };
+                self.snapshots.insert(from, snapshot);
+            }
         }
         let snapshot = &self.snapshots[&from];
         Ok(RecoveryReply::FusedSnapshot {

@@ -48,7 +48,7 @@ number_newtype! {
     Row, u16
 }
 number_newtype! {
-    /// One attempt at recovering one lost primary; chosen by the replacement.
+    /// One attempt at recovering one lost primary; a replacement numbers its attempts upwards.
     RecoveryId, u64
 }
 

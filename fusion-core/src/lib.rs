@@ -1,4 +1,4 @@
-//! Fused data structures, sans-IO and deterministic.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod change;

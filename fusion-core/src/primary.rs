@@ -13,6 +13,7 @@ use crate::message::{
     Route,
 };
 use crate::op::OpResult;
+use crate::recovery::Image;
 use crate::structure::{SessionState, Structure};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -112,17 +113,16 @@ impl Primary {
         Primary::start(config, id, index, structure, log, Seq(0))
     }
 
-    /// Starts from the recovered image of the lost primary, exactly after change `seq` (rule 34).
+    /// Starts from the recovered image of the lost primary (rule 34).
     ///
     /// # Panics
     /// When `id` is no active primary of `config` (a bug of the caller).
     #[must_use]
-    pub fn recovered(
-        config: Arc<Configuration>,
-        id: MemberId,
-        structure: Structure,
-        seq: Seq,
-    ) -> Primary {
+    pub fn recovered(config: Arc<Configuration>, id: MemberId, image: Image) -> Primary {
+        let seq = image.seq();
+        let Some(structure) = image.into_structure() else {
+            return Primary::create(config, id);
+        };
         let index = config
             .index_of(id)
             .expect("the configuration names the primary");
@@ -292,7 +292,14 @@ impl Primary {
             let joins = seat.state == FusedState::Joining;
             let link = match self.links.remove(&seat.id) {
                 Some(link) if joins => link,
-                Some(link) => Link { join: None, ..link },
+                Some(Link { acked, join }) => {
+                    // It was promoted because it has the whole snapshot, even if no acknowledgement came of it.
+                    let has = join.map_or(Seq(0), |join| join.about.seq);
+                    Link {
+                        acked: acked.max(has),
+                        join: None,
+                    }
+                }
                 None if joins => Link {
                     acked: Seq(0),
                     join: Some(Join::freeze(&self.structure, self.applied)),
@@ -400,18 +407,23 @@ impl Primary {
             return Err(Refusal::NotAllowed);
         }
         match *request {
-            RecoveryRequest::Pin { recovery } => {
-                let base = self.log.base();
-                self.pins.insert(
-                    route.from,
-                    Pin {
-                        recovery,
-                        base,
-                        snapshot: None,
-                    },
-                );
-                Ok(RecoveryReply::Pinned)
-            }
+            RecoveryRequest::Pin { recovery } => match self.pins.get(&route.from) {
+                // Said again, or late: what was frozen since must stay.
+                Some(pin) if pin.recovery == recovery => Ok(RecoveryReply::Pinned),
+                Some(pin) if pin.recovery > recovery => Err(Refusal::NotThere),
+                _ => {
+                    let base = self.log.base();
+                    self.pins.insert(
+                        route.from,
+                        Pin {
+                            recovery,
+                            base,
+                            snapshot: None,
+                        },
+                    );
+                    Ok(RecoveryReply::Pinned)
+                }
+            },
             RecoveryRequest::PrimarySnapshot { recovery, after } => {
                 let (applied, pages) = (self.applied, self.structure.snapshot());
                 if !self.log.reaches_back_to(after) {
@@ -490,3 +502,6 @@ pub(crate) fn check_route(
         Err(Refusal::Epoch(Arc::clone(config)))
     }
 }
+
+#[cfg(test)]
+mod tests;

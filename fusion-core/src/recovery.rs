@@ -5,20 +5,19 @@
 //! after the last change that any fused member in sync has. Survivors go on serving all the while: what they did
 //! after a fused snapshot is undone by their change logs.
 
+mod transfer;
+
 use crate::code::Code;
 use crate::config::{Configuration, PrimaryState};
 use crate::decoder::Decoder;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
-use crate::message::{Pages, RecoveryReply, RecoveryRequest};
+use crate::message::{RecoveryReply, RecoveryRequest};
 use crate::page::PageTable;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::structure::{RebuildError, Structure};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
-
-/// How many pages are asked for at once.
-const PAGES_PER_REQUEST: u32 = 16;
-/// How many such requests are under way to one source.
-const REQUESTS_PER_SOURCE: usize = 3;
+use transfer::{FrozenCodes, Transfer};
 
 /// Why an attempt cannot go on. The replacement starts a new one; what was acknowledged stays safe.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -41,6 +40,41 @@ pub enum RecoveryError {
     /// The codes cannot be solved, which a Reed-Solomon matrix excludes.
     #[error("the codes cannot be decoded: {0}")]
     Undecodable(String),
+}
+
+/// A lost primary as it was, ready to serve again.
+#[derive(Debug)]
+pub struct Image {
+    seq: Seq,
+    /// `None`: nothing of it, not even its descriptor, had come to any fused member.
+    structure: Option<Structure>,
+}
+
+impl Image {
+    /// Builds the structure and its indexes from the recovered pages. Takes time linear in the number of elements.
+    ///
+    /// # Errors
+    /// [`RebuildError`] when the pages are not those of a structure, which a correct recovery excludes.
+    pub fn rebuild(seq: Seq, pages: PageTable) -> Result<Image, RebuildError> {
+        let structure = if seq == Seq(0) {
+            None
+        } else {
+            Some(Structure::rebuild(pages)?)
+        };
+        Ok(Image { seq, structure })
+    }
+
+    /// The last change that it includes.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The structure; `None` when the primary died before anything of it was safe, and so is to be started empty.
+    #[must_use]
+    pub fn into_structure(self) -> Option<Structure> {
+        self.structure
+    }
 }
 
 /// What came of it.
@@ -88,45 +122,11 @@ enum Phase {
     /// Rule 31.
     Freeze {
         waiting: BTreeMap<MemberId, Row>,
-        frozen: BTreeMap<MemberId, FrozenSource>,
+        frozen: BTreeMap<MemberId, FrozenCodes>,
     },
     /// Rule 32.
     Transfer(Box<Transfer>),
     Done(Option<Recovered>),
-}
-
-#[derive(Debug)]
-struct FrozenSource {
-    row: Row,
-    vector: Vec<Seq>,
-    pages: u64,
-}
-
-#[derive(Debug)]
-struct Transfer {
-    decoder: Decoder,
-    fused: Vec<FrozenSource>,
-    /// Survivors that have not said yet what they froze.
-    unfrozen: BTreeSet<MemberId>,
-    sources: BTreeMap<MemberId, Source>,
-    done_pages: u64,
-    total_pages: u64,
-}
-
-#[derive(Debug)]
-struct Source {
-    of: Contribution,
-    /// Ranges of page numbers that are still to be asked for.
-    wanted: VecDeque<(u64, u32)>,
-    in_flight: usize,
-    /// The changes that are still to be undone: (had, upto].
-    changes: Option<(Seq, Seq)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Contribution {
-    Fused(Row),
-    Survivor(PrimaryIndex),
 }
 
 impl Recovery {
@@ -200,7 +200,7 @@ impl Recovery {
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         match &self.phase {
-            Phase::Transfer(t) => (t.done_pages, t.total_pages),
+            Phase::Transfer(transfer) => transfer.progress(),
             Phase::Done(_) => (1, 1),
             _ => (0, 0),
         }
@@ -268,29 +268,24 @@ impl Recovery {
             (
                 RecoveryRequest::FusedSnapshot { .. },
                 RecoveryReply::FusedSnapshot { row, vector, pages },
-            ) => self.on_fused_snapshot(from, FrozenSource { row, vector, pages }),
+            ) => self.on_fused_snapshot(from, FrozenCodes { row, vector, pages }),
             (
                 RecoveryRequest::PrimarySnapshot { after, .. },
                 RecoveryReply::PrimarySnapshot { seq, pages },
-            ) => self.on_primary_snapshot(from, *after, seq, pages),
+            ) => match self.config.index_of(from) {
+                Some(k) => self.transfer(|t| t.on_survivor(from, k, (*after, seq), pages)),
+                None => bad,
+            },
             (
                 RecoveryRequest::SnapshotPages {
                     from: first, count, ..
                 },
                 RecoveryReply::SnapshotPages { pages },
-            ) => self.on_pages(from, *first, *count, &pages),
+            ) => self.transfer(|t| t.on_pages(from, (*first, *count), &pages)),
             (
-                RecoveryRequest::SnapshotChanges { after, .. },
+                RecoveryRequest::SnapshotChanges { .. },
                 RecoveryReply::SnapshotChanges { changes },
-            ) => {
-                if changes.first != after.next() || changes.count == 0 {
-                    return bad;
-                }
-                let changes = changes
-                    .unpack()
-                    .map_err(|_| RecoveryError::BadAnswer { from })?;
-                self.on_changes(from, &changes)
-            }
+            ) => self.transfer(|t| t.on_changes(from, &changes)),
             (RecoveryRequest::Release { .. }, _) => Ok(()),
             _ => bad,
         }
@@ -398,12 +393,7 @@ impl Recovery {
         if !lagging.is_empty() {
             return;
         }
-        let target = self
-            .targets
-            .iter()
-            .find(|(j, _)| *j == self.target)
-            .map(|(_, s)| *s);
-        if self.kept.is_some() && self.kept == target {
+        if self.kept.is_some() && self.kept == self.target_seq() {
             self.phase = Phase::Done(Some(Recovered::Kept));
             return;
         }
@@ -453,7 +443,7 @@ impl Recovery {
     fn on_fused_snapshot(
         &mut self,
         from: MemberId,
-        source: FrozenSource,
+        source: FrozenCodes,
     ) -> Result<(), RecoveryError> {
         let Phase::Freeze { waiting, frozen } = &mut self.phase else {
             return Ok(());
@@ -478,217 +468,58 @@ impl Recovery {
 
     fn begin_transfer(
         &mut self,
-        frozen: BTreeMap<MemberId, FrozenSource>,
+        frozen: BTreeMap<MemberId, FrozenCodes>,
     ) -> Result<(), RecoveryError> {
         let rows: Vec<Row> = frozen.values().map(|s| s.row).collect();
         let decoder = Decoder::new(&self.code, &self.lost, &rows, self.target)
             .map_err(|e| RecoveryError::Undecodable(e.to_string()))?;
         let survivors = self.survivors();
-        for (&m, k) in &survivors {
-            let after = frozen
-                .values()
-                .map(|s| s.vector[k.index()])
-                .min()
-                .unwrap_or_default();
-            self.outbox.push((
-                m,
-                RecoveryRequest::PrimarySnapshot {
-                    recovery: self.recovery,
-                    after,
-                },
-            ));
+        let members = survivors.keys().copied().collect();
+        let transfer = Transfer::new(self.recovery, decoder, frozen, members);
+        for (&m, &k) in &survivors {
+            let after = transfer.least(k);
+            let recovery = self.recovery;
+            let request = RecoveryRequest::PrimarySnapshot { recovery, after };
+            self.outbox.push((m, request));
         }
-        let sources: BTreeMap<_, _> = frozen
-            .iter()
-            .map(|(&m, s)| (m, Source::new(Contribution::Fused(s.row), s.pages, None)))
-            .collect();
-        let total_pages = frozen.values().map(|s| s.pages).sum();
-        self.phase = Phase::Transfer(Box::new(Transfer {
-            decoder,
-            fused: frozen.into_values().collect(),
-            unfrozen: survivors.into_keys().collect(),
-            sources,
-            done_pages: 0,
-            total_pages,
-        }));
+        self.phase = Phase::Transfer(Box::new(transfer));
         self.pump();
         Ok(())
     }
 
-    fn on_primary_snapshot(
+    /// Lets the transfer take something, then asks for more, and ends it when all is there.
+    fn transfer(
         &mut self,
-        from: MemberId,
-        after: Seq,
-        seq: Seq,
-        pages: u64,
+        act: impl FnOnce(&mut Transfer) -> Result<(), RecoveryError>,
     ) -> Result<(), RecoveryError> {
-        let Some(&k) = self.survivors().get(&from) else {
-            return Err(RecoveryError::BadAnswer { from });
-        };
-        let Phase::Transfer(transfer) = &mut self.phase else {
-            return Ok(());
-        };
-        if transfer.fused.iter().any(|s| s.vector[k.index()] > seq) {
-            return Err(RecoveryError::BadAnswer { from });
+        if let Phase::Transfer(transfer) = &mut self.phase {
+            act(transfer)?;
+            self.pump();
         }
-        if transfer.unfrozen.remove(&from) {
-            let changes = (after < seq).then_some((after, seq));
-            transfer
-                .sources
-                .insert(from, Source::new(Contribution::Survivor(k), pages, changes));
-            transfer.total_pages += pages;
-            if changes.is_some() {
-                self.outbox.push((
-                    from,
-                    RecoveryRequest::SnapshotChanges {
-                        recovery: self.recovery,
-                        after,
-                    },
-                ));
-            }
-        }
-        self.pump();
         Ok(())
     }
 
-    fn on_pages(
-        &mut self,
-        from: MemberId,
-        first: u64,
-        count: u32,
-        pages: &Pages,
-    ) -> Result<(), RecoveryError> {
-        let bad = RecoveryError::BadAnswer { from };
-        let Phase::Transfer(transfer) = &mut self.phase else {
-            return Ok(());
-        };
-        let Some(source) = transfer.sources.get_mut(&from) else {
-            return Err(bad);
-        };
-        let got = pages.pages.len() as u64;
-        if got == 0 || got > u64::from(count) {
-            return Err(bad);
-        }
-        source.in_flight -= 1;
-        if got < u64::from(count) {
-            source.wanted.push_front((first + got, count - got as u32));
-        }
-        for (id, page) in &pages.pages {
-            let added = match source.of {
-                Contribution::Fused(row) => transfer.decoder.add_fused_page(row, *id, page),
-                Contribution::Survivor(k) => transfer.decoder.add_primary_page(k, *id, page),
-            };
-            added.map_err(|_| bad.clone())?;
-        }
-        transfer.done_pages += got;
-        self.pump();
-        Ok(())
-    }
-
-    /// What the survivor did after a fused snapshot is taken back, for each fused member apart (rule 32).
-    fn on_changes(
-        &mut self,
-        from: MemberId,
-        changes: &[(Seq, bytes::Bytes)],
-    ) -> Result<(), RecoveryError> {
-        let bad = RecoveryError::BadAnswer { from };
-        let Phase::Transfer(transfer) = &mut self.phase else {
-            return Ok(());
-        };
-        let Some(source) = transfer.sources.get_mut(&from) else {
-            return Err(bad);
-        };
-        let (Contribution::Survivor(k), Some((had, upto))) = (source.of, source.changes) else {
-            return Err(bad);
-        };
-        for (seq, change) in changes {
-            if *seq > upto {
-                return Err(bad);
-            }
-            for fused in transfer.fused.iter().filter(|s| s.vector[k.index()] < *seq) {
-                transfer
-                    .decoder
-                    .undo_change(k, fused.row, change)
-                    .map_err(|_| bad.clone())?;
-            }
-        }
-        let had = changes.last().map_or(had, |(seq, _)| *seq);
-        source.changes = (had < upto).then_some((had, upto));
-        if source.changes.is_some() {
-            self.outbox.push((
-                from,
-                RecoveryRequest::SnapshotChanges {
-                    recovery: self.recovery,
-                    after: had,
-                },
-            ));
-        }
-        self.pump();
-        Ok(())
-    }
-
-    /// Keeps every source busy, and ends the transfer when all is there.
     fn pump(&mut self) {
         let Phase::Transfer(transfer) = &mut self.phase else {
             return;
         };
-        for (&m, source) in &mut transfer.sources {
-            while source.in_flight < REQUESTS_PER_SOURCE
-                && let Some((from, count)) = source.wanted.pop_front()
-            {
-                source.in_flight += 1;
-                self.outbox.push((
-                    m,
-                    RecoveryRequest::SnapshotPages {
-                        recovery: self.recovery,
-                        from,
-                        count,
-                    },
-                ));
-            }
-        }
-        if !transfer.unfrozen.is_empty() || !transfer.sources.values().all(Source::is_done) {
+        self.outbox.extend(transfer.requests());
+        if !transfer.is_done() {
             return;
         }
-        let everybody: Vec<_> = transfer.sources.keys().copied().collect();
-        let phase = std::mem::replace(&mut self.phase, Phase::Done(None));
-        let Phase::Transfer(transfer) = phase else {
-            return;
-        };
-        let seq = self
-            .targets
-            .iter()
-            .find(|(j, _)| *j == self.target)
-            .map(|(_, s)| *s)
-            .unwrap_or_default();
-        self.phase = Phase::Done(Some(Recovered::Image {
-            seq,
-            pages: transfer.decoder.finish(),
-        }));
-        let release = RecoveryRequest::Release {
-            recovery: self.recovery,
-        };
-        self.outbox
-            .extend(everybody.into_iter().map(|m| (m, release.clone())));
-    }
-}
-
-impl Source {
-    fn new(of: Contribution, pages: u64, changes: Option<(Seq, Seq)>) -> Source {
-        let step = u64::from(PAGES_PER_REQUEST);
-        let wanted = (0..pages).step_by(PAGES_PER_REQUEST as usize);
-        let wanted = wanted
-            .map(|from| (from, step.min(pages - from) as u32))
-            .collect();
-        Source {
-            of,
-            wanted,
-            in_flight: 0,
-            changes,
+        let recovery = self.recovery;
+        let release = |m| (m, RecoveryRequest::Release { recovery });
+        self.outbox.extend(transfer.members().map(release));
+        if let Phase::Transfer(transfer) = std::mem::replace(&mut self.phase, Phase::Done(None)) {
+            let seq = self.target_seq().unwrap_or_default();
+            let pages = transfer.finish();
+            self.phase = Phase::Done(Some(Recovered::Image { seq, pages }));
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.wanted.is_empty() && self.in_flight == 0 && self.changes.is_none()
+    /// Where the lost primary is recovered to.
+    fn target_seq(&self) -> Option<Seq> {
+        let target = self.targets.iter().find(|(j, _)| *j == self.target);
+        target.map(|(_, seq)| *seq)
     }
 }

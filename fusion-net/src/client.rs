@@ -19,6 +19,8 @@ mod lane;
 mod list;
 mod map;
 mod queue;
+mod route;
+mod session;
 mod structure;
 
 pub use admin::{Client, ClientOptions, ClusterSpec};

@@ -1,4 +1,4 @@
-//! Fusion over the network: servers, coordinator, client.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod client;

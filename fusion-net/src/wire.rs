@@ -4,6 +4,7 @@
 //! its own preface before the first frame, or closes the connection; so garbage, another version or the wrong
 //! kind of port is told apart at once.
 
+use fusion_core::limits::MAX_CHANGE_BYTES;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::marker::PhantomData;
@@ -18,11 +19,14 @@ use tokio_util::bytes::{Bytes, BytesMut};
 
 /// The version of everything that is said after the preface.
 pub const PROTOCOL_VERSION: u16 = 1;
-/// The longest frame, in bytes: the longest change (see `fusion_core::limits`) with its envelope.
-pub const MAX_FRAME_BYTES: usize = 64 << 20;
+/// The longest frame, in bytes: the longest change with its envelope. A change that no frame takes could never be
+/// replicated, and its primary would stand still.
+pub const MAX_FRAME_BYTES: usize = MAX_CHANGE_BYTES + ENVELOPE_BYTES;
 /// The furthest deadline that a request may carry.
 pub const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
+/// Room for what is around the bytes of a change or of pages: routes, counts, deadlines.
+const ENVELOPE_BYTES: usize = 1 << 20;
 const MAGIC: [u8; 4] = *b"FUSN";
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -146,22 +150,28 @@ pub async fn accept(stream: &mut TcpStream, offered: &[Service]) -> Result<Servi
 }
 
 /// Frames of `In` and `Out` over one stream.
-pub type Transport<In, Out, C> = tarpc::serde_transport::Transport<TcpStream, In, Out, C>;
-
-/// A transport whose two directions are coded as postcard.
-pub type PostcardTransport<In, Out> = Transport<In, Out, Postcard<In, Out>>;
+pub type Transport<In, Out> =
+    tarpc::serde_transport::Transport<TcpStream, In, Out, Postcard<In, Out>>;
+/// The side that asks.
+pub type ClientSide<Req, Resp> = Transport<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>;
+/// The side that answers.
+pub type ServerSide<Req, Resp> = Transport<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>;
 
 /// Wraps a stream whose preface was agreed on; the side that asks.
-pub fn client_transport<Req: Serialize, Resp: for<'de> Deserialize<'de>>(
-    stream: TcpStream,
-) -> PostcardTransport<tarpc::Response<Resp>, tarpc::ClientMessage<Req>> {
+pub fn client_transport<Req, Resp>(stream: TcpStream) -> ClientSide<Req, Resp>
+where
+    Req: Serialize,
+    Resp: for<'de> Deserialize<'de>,
+{
     tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(false))
 }
 
 /// Wraps a stream whose preface was agreed on; the side that answers.
-pub fn server_transport<Req: for<'de> Deserialize<'de>, Resp: Serialize>(
-    stream: TcpStream,
-) -> PostcardTransport<tarpc::ClientMessage<Req>, tarpc::Response<Resp>> {
+pub fn server_transport<Req, Resp>(stream: TcpStream) -> ServerSide<Req, Resp>
+where
+    Req: for<'de> Deserialize<'de>,
+    Resp: Serialize,
+{
     tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(true))
 }
 
@@ -269,6 +279,42 @@ mod tests {
             ClientMessage::Request(r) => assert_eq!((r.id, r.message), (5, 77)),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn the_longest_change_that_the_core_makes_fits_into_a_frame() {
+        use crate::service::FusedRequest;
+        use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Seq};
+        use fusion_core::message::{ChangeRun, JoinSnapshot, Replicate, Route};
+        use tarpc::tokio_util::codec::Encoder;
+        let route = Route {
+            cluster: ClusterId(u64::MAX),
+            epoch: Epoch(u64::MAX),
+            from: MemberId(u64::MAX),
+            to: MemberId(u64::MAX),
+        };
+        let longest = Bytes::from(vec![7; MAX_CHANGE_BYTES]);
+        let message = Replicate {
+            index: PrimaryIndex(u16::MAX),
+            changes: ChangeRun::pack(Seq(u64::MAX), [longest].iter()),
+            stable: Seq(u64::MAX),
+            join: Some(JoinSnapshot {
+                seq: Seq(u64::MAX),
+                chunks: u32::MAX,
+            }),
+        };
+        let request = Request {
+            context: context::current(),
+            id: u64::MAX,
+            message: FusedRequest::Replicate { route, message },
+        };
+        let mut codec: Postcard<tarpc::Response<u32>, ClientMessage<FusedRequest>> =
+            Postcard::new(false);
+        let frame = Pin::new(&mut codec)
+            .serialize(&ClientMessage::Request(request))
+            .unwrap();
+        let mut framed = BytesMut::new();
+        framing().new_codec().encode(frame, &mut framed).unwrap();
     }
 
     #[test]

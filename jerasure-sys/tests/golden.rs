@@ -104,7 +104,8 @@ unsafe fn take(matrix: *mut c_int, cells: usize) -> Vec<c_int> {
     // SAFETY: as the caller promises.
     unsafe {
         let copy = slice::from_raw_parts(matrix, cells).to_vec();
-        c::jerasure_free_matrix(matrix);
+        // Not `jerasure_free_matrix`, which the distributions' libraries lack.
+        libc::free(matrix.cast());
         copy
     }
 }

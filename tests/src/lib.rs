@@ -3,3 +3,10 @@
 
 pub mod cluster;
 pub mod golden;
+pub mod model;
+pub mod writers;
+
+/// The repository's README, so that its example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub mod readme {}

@@ -8,7 +8,7 @@ use fusion_core::id::{PrimaryIndex, RequestId};
 use fusion_core::op::{Kind, Op, OpError, OpResult, Reply};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub fn everything(world: &mut World) {
+pub(crate) fn everything(world: &mut World) {
     for index in 0..world.shape.primaries {
         exactly_once_and_in_one_order(world, index);
     }

@@ -10,38 +10,37 @@ use fusion_core::membership::{self, Evidence, Plan, ServerView};
 use fusion_core::message::*;
 use fusion_core::op::{Kind, Op, OpResult};
 use fusion_core::primary::{Primary, Submitted};
-use fusion_core::recovery::{Recovered, Recovery};
-use fusion_core::structure::Structure;
+use fusion_core::recovery::{Image, Recovered, Recovery};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What kind of world.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    pub primaries: usize,
-    pub faults: usize,
-    pub spares: usize,
-    pub steps: usize,
+pub(crate) struct Shape {
+    pub(crate) primaries: usize,
+    pub(crate) faults: usize,
+    pub(crate) spares: usize,
+    pub(crate) steps: usize,
 }
 
-pub enum Node {
+pub(crate) enum Node {
     Primary(Box<Primary>),
     Fused(Box<Fused>),
     Replacement(Box<Replacement>),
 }
 
 /// As a server drives it: asks again what was not answered.
-pub struct Replacement {
-    pub recovery: Recovery,
+pub(crate) struct Replacement {
+    pub(crate) recovery: Recovery,
     asked: Vec<(MemberId, RecoveryRequest)>,
-    image: Option<(Seq, Structure)>,
+    image: Option<Image>,
     ready: Option<Seq>,
 }
 
 #[derive(Default)]
-pub struct Server {
+pub(crate) struct Server {
     config: Option<Arc<Configuration>>,
-    pub nodes: BTreeMap<MemberId, Node>,
+    pub(crate) nodes: BTreeMap<MemberId, Node>,
     missing: Vec<MemberId>,
 }
 
@@ -57,43 +56,43 @@ enum Packet {
 }
 
 /// A request and what became of it.
-pub struct Request {
-    pub id: RequestId,
-    pub op: Op,
+pub(crate) struct Request {
+    pub(crate) id: RequestId,
+    pub(crate) op: Op,
     /// Executed by this member, waiting for the stable mark.
     waits: Option<(MemberId, OpResult, Seq)>,
 }
 
 /// One client of one primary index.
-pub struct Lane {
-    pub session: SessionId,
-    pub numbers: Vec<u64>,
-    pub under_way: BTreeMap<u16, Request>,
-    pub answered: Vec<(RequestId, OpResult)>,
+pub(crate) struct Lane {
+    pub(crate) session: SessionId,
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) under_way: BTreeMap<u16, Request>,
+    pub(crate) answered: Vec<(RequestId, OpResult)>,
 }
 
-pub struct World {
+pub(crate) struct World {
     rng: u64,
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     code: Code,
-    pub config: Arc<Configuration>,
-    pub servers: BTreeMap<ServerId, Server>,
+    pub(crate) config: Arc<Configuration>,
+    pub(crate) servers: BTreeMap<ServerId, Server>,
     dead: BTreeSet<ServerId>,
     next_server: u64,
     network: Vec<Packet>,
     lossy: bool,
-    pub lanes: Vec<Lane>,
+    pub(crate) lanes: Vec<Lane>,
     /// What each primary executed, by sequence number; a replacement inherits what was recovered.
-    pub histories: BTreeMap<MemberId, BTreeMap<Seq, (RequestId, Op)>>,
+    pub(crate) histories: BTreeMap<MemberId, BTreeMap<Seq, (RequestId, Op)>>,
     /// The last active member of each index.
     active: Vec<MemberId>,
-    pub crashes: u64,
-    pub recoveries: u64,
+    pub(crate) crashes: u64,
+    pub(crate) recoveries: u64,
     now: u64,
 }
 
 impl World {
-    pub fn new(seed: u64, shape: Shape) -> World {
+    pub(crate) fn new(seed: u64, shape: Shape) -> World {
         let kind = [Kind::Map, Kind::Queue, Kind::List][(seed % 3) as usize];
         let members = shape.primaries + shape.faults;
         let host = |i: usize| Host {
@@ -133,7 +132,7 @@ impl World {
         world
     }
 
-    pub fn random(&mut self, below: usize) -> usize {
+    pub(crate) fn random(&mut self, below: usize) -> usize {
         self.rng ^= self.rng << 13;
         self.rng ^= self.rng >> 7;
         self.rng ^= self.rng << 17;
@@ -152,7 +151,7 @@ impl World {
     }
 
     /// One random event.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.now += 1;
         match self.random(1000) {
             0..=449 => self.deliver(),
@@ -165,7 +164,7 @@ impl World {
     }
 
     /// No more faults: everything must come to rest, whole.
-    pub fn calm(&mut self) {
+    pub(crate) fn calm(&mut self) {
         self.lossy = false;
         for _ in 0..400 {
             for _ in 0..30 {
@@ -426,9 +425,9 @@ impl World {
                     Node::Fused(f)
                 }
                 (Some(Node::Replacement(r)), Action::Activate) => {
-                    let (seq, structure) = r.image.expect("activated with an image");
-                    started.push((member, config.index_of(member).unwrap(), seq));
-                    Node::Primary(Box::new(Primary::recovered(config, member, structure, seq)))
+                    let image = r.image.expect("activated with an image");
+                    started.push((member, config.index_of(member).unwrap(), image.seq()));
+                    Node::Primary(Box::new(Primary::recovered(config, member, image)))
                 }
                 (Some(Node::Replacement(r)), Action::Restart) => {
                     let image = r.image;
@@ -497,6 +496,7 @@ impl World {
     }
 
     fn pump_recovery(&mut self) {
+        self.now += 1;
         let restart = self.lossy && self.random(40) == 0;
         let attempt = self.now;
         let code = self.code.clone();
@@ -536,6 +536,7 @@ impl World {
         request: &RecoveryRequest,
         answer: Result<RecoveryReply, Refusal>,
     ) {
+        self.now += 1;
         let code = self.code.clone();
         let attempt = self.now;
         let Some(Node::Replacement(r)) = self.node(route.from) else {
@@ -559,12 +560,11 @@ impl World {
                     .expect("members answer what was asked");
                 match r.recovery.take_result() {
                     Some(Recovered::Image { seq, pages }) => {
-                        let structure =
-                            Structure::rebuild(pages).expect("the image is a structure");
-                        r.image = Some((seq, structure));
+                        r.image =
+                            Some(Image::rebuild(seq, pages).expect("the image is a structure"));
                         r.ready = Some(seq);
                     }
-                    Some(Recovered::Kept) => r.ready = r.image.as_ref().map(|(seq, _)| *seq),
+                    Some(Recovered::Kept) => r.ready = r.image.as_ref().map(Image::seq),
                     None => {}
                 }
             }
@@ -693,7 +693,7 @@ impl World {
     }
 
     /// The primary of an index, when the cluster is whole.
-    pub fn primary(&self, index: usize) -> &Primary {
+    pub(crate) fn primary(&self, index: usize) -> &Primary {
         let seat = &self.config.primaries[index];
         match self.servers[&seat.host.server].nodes.get(&seat.id) {
             Some(Node::Primary(p)) => p,
@@ -707,10 +707,10 @@ impl Replacement {
         config: Arc<Configuration>,
         id: MemberId,
         code: Code,
-        image: Option<(Seq, Structure)>,
+        image: Option<Image>,
         attempt: u64,
     ) -> Box<Replacement> {
-        let kept = image.as_ref().map(|(seq, _)| *seq);
+        let kept = image.as_ref().map(Image::seq);
         let recovery = RecoveryId(config.epoch.0 << 32 | attempt);
         let recovery =
             Recovery::new(config, id, code, recovery, kept).expect("enough codes are in sync");

@@ -1,6 +1,7 @@
 //! The client itself: clusters, and the ways to their structures.
 
-use super::lane::{Connections, Lane, Route};
+use super::lane::Lane;
+use super::route::{Connections, Route};
 use super::structure::Raw;
 use super::{Error, List, Map, MapPart, Queue};
 use crate::peer::{Pool, within};

@@ -4,15 +4,16 @@
 //! its `RequestId` over all retries, so it is executed once, whichever process is the primary by then.
 
 use super::Error;
-use crate::peer::{Backoff, Pool, Pooled, within};
-use crate::service::{AdminError, CoordinatorClient, PrimaryClient};
-use fusion_core::config::{Configuration, PrimaryState};
-use fusion_core::id::{PrimaryIndex, RequestId, SessionId};
+use super::route::{Connections, Refreshed, Route};
+use super::session::Session;
+use crate::peer::{Backoff, within};
+use fusion_core::config::PrimaryState;
+use fusion_core::id::{PrimaryIndex, RequestId};
 use fusion_core::message::{ClientBatch, ClientReply, ClientRequest, Refusal};
 use fusion_core::op::{Op, OpResult};
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -23,60 +24,15 @@ const MAX_BATCH: usize = 512;
 const MAX_BATCH_BYTES: usize = 4 << 20;
 /// How many batches are under way at a time.
 const BATCHES: usize = 2;
-/// The most changes under way at a time: one for each slot of the session.
-const SLOTS: u16 = 1024;
 /// The most calls that wait to be sent; further ones wait for room.
 const QUEUE: usize = 4096;
 const MAX_BACKOFF: Duration = Duration::from_millis(250);
 /// How long one batch may take before it is sent again.
 const CALL: Duration = Duration::from_secs(10);
-/// How long the coordinator may take to say where the primary is now.
-const NEWS: Duration = Duration::from_secs(2);
-
-/// What all lanes of a client share.
-#[derive(Debug, Clone)]
-pub(crate) struct Connections {
-    pub(crate) coordinators: Pool<CoordinatorClient>,
-    pub(crate) primaries: Pool<PrimaryClient>,
-    pub(crate) coordinator: String,
-    /// How long a call may take, all retries together.
-    pub(crate) timeout: Duration,
-}
-
-impl Connections {
-    pub(crate) async fn coordinator(&self) -> Result<Pooled<CoordinatorClient>, Error> {
-        let connected = self.coordinators.get(&self.coordinator).await;
-        connected.map_err(|reason| Error::NoCoordinator {
-            address: self.coordinator.clone(),
-            reason,
-        })
-    }
-}
-
-/// The configuration of a cluster as a client knows it, shared by its lanes.
-#[derive(Debug)]
-pub(crate) struct Route {
-    config: Mutex<Arc<Configuration>>,
-}
-
-impl Route {
-    pub(crate) fn new(config: Arc<Configuration>) -> Arc<Route> {
-        Arc::new(Route {
-            config: Mutex::new(config),
-        })
-    }
-
-    pub(crate) fn config(&self) -> Arc<Configuration> {
-        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn learn(&self, config: Arc<Configuration>) {
-        let mut known = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        if config.cluster != known.cluster || config.epoch > known.epoch {
-            *known = config;
-        }
-    }
-}
+/// After this time without an answer the coordinator is asked whether the primary is still the primary.
+const HUNG: Duration = Duration::from_millis(500);
+/// A call whose time is over is answered by the driver, or else, after this time, by the caller itself.
+const GRACE: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 struct Call {
@@ -103,17 +59,23 @@ impl Lane {
     /// Executes one operation.
     pub(crate) async fn call(&self, op: Op) -> Result<OpResult, Error> {
         let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + self.timeout;
         let limit = self.timeout;
+        let deadline = Instant::now() + limit;
+        let changes = op.is_mutation();
         let call = Call {
             op,
             deadline,
             answer,
         };
-        match timeout_at(deadline, self.calls.send(call)).await {
-            Ok(Ok(())) => answered
-                .await
-                .unwrap_or(Err(Error::OutcomeUnknown { limit })),
+        if !matches!(
+            timeout_at(deadline, self.calls.send(call)).await,
+            Ok(Ok(()))
+        ) {
+            return Err(Error::TimedOut { limit });
+        }
+        match timeout_at(deadline + GRACE, answered).await {
+            Ok(Ok(answer)) => answer,
+            _ if changes => Err(Error::OutcomeUnknown { limit }),
             _ => Err(Error::TimedOut { limit }),
         }
     }
@@ -145,45 +107,6 @@ impl Pending {
             Error::TimedOut { limit }
         };
         let _ = self.call.answer.send(Err(error));
-    }
-}
-
-#[derive(Debug)]
-struct Session {
-    id: SessionId,
-    /// A primary has answered under it: it is never opened again (rule 38).
-    opened: bool,
-    /// The last number given in each slot, and the slots that are free.
-    numbers: Vec<u64>,
-    free: Vec<u16>,
-}
-
-impl Session {
-    fn new() -> Session {
-        Session {
-            id: SessionId(rand::random()),
-            opened: false,
-            numbers: Vec::new(),
-            free: Vec::new(),
-        }
-    }
-
-    fn next(&mut self) -> Option<RequestId> {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None if self.numbers.len() < usize::from(SLOTS) => {
-                self.numbers.push(0);
-                (self.numbers.len() - 1) as u16
-            }
-            None => return None,
-        };
-        let number = &mut self.numbers[usize::from(slot)];
-        *number += 1;
-        Some(RequestId {
-            session: self.id,
-            slot,
-            number: *number,
-        })
     }
 }
 
@@ -231,7 +154,9 @@ impl Driver {
             while under_way.len() < room && !self.waiting.is_empty() {
                 match self.batch() {
                     Some((address, batch, calls)) => {
-                        under_way.push(send(self.connections.clone(), address, batch, calls));
+                        let (connections, route) =
+                            (self.connections.clone(), Arc::clone(&self.route));
+                        under_way.push(send(connections, route, address, batch, calls));
                     }
                     None => break,
                 }
@@ -318,15 +243,9 @@ impl Driver {
                 continue;
             }
             if let Some(pending) = self.waiting.remove(i) {
-                self.free(pending.id);
+                self.session.free(pending.id);
                 pending.give_up(limit);
             }
-        }
-    }
-
-    fn free(&mut self, id: Option<RequestId>) {
-        if let Some(id) = id.filter(|id| id.session == self.session.id) {
-            self.session.free.push(id.slot);
         }
     }
 
@@ -336,7 +255,7 @@ impl Driver {
             Answered::Replies(replies) if replies.len() == calls.len() => replies,
             Answered::Replies(_) => {
                 for pending in calls {
-                    self.free(pending.id);
+                    self.session.free(pending.id);
                     let _ = pending.call.answer.send(Err(Error::BadAnswer));
                 }
                 return;
@@ -362,7 +281,7 @@ impl Driver {
         for (pending, reply) in calls.into_iter().zip(replies) {
             match reply {
                 ClientReply::Done(result) => {
-                    self.free(pending.id);
+                    self.session.free(pending.id);
                     let _ = pending.call.answer.send(Ok(result));
                 }
                 ClientReply::Deferred => again.push(pending),
@@ -373,7 +292,7 @@ impl Driver {
                 ClientReply::SessionUnknown => self.session_lost(pending, &mut again),
                 // A slot is used again only after its call was answered or given up, so this is none of ours.
                 ClientReply::Stale | ClientReply::BadRequest => {
-                    self.free(pending.id);
+                    self.session.free(pending.id);
                     let _ = pending.call.answer.send(Err(Error::BadAnswer));
                 }
             }
@@ -408,34 +327,21 @@ impl Driver {
     async fn look_again(&mut self) {
         let wait = self.backoff.wait();
         let pause = Instant::now() + wait;
-        let known = self.route.config();
-        if let Ok(coordinator) = self.connections.coordinator().await {
-            let wait_ms = wait.as_millis() as u32;
-            let call = coordinator.client.lookup(
-                within(NEWS),
-                known.name.clone(),
-                Some(known.epoch),
-                wait_ms,
-            );
-            match call.await {
-                Ok(Ok(config)) if config.cluster != known.cluster || config.epoch > known.epoch => {
-                    self.route.learn(config);
-                    // News is a success: what failed before was another primary.
-                    self.backoff.reset();
-                    return;
-                }
-                Ok(Err(AdminError::UnknownCluster { name })) => {
-                    for pending in std::mem::take(&mut self.waiting) {
-                        let _ = pending
-                            .call
-                            .answer
-                            .send(Err(Error::UnknownCluster { name: name.clone() }));
-                    }
-                    return;
-                }
-                Ok(_) => {}
-                Err(_) => self.connections.coordinators.forget(&coordinator),
+        match self.route.refresh(&self.connections, wait).await {
+            Refreshed::Newer => {
+                // News is a success: what failed before was another primary.
+                self.backoff.reset();
+                return;
             }
+            Refreshed::Removed => {
+                let name = self.route.config().name.clone();
+                for pending in std::mem::take(&mut self.waiting) {
+                    let gone = Error::UnknownCluster { name: name.clone() };
+                    let _ = pending.call.answer.send(Err(gone));
+                }
+                return;
+            }
+            Refreshed::Same => {}
         }
         sleep_until(pause).await;
         self.expire();
@@ -444,6 +350,7 @@ impl Driver {
 
 async fn send(
     connections: Connections,
+    route: Arc<Route>,
     address: String,
     batch: ClientBatch,
     calls: Vec<Pending>,
@@ -451,14 +358,26 @@ async fn send(
     let Ok(peer) = connections.primaries.get(&address).await else {
         return (Answered::Not { unsure: false }, calls);
     };
-    let answered = match peer.client.execute(within(CALL), batch).await {
-        Ok(Ok(replies)) => Answered::Replies(replies),
-        Ok(Err(refusal)) => Answered::Not {
-            unsure: refusal == Refusal::Deposed,
-        },
-        Err(_) => {
-            connections.primaries.forget(&peer);
-            Answered::Not { unsure: true }
+    let member = batch.member;
+    let call = peer.client.execute(within(CALL), batch);
+    tokio::pin!(call);
+    let answered = loop {
+        tokio::select! {
+            answer = &mut call => break match answer {
+                Ok(Ok(replies)) => Answered::Replies(replies),
+                Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
+                Err(_) => {
+                    connections.primaries.forget(&peer);
+                    Answered::Not { unsure: true }
+                }
+            },
+            // A process that hangs does not close its connection; the coordinator knows when it was replaced.
+            () = sleep(HUNG) => {
+                route.refresh(&connections, Duration::ZERO).await;
+                if !route.names(member) {
+                    break Answered::Not { unsure: true };
+                }
+            }
         }
     };
     (answered, calls)

@@ -155,21 +155,25 @@ impl Host {
         theirs: Arc<Configuration>,
         to: MemberId,
     ) {
-        if theirs.cluster != ours.cluster {
-            return;
-        }
-        if theirs.epoch > ours.epoch {
+        if theirs.cluster == ours.cluster && theirs.epoch > ours.epoch {
             self.adopt(theirs);
-            return;
+        } else {
+            self.tell(ours, to).await;
         }
-        let Some(host) = ours.host_of(to) else { return };
+    }
+
+    /// Tells another member's process a configuration.
+    pub(crate) async fn tell(&self, config: &Arc<Configuration>, to: MemberId) {
+        let Some(host) = config.host_of(to) else {
+            return;
+        };
         let context = within(Duration::from_secs(2));
-        if ours.index_of(to).is_some() {
+        if config.index_of(to).is_some() {
             if let Ok(peer) = self.peers.primaries.get(&host.address).await {
-                let _ = peer.client.adopt(context, Arc::clone(ours)).await;
+                let _ = peer.client.adopt(context, Arc::clone(config)).await;
             }
         } else if let Ok(peer) = self.peers.fused.get(&host.address).await {
-            let _ = peer.client.adopt(context, Arc::clone(ours)).await;
+            let _ = peer.client.adopt(context, Arc::clone(config)).await;
         }
     }
 
@@ -208,6 +212,10 @@ impl Host {
                 None => {}
             }
         }
+        if config.removed {
+            // Should an old configuration come from somewhere, the coordinator says again that it is over.
+            clusters.remove(&config.cluster);
+        }
         drop(clusters);
         self.news.notify_one();
     }
@@ -231,8 +239,8 @@ impl Host {
                 Some(Member::Fused(fused))
             }
             (Some(Member::Replacement(replacement)), Action::Activate) => {
-                let (seq, structure) = replacement.take_image()?;
-                let primary = Primary::recovered(config, id, structure, seq);
+                let image = replacement.take_image()?;
+                let primary = Primary::recovered(config, id, image);
                 Some(Member::Primary(PrimaryCell::start(self, primary)))
             }
             (Some(Member::Replacement(replacement)), Action::Restart) => {

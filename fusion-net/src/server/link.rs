@@ -143,11 +143,7 @@ async fn settle(host: &Arc<Host>, config: &Arc<Configuration>, refusal: Refusal,
     match refusal {
         Refusal::Epoch(theirs) => host.reconcile(config, theirs, to).await,
         // It has not heard of its membership yet, or is gone: tell it; the coordinator settles the rest.
-        Refusal::NotMember { .. } => {
-            let mut behind = (**config).clone();
-            behind.epoch = Epoch(0);
-            host.reconcile(config, Arc::new(behind), to).await;
-        }
+        Refusal::NotMember { .. } => host.tell(config, to).await,
         refusal => {
             tracing::warn!(cluster = %config.name, member = %to, %refusal, "a fused member refused changes")
         }

@@ -5,8 +5,7 @@ use crate::peer::{Backoff, within};
 use fusion_core::config::Configuration;
 use fusion_core::id::{MemberId, RecoveryId, Seq};
 use fusion_core::message::{Condition, RecoveryReply, RecoveryRequest, Refusal, Route};
-use fusion_core::recovery::{Recovered, Recovery};
-use fusion_core::structure::Structure;
+use fusion_core::recovery::{Image, Recovered, Recovery};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::sync::{Arc, Mutex};
@@ -31,8 +30,9 @@ pub(crate) struct Replacement {
 struct State {
     task: Option<AbortHandle>,
     /// The image of the lost primary, kept over epochs as long as it is the right one (rule 35).
-    image: Option<(Seq, Structure)>,
+    image: Option<Image>,
     condition: Condition,
+    attempts: u64,
 }
 
 impl Replacement {
@@ -46,6 +46,7 @@ impl Replacement {
             task: None,
             image: None,
             condition,
+            attempts: 0,
         };
         let replacement = Arc::new(Replacement {
             id,
@@ -79,7 +80,7 @@ impl Replacement {
     }
 
     /// The finished image: this replacement is the primary now.
-    pub(crate) fn take_image(&self) -> Option<(Seq, Structure)> {
+    pub(crate) fn take_image(&self) -> Option<Image> {
         self.stop();
         lock(&self.state).image.take()
     }
@@ -104,8 +105,14 @@ impl Replacement {
 
     async fn attempt(&self, host: &Arc<Host>, config: &Arc<Configuration>) -> Result<Seq, String> {
         let code = code_of(config).ok_or("the cluster has no code")?;
-        let kept = lock(&self.state).image.as_ref().map(|(seq, _)| *seq);
-        let attempt = RecoveryId(rand::random());
+        let (kept, attempt) = {
+            let mut state = lock(&self.state);
+            state.attempts += 1;
+            (
+                state.image.as_ref().map(Image::seq),
+                RecoveryId(state.attempts),
+            )
+        };
         let mut recovery = Recovery::new(Arc::clone(config), self.id, code, attempt, kept)
             .map_err(|e| e.to_string())?;
         let mut asked = FuturesUnordered::new();
@@ -140,11 +147,11 @@ impl Replacement {
         match result {
             Recovered::Kept => Ok(kept.unwrap_or_default()),
             Recovered::Image { seq, pages } => {
-                let rebuilt = tokio::task::spawn_blocking(move || Structure::rebuild(pages)).await;
-                let structure = rebuilt
+                let rebuilt = tokio::task::spawn_blocking(move || Image::rebuild(seq, pages)).await;
+                let image = rebuilt
                     .map_err(|e| e.to_string())?
                     .map_err(|e| e.to_string())?;
-                lock(&self.state).image = Some((seq, structure));
+                lock(&self.state).image = Some(image);
                 Ok(seq)
             }
         }

@@ -1,0 +1,94 @@
+//! Where the primaries of a cluster are, as a client knows it.
+
+use super::Error;
+use crate::peer::{Pool, Pooled, within};
+use crate::service::{AdminError, CoordinatorClient, PrimaryClient};
+use fusion_core::config::Configuration;
+use fusion_core::id::MemberId;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the coordinator may take to say where a primary is now.
+const NEWS: Duration = Duration::from_secs(2);
+
+/// What all lanes of a client share.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    pub(crate) coordinators: Pool<CoordinatorClient>,
+    pub(crate) primaries: Pool<PrimaryClient>,
+    pub(crate) coordinator: String,
+    /// How long a call may take, all retries together.
+    pub(crate) timeout: Duration,
+}
+
+impl Connections {
+    pub(crate) async fn coordinator(&self) -> Result<Pooled<CoordinatorClient>, Error> {
+        let connected = self.coordinators.get(&self.coordinator).await;
+        connected.map_err(|reason| Error::NoCoordinator {
+            address: self.coordinator.clone(),
+            reason,
+        })
+    }
+}
+
+/// The configuration of a cluster as a client knows it, shared by its lanes.
+#[derive(Debug)]
+pub(crate) struct Route {
+    config: Mutex<Arc<Configuration>>,
+}
+
+impl Route {
+    pub(crate) fn new(config: Arc<Configuration>) -> Arc<Route> {
+        Arc::new(Route {
+            config: Mutex::new(config),
+        })
+    }
+
+    pub(crate) fn config(&self) -> Arc<Configuration> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether `member` is a primary, as far as is known.
+    pub(crate) fn names(&self, member: MemberId) -> bool {
+        let config = self.config();
+        config.active().any(|(_, seat)| seat.id == member)
+    }
+
+    fn learn(&self, config: Arc<Configuration>) {
+        let mut known = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        if config.cluster != known.cluster || config.epoch > known.epoch {
+            *known = config;
+        }
+    }
+
+    /// Asks the coordinator for a newer configuration, which may take up to `wait` to come.
+    pub(crate) async fn refresh(&self, connections: &Connections, wait: Duration) -> Refreshed {
+        let known = self.config();
+        let Ok(coordinator) = connections.coordinator().await else {
+            return Refreshed::Same;
+        };
+        let (name, wait_ms) = (known.name.clone(), wait.as_millis() as u32);
+        let call = coordinator
+            .client
+            .lookup(within(NEWS), name, Some(known.epoch), wait_ms);
+        match call.await {
+            Ok(Ok(config)) if config.cluster != known.cluster || config.epoch > known.epoch => {
+                self.learn(config);
+                Refreshed::Newer
+            }
+            Ok(Err(AdminError::UnknownCluster { .. })) => Refreshed::Removed,
+            Ok(_) => Refreshed::Same,
+            Err(_) => {
+                connections.coordinators.forget(&coordinator);
+                Refreshed::Same
+            }
+        }
+    }
+}
+
+/// What the coordinator had to say.
+pub(crate) enum Refreshed {
+    Newer,
+    Same,
+    Removed,
+}
