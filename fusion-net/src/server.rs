@@ -23,6 +23,8 @@ use tokio::task::JoinSet;
 
 /// The most connections that a process serves at once; more wait to be accepted.
 pub const MAX_CONNECTIONS: usize = 4096;
+/// See [`tick`].
+const TICK: Duration = Duration::from_millis(20);
 /// The most requests under way on one connection; more wait to be read.
 const MAX_REQUESTS: usize = 1024;
 
@@ -69,6 +71,7 @@ pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), 
     let host = Host::new(Peers::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(sync::run(Arc::clone(&host), options.coordinator, address));
+    tasks.spawn(tick());
     let accepting = accept_loop(listener, move |stream| {
         let host = Arc::clone(&host);
         async move { serve_connection(stream, host).await }
@@ -77,6 +80,16 @@ pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), 
     tokio::select! {
         () = accepting => Ok(()),
         _ = tasks.join_next() => Err(ServerError::Stopped),
+    }
+}
+
+/// Keeps a timer in the near future: every later one, of each call's deadline, is then set without waking the runtime
+/// by a system call.
+async fn tick() {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
     }
 }
 
