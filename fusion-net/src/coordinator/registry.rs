@@ -150,10 +150,11 @@ impl Registry {
 
     /// Dead servers that nobody needs to know of any more.
     pub(crate) fn forgettable(&self, now: u64) -> Vec<ServerId> {
-        let dead = self
-            .servers
-            .iter()
-            .filter(|(_, s)| s.suspected_since_ms.is_some_and(|t| now - t >= FORGET_MS));
+        let dead = self.servers.iter().filter(|(_, s)| {
+            // A new run of the process may have been registered after `now` was read.
+            s.suspected_since_ms
+                .is_some_and(|t| now.saturating_sub(t) >= FORGET_MS)
+        });
         let named = |id: &ServerId| self.living().any(|c| c.servers().contains(id));
         dead.map(|(&id, _)| id).filter(|id| !named(id)).collect()
     }
@@ -372,5 +373,25 @@ impl Registry {
             payload_bytes: report.map_or(0, |r| r.payload_bytes),
             page_bytes: report.map_or(0, |r| r.page_bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_suspected_after_the_clock_was_read_is_not_forgotten() {
+        let mut registry = Registry::new(StoreContents::default());
+        let run = |incarnation| Registration {
+            incarnation,
+            address: "a:1".into(),
+            pid: 1,
+        };
+        registry.add_server(ServerId(1), run(1), 10);
+        // Restarted at the same address: the first run is dead.
+        registry.add_server(ServerId(2), run(2), 500);
+        assert!(registry.forgettable(499).is_empty());
+        assert_eq!(registry.forgettable(500 + FORGET_MS), [ServerId(1)]);
     }
 }
