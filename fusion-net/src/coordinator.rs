@@ -20,7 +20,6 @@ use tarpc::server::{BaseChannel, Channel};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
 
 /// How a coordinator is run.
 #[derive(Clone, Copy, Debug)]
@@ -99,9 +98,8 @@ pub async fn serve(
         version: watch::Sender::new(0),
         evidence: Notify::new(),
     });
-    let mut tasks = JoinSet::new();
-    tasks.spawn(decide(Arc::clone(&coordinator)));
-    accept_loop(listener, move |mut stream| {
+    let deciding = decide(Arc::clone(&coordinator));
+    let serving = accept_loop(listener, move |mut stream| {
         let coordinator = Arc::clone(&coordinator);
         async move {
             match wire::accept(&mut stream, &[Service::Coordinator]).await {
@@ -114,8 +112,12 @@ pub async fn serve(
                 Err(error) => tracing::debug!(%error, "a connection was refused"),
             }
         }
-    })
-    .await;
+    });
+    // Polled here and not in a task of its own: a coordinator that can decide no more must not look alive.
+    tokio::select! {
+        () = deciding => {}
+        () = serving => {}
+    }
     Ok(())
 }
 

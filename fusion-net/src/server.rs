@@ -64,13 +64,15 @@ pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), 
         None => listen.to_string(),
     };
     let host = Host::new(Peers::default());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(sync::run(Arc::clone(&host), options.coordinator, address));
-    accept_loop(listener, move |stream| {
+    let syncing = sync::run(Arc::clone(&host), options.coordinator, address);
+    let serving = accept_loop(listener, move |stream| {
         let host = Arc::clone(&host);
         async move { serve_connection(stream, host).await }
-    })
-    .await;
+    });
+    tokio::select! {
+        () = syncing => {}
+        () = serving => {}
+    }
     Ok(())
 }
 
