@@ -149,13 +149,9 @@ impl Drop for Rig {
         let (true, Some(local)) = (std::thread::panicking(), &self.local) else {
             return;
         };
-        let logs = std::fs::read_dir(local.folder()).into_iter().flatten();
-        let mut logs: Vec<_> = logs.flatten().map(|entry| entry.path()).collect();
-        logs.retain(|path| path.extension().is_some_and(|e| e == "log"));
-        logs.sort();
-        for path in logs {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let lines: Vec<_> = text.lines().collect();
+        for (path, text) in logs(local) {
+            // Not the frames of a backtrace, which would leave no room for what was said before.
+            let lines: Vec<_> = text.lines().filter(|l| !l.starts_with(' ')).collect();
             println!("--- {}", path.display());
             for line in &lines[lines.len().saturating_sub(40)..] {
                 println!("{line}");
@@ -164,9 +160,32 @@ impl Drop for Rig {
     }
 }
 
+/// What each process logged, by file.
+fn logs(local: &LocalCluster) -> Vec<(PathBuf, String)> {
+    let entries = std::fs::read_dir(local.folder()).into_iter().flatten();
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "log"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read(&path).unwrap_or_default();
+        (path, String::from_utf8_lossy(&text).into_owned())
+    };
+    paths.into_iter().map(read).collect()
+}
+
 impl Rig {
     /// Ends every process.
+    ///
+    /// # Panics
+    /// When one of them had panicked, even if nobody noticed.
     pub async fn stop(mut self) {
+        for (path, text) in logs(&self) {
+            let panicked = text.lines().position(|l| l.contains("panicked at"));
+            if let Some(at) = panicked {
+                let lines: Vec<_> = text.lines().skip(at).take(2).collect();
+                panic!("{}: {lines:?}", path.display());
+            }
+        }
         if let Some(local) = self.local.take() {
             local.stop().await;
         }
