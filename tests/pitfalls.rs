@@ -7,7 +7,7 @@ use fusion_core::limits::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{ClusterSpec, Error, Kind, Raw};
 use fusion_net::service::AdminError;
-use fusion_tests::cluster::{Rig, Seat, is_whole, raws, seed, start, within};
+use fusion_tests::cluster::{Rig, Seat, is_whole, raws, seed, start, wait_until, within};
 use fusion_tests::model::Model;
 use fusion_tests::writers::Writers;
 use futures::future::{join_all, try_join_all};
@@ -548,8 +548,14 @@ async fn row_10_every_mistake_has_its_own_error() {
         assert!(fits, "{got:?}");
     }
     client.remove("m").await.unwrap();
-    let error = map.get(&1).await.unwrap_err();
-    assert!(matches!(error, Error::UnknownCluster { .. }), "{error:?}");
+    // The servers hear of it with their next heartbeat.
+    wait_until("the removed map to be unknown", async || {
+        match map.get(&1).await {
+            Err(Error::UnknownCluster { .. }) => Ok(()),
+            answer => Err(format!("{answer:?}")),
+        }
+    })
+    .await;
     let error = client.remove("m").await.unwrap_err();
     assert!(matches!(error, Error::UnknownCluster { .. }), "{error:?}");
     rig.stop().await;
