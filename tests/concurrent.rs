@@ -1,7 +1,8 @@
 //! Writes under way while servers are killed: what was acknowledged is there exactly once, what has an unknown outcome
 //! at most once, what was refused not at all; each writer's order and each queue element's one receiver are kept.
 
-use fusion_net::client::Kind;
+use fusion_net::client::{Client, Kind};
+use fusion_net::service::ClusterStatus;
 use fusion_tests::cluster::{Rig, Seat, raws, seed, start};
 use fusion_tests::writers::{Account, Writers};
 use rand::SeedableRng;
@@ -80,4 +81,22 @@ async fn queue_elements_go_to_one_taker_each_during_losses() {
     let writers = begin(&rig, Kind::Queue).await;
     let account = lose_and_verify(rig, writers).await;
     assert!(account.taken() > 0, "the takers took something");
+}
+
+/// One client after another comes, changes something, and goes: what primaries keep for retries goes with them.
+#[tokio::test]
+async fn clients_that_said_goodbye_leave_no_answers_behind() {
+    let rig = start(2).await;
+    rig.create("c", Kind::Queue, 1, 1).await;
+    for round in 0..20u8 {
+        let client = Client::connect(rig.coordinator()).await.unwrap();
+        let queue = client.queue::<Vec<u8>>("c", 0).await.unwrap();
+        queue.enqueue(&vec![round; 500_000]).await.unwrap();
+        assert_eq!(queue.dequeue().await.unwrap(), Some(vec![round; 500_000]));
+        drop(queue);
+        client.close().await;
+    }
+    let small = |cluster: &ClusterStatus| cluster.members.iter().all(|m| m.page_bytes < 1 << 20);
+    rig.wait_cluster("c", "no answers left", small).await;
+    rig.stop().await;
 }

@@ -304,6 +304,8 @@ pub struct ClientBatch {
     pub open: Option<SessionId>,
     /// The requests.
     pub requests: Vec<ClientRequest>,
+    /// A session to close in the end, because its client is going; nobody waits for that to be safe.
+    pub close: Option<SessionId>,
 }
 
 /// The answer to one [`ClientRequest`].

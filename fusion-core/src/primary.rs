@@ -202,6 +202,13 @@ impl Primary {
         }
     }
 
+    /// Closes a session, a recorded change: its answers need not be kept any more. Does nothing when it is not open.
+    pub fn close_session(&mut self, session: SessionId) {
+        if let Some(change) = self.structure.close_session(session) {
+            self.record(change);
+        }
+    }
+
     /// Executes a request, or answers it from the record of its first execution (rule 9).
     pub fn submit(&mut self, request: &ClientRequest) -> Submitted {
         match (request.id, request.op.is_mutation()) {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tarpc::client::RpcError;
 use tarpc::context::Context;
+use tokio_util::task::TaskTracker;
 
 /// What a new cluster should be. Servers and ports are the coordinator's business.
 #[derive(Clone, Debug)]
@@ -86,10 +87,18 @@ impl Client {
             coordinators: Pool::default(),
             primaries: Pool::default(),
             coordinator: coordinator.to_owned(),
+            lanes: TaskTracker::new(),
             timeout: options.timeout,
         };
         connections.coordinator().await?;
         Ok(Client { connections })
+    }
+
+    /// Says goodbye: waits, a second at most, until the sessions of all dropped structures are closed, so that servers
+    /// need not keep their answers. Call it before the program ends; without it, sessions go when room is needed.
+    pub async fn close(self) {
+        self.connections.lanes.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.connections.lanes.wait()).await;
     }
 
     async fn ask<T, F>(&self, call: impl Fn(CoordinatorClient, Context) -> F) -> Result<T, Error>

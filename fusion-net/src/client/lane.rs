@@ -31,6 +31,8 @@ const MAX_BACKOFF: Duration = Duration::from_millis(250);
 const CALL: Duration = Duration::from_secs(10);
 /// After this time without an answer the coordinator is asked whether the primary is still the primary.
 const HUNG: Duration = Duration::from_millis(500);
+/// How long the end of a session may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// A call whose time is over is answered by the driver, or else, after this time, by the caller itself.
 const GRACE: Duration = Duration::from_millis(200);
 
@@ -52,7 +54,8 @@ impl Lane {
     pub(crate) fn start(connections: Connections, route: Arc<Route>, index: PrimaryIndex) -> Lane {
         let (calls, queue) = mpsc::channel(QUEUE);
         let timeout = connections.timeout;
-        tokio::spawn(Driver::new(connections, route, index).run(queue));
+        let lanes = connections.lanes.clone();
+        lanes.spawn(Driver::new(connections, route, index).run(queue));
         Lane { calls, timeout }
     }
 
@@ -184,6 +187,29 @@ impl Driver {
                 },
             }
         }
+        self.close_session().await;
+    }
+
+    /// The last handle is gone: the primary need not keep this session's answers any more.
+    async fn close_session(&mut self) {
+        let config = self.route.config();
+        let seat = config
+            .primary(self.index)
+            .filter(|s| s.state == PrimaryState::Active);
+        let Some(seat) = seat.filter(|_| self.session.opened) else {
+            return;
+        };
+        let batch = ClientBatch {
+            cluster: config.cluster,
+            member: seat.id,
+            open: None,
+            requests: Vec::new(),
+            close: Some(self.session.id),
+        };
+        if let Ok(peer) = self.connections.primaries.get(&seat.host.address).await {
+            // Not worth another try: a session that is left over goes when room is needed.
+            let _ = peer.client.execute(within(GOODBYE), batch).await;
+        }
     }
 
     /// Takes what goes into the next batch; `None` when there is nobody to send it to, or nothing may go now.
@@ -228,6 +254,7 @@ impl Driver {
             member: seat.id,
             open,
             requests,
+            close: None,
         };
         Some((seat.host.address.clone(), batch, calls))
     }

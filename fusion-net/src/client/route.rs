@@ -7,6 +7,7 @@ use fusion_core::config::Configuration;
 use fusion_core::id::MemberId;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
 /// How long the coordinator may take to say where a primary is now.
 const NEWS: Duration = Duration::from_secs(2);
@@ -17,6 +18,8 @@ pub(crate) struct Connections {
     pub(crate) coordinators: Pool<CoordinatorClient>,
     pub(crate) primaries: Pool<PrimaryClient>,
     pub(crate) coordinator: String,
+    /// The tasks of all lanes, so that their end can be waited for.
+    pub(crate) lanes: TaskTracker,
     /// How long a call may take, all retries together.
     pub(crate) timeout: Duration,
 }

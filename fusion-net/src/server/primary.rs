@@ -157,6 +157,9 @@ impl PrimaryCell {
                 }
             });
             let replies: Vec<_> = replies.collect();
+            if let Some(session) = batch.close {
+                primary.close_session(session);
+            }
             (replies, after)
         });
         let settled = marks

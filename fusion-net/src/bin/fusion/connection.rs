@@ -2,6 +2,7 @@
 
 use clap::Args;
 use fusion_net::client::{Client, ClientOptions};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Arguments of every client command.
@@ -29,5 +30,16 @@ impl ConnectionArgs {
             timeout: Duration::from_secs(self.timeout),
         };
         Ok(Client::connect_with(&self.coordinator, options).await?)
+    }
+
+    /// Runs a command with a client, and takes leave of the servers afterwards.
+    pub(crate) async fn with_client(
+        &self,
+        act: impl AsyncFnOnce(&Client) -> anyhow::Result<ExitCode>,
+    ) -> anyhow::Result<ExitCode> {
+        let client = self.client().await?;
+        let done = act(&client).await;
+        client.close().await;
+        done
     }
 }

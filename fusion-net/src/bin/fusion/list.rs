@@ -4,7 +4,7 @@ use crate::connection::ConnectionArgs;
 use crate::name::PrimaryName;
 use crate::output::{self, say};
 use clap::{Args, Subcommand};
-use fusion_net::client::List;
+use fusion_net::client::{Client, List};
 use std::process::ExitCode;
 
 /// Values are text.
@@ -115,10 +115,19 @@ impl ListCommand {
 
 /// Runs `fusion list`.
 pub(crate) async fn run(args: ListArgs) -> anyhow::Result<ExitCode> {
-    let client = args.connection.client().await?;
-    let name = args.command.name();
+    let ListArgs {
+        command,
+        connection,
+    } = args;
+    connection
+        .with_client(async |client| execute(client, command).await)
+        .await
+}
+
+async fn execute(client: &Client, command: ListCommand) -> anyhow::Result<ExitCode> {
+    let name = command.name();
     let list: List<String> = client.list(&name.cluster, name.primary).await?;
-    match &args.command {
+    match &command {
         ListCommand::Insert { index, value, .. } => list.insert(*index, value).await?,
         ListCommand::Append { value, .. } => say!("{}", list.append(value).await?)?,
         ListCommand::Get { index, .. } => say!("{}", list.get(*index).await?)?,

@@ -85,27 +85,36 @@ type Part = MapPart<String, String>;
 
 /// Runs `fusion map`.
 pub(crate) async fn run(args: MapArgs) -> anyhow::Result<ExitCode> {
-    let client = args.connection.client().await?;
-    match args.command {
+    let MapArgs {
+        command,
+        connection,
+    } = args;
+    connection
+        .with_client(async |client| execute(client, command).await)
+        .await
+}
+
+async fn execute(client: &Client, command: MapCommand) -> anyhow::Result<ExitCode> {
+    match command {
         MapCommand::Put { name, key, value } => {
-            part(&client, &name, &key).await?.put(&key, &value).await?;
+            part(client, &name, &key).await?.put(&key, &value).await?;
         }
         MapCommand::Get { name, key } => {
-            say!("{}", part(&client, &name, &key).await?.get(&key).await?)?;
+            say!("{}", part(client, &name, &key).await?.get(&key).await?)?;
         }
         MapCommand::Remove { name, key } => {
-            say!("{}", part(&client, &name, &key).await?.remove(&key).await?)?;
+            say!("{}", part(client, &name, &key).await?.remove(&key).await?)?;
         }
         MapCommand::Len { name } => {
             let mut len = 0;
-            for part in parts(&client, &name).await? {
+            for part in parts(client, &name).await? {
                 len += part.len().await?;
             }
             say!("{len}")?;
         }
         MapCommand::Dump { name, json } => {
             let mut all = BTreeMap::new();
-            for part in parts(&client, &name).await? {
+            for part in parts(client, &name).await? {
                 all.extend(part.entries().await?);
             }
             if json {

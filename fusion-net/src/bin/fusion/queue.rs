@@ -5,7 +5,7 @@ use crate::name::PrimaryName;
 use crate::output::{self, say};
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use fusion_net::client::Queue;
+use fusion_net::client::{Client, Queue};
 use std::process::ExitCode;
 
 /// Values are text.
@@ -87,11 +87,20 @@ impl QueueCommand {
 
 /// Runs `fusion queue`.
 pub(crate) async fn run(args: QueueArgs) -> anyhow::Result<ExitCode> {
-    let client = args.connection.client().await?;
-    let name = args.command.name();
+    let QueueArgs {
+        command,
+        connection,
+    } = args;
+    connection
+        .with_client(async |client| execute(client, command).await)
+        .await
+}
+
+async fn execute(client: &Client, command: QueueCommand) -> anyhow::Result<ExitCode> {
+    let name = command.name();
     let queue: Queue<String> = client.queue(&name.cluster, name.primary).await?;
     let empty = || format!("the queue {name} is empty");
-    match &args.command {
+    match &command {
         QueueCommand::Enqueue { value, .. } => queue.enqueue(value).await?,
         QueueCommand::Dequeue { .. } => say!("{}", queue.dequeue().await?.with_context(empty)?)?,
         QueueCommand::Peek { .. } => say!("{}", queue.peek().await?.with_context(empty)?)?,
