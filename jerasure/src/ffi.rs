@@ -169,7 +169,8 @@ impl Library {
     pub(crate) fn vandermonde(&self, params: crate::CodeParams) -> Option<Vec<u32>> {
         let (k, m) = (params.k(), params.m());
         // SAFETY: `CodeParams` has checked k, m >= 1, k + m <= 2^w, and that every product that the library forms
-        // of them fits an `int`, so the casts keep their values.
+        // of them fits an `int`, so the casts keep their values, and that its largest allocation, k * (k + m) integers,
+        // fits an `isize`, so its sizes in bytes do not wrap.
         let matrix = unsafe {
             jerasure_sys::reed_sol_vandermonde_coding_matrix(
                 k as c_int,
