@@ -11,7 +11,7 @@ const PACKAGE: &str = "jerasure-sys";
 const HELP: &str = "\
 To get the C sources, do one of:
   - build once with the registry reachable, or run `cargo fetch --manifest-path vendor/Cargo.toml` where it is;
-  - set JERASURE_SRC to a folder that holds `jerasure/` and `gf-complete/`;
+  - set JERASURE_SRC to a folder that holds `jerasure/` and `gf-complete/`, best by its absolute path;
   - enable the feature `system` and install the distribution's library (Debian: libjerasure-dev).";
 
 /// The two source trees.
@@ -25,7 +25,8 @@ impl Sources {
     pub(crate) fn find() -> Result<Self, String> {
         println!("cargo:rerun-if-env-changed=JERASURE_SRC");
         match env::var_os("JERASURE_SRC").filter(|value| !value.is_empty()) {
-            Some(folder) => Self::in_folder(Path::new(&folder))
+            Some(folder) => named_folder(Path::new(&folder))
+                .and_then(|folder| Self::in_folder(&folder))
                 .map_err(|error| format!("JERASURE_SRC: {error}\n{HELP}")),
             None => pinned_package()
                 .and_then(|package| Self::in_folder(&package.join("vendor")))
@@ -61,6 +62,22 @@ impl Sources {
             self.gf_complete.join("include"),
         ]
     }
+}
+
+/// The folder that the user named. Cargo runs this program in the package's folder and does not tell where the user
+/// is, so a relative path starts at the workspace.
+fn named_folder(folder: &Path) -> Result<PathBuf, String> {
+    let workspace = Path::new(&env_var("CARGO_MANIFEST_DIR")?).join("..");
+    let path = workspace.join(folder);
+    path.canonicalize().map_err(|error| {
+        let tried = workspace
+            .canonicalize()
+            .map_or_else(|_| path.clone(), |workspace| workspace.join(folder));
+        format!(
+            "cannot open {}: {error} (relative paths start at the workspace)",
+            tried.display()
+        )
+    })
 }
 
 /// Asks Cargo where the pinned package was unpacked; Cargo downloads and checks it first if it must.

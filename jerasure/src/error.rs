@@ -35,7 +35,7 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The C library could not allocate the matrix.
+    /// The matrix could not be allocated.
     #[error("no memory for the coding matrix of k = {k}, m = {m}: use fewer shards")]
     OutOfMemory {
         /// Data shards.

@@ -5,15 +5,14 @@
 //!   use without a lock. Afterwards it only reads them, for w = 8 and 16 in regions and for every w in
 //!   single multiplications.
 //! - The C region function for w = 32 is never called: without SSSE3 it rebuilds a shared table in every call.
-//! - Matrix construction and inversion hold one lock, so that a future upstream may keep state there.
+//! - Matrices are made and inverted in Rust; the C functions for that are the tests' oracles.
 //!
 //! Preconditions are assertions here: their violation is a bug of this crate, not of its caller.
 
 use std::ffi::{c_char, c_int};
-use std::slice;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use crate::{CodeParams, WordSize};
+use crate::WordSize;
 
 /// The shortest region that may be handed to C: its alignment code runs past shorter ones.
 pub(crate) const MIN_REGION: usize = 16;
@@ -22,9 +21,7 @@ pub(crate) const MIN_REGION: usize = 16;
 pub(crate) const REGION_ALIGN: usize = 16;
 
 /// The C library with its field tables made.
-pub(crate) struct Library {
-    matrices: Mutex<()>,
-}
+pub(crate) struct Library(());
 
 impl Library {
     /// The library; the first call makes its tables while other callers wait.
@@ -42,9 +39,7 @@ impl Library {
                     w.bits()
                 );
             }
-            Library {
-                matrices: Mutex::new(()),
-            }
+            Library(())
         })
     }
 
@@ -71,51 +66,6 @@ impl Library {
             jerasure_sys::galois_single_divide(a.cast_signed(), b.cast_signed(), w.bits() as c_int)
         };
         quotient.cast_unsigned()
-    }
-
-    /// Jerasure's Vandermonde coding matrix, m rows of k; `None` if it could not be allocated.
-    pub(crate) fn vandermonde(&self, params: CodeParams) -> Option<Vec<u32>> {
-        let (k, m) = (params.k(), params.m());
-        let _lock = self.lock();
-        // SAFETY: `CodeParams` has checked k, m >= 1, k + m <= 2^w, and that every product that the library forms
-        // of them fits an `int`, so the casts keep their values.
-        let matrix = unsafe {
-            jerasure_sys::reed_sol_vandermonde_coding_matrix(
-                k as c_int,
-                m as c_int,
-                params.w().bits() as c_int,
-            )
-        };
-        if matrix.is_null() {
-            return None;
-        }
-        // SAFETY: the library returned k * m initialised integers that we own; they are copied before they are freed.
-        let elements = unsafe { slice::from_raw_parts(matrix, k * m) };
-        let elements = elements.iter().map(|e| e.cast_unsigned()).collect();
-        // SAFETY: the library allocated it with `malloc` of the same C runtime, and we free it once.
-        unsafe { libc::free(matrix.cast()) };
-        Some(elements)
-    }
-
-    /// The inverse of a square matrix of `rows` rows; `None` if it has none.
-    pub(crate) fn invert(&self, w: WordSize, matrix: &[u32], rows: usize) -> Option<Vec<u32>> {
-        assert!(rows > 0 && rows.checked_mul(rows) == Some(matrix.len()));
-        assert!(c_int::try_from(matrix.len()).is_ok());
-        assert!(matrix.iter().all(|&e| e <= w.max_element()));
-        let mut scratch: Vec<c_int> = matrix.iter().map(|e| e.cast_signed()).collect();
-        let mut inverse: Vec<c_int> = vec![0; matrix.len()];
-        let _lock = self.lock();
-        // SAFETY: both arrays hold rows * rows integers, do not overlap and are ours alone; the first may be, and is,
-        // destroyed. Every element is one of the field, and the product of `rows` with itself fits an `int`.
-        let status = unsafe {
-            jerasure_sys::jerasure_invert_matrix(
-                scratch.as_mut_ptr(),
-                inverse.as_mut_ptr(),
-                rows as c_int,
-                w.bits() as c_int,
-            )
-        };
-        (status == 0).then(|| inverse.iter().map(|e| e.cast_unsigned()).collect())
     }
 
     /// `dst ^= coefficient * src`, in the library's SIMD code.
@@ -194,11 +144,6 @@ impl Library {
             }
         }
     }
-
-    /// A panic while it is held leaves no broken state behind, because it guards none of ours.
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.matrices.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The word sizes whose C region functions are safe to call from several threads.
@@ -214,5 +159,53 @@ impl RegionWord {
             Self::W8 => WordSize::W8,
             Self::W16 => WordSize::W16,
         }
+    }
+}
+
+/// What the tests compare our own matrices with. These C functions keep no state of their own.
+#[cfg(test)]
+impl Library {
+    /// Jerasure's Vandermonde coding matrix, m rows of k; `None` if it could not be allocated.
+    pub(crate) fn vandermonde(&self, params: crate::CodeParams) -> Option<Vec<u32>> {
+        let (k, m) = (params.k(), params.m());
+        // SAFETY: `CodeParams` has checked k, m >= 1, k + m <= 2^w, and that every product that the library forms
+        // of them fits an `int`, so the casts keep their values, and that its largest allocation, k * (k + m) integers,
+        // fits an `isize`, so its sizes in bytes do not wrap.
+        let matrix = unsafe {
+            jerasure_sys::reed_sol_vandermonde_coding_matrix(
+                k as c_int,
+                m as c_int,
+                params.w().bits() as c_int,
+            )
+        };
+        if matrix.is_null() {
+            return None;
+        }
+        // SAFETY: the library returned k * m initialised integers that we own; they are copied before they are freed.
+        let elements = unsafe { std::slice::from_raw_parts(matrix, k * m) };
+        let elements = elements.iter().map(|e| e.cast_unsigned()).collect();
+        // SAFETY: the library allocated it with `malloc` of the same C runtime, and we free it once.
+        unsafe { libc::free(matrix.cast()) };
+        Some(elements)
+    }
+
+    /// The inverse of a square matrix of `rows` rows; `None` if it has none.
+    pub(crate) fn invert(&self, w: WordSize, matrix: &[u32], rows: usize) -> Option<Vec<u32>> {
+        assert!(rows > 0 && rows.checked_mul(rows) == Some(matrix.len()));
+        assert!(c_int::try_from(matrix.len()).is_ok());
+        assert!(matrix.iter().all(|&e| e <= w.max_element()));
+        let mut scratch: Vec<c_int> = matrix.iter().map(|e| e.cast_signed()).collect();
+        let mut inverse: Vec<c_int> = vec![0; matrix.len()];
+        // SAFETY: both arrays hold rows * rows integers, do not overlap and are ours alone; the first may be, and is,
+        // destroyed. Every element is one of the field, and the product of `rows` with itself fits an `int`.
+        let status = unsafe {
+            jerasure_sys::jerasure_invert_matrix(
+                scratch.as_mut_ptr(),
+                inverse.as_mut_ptr(),
+                rows as c_int,
+                w.bits() as c_int,
+            )
+        };
+        (status == 0).then(|| inverse.iter().map(|e| e.cast_unsigned()).collect())
     }
 }

@@ -10,12 +10,14 @@ mod error;
 )]
 mod ffi;
 pub mod galois;
+mod inverse;
 mod matrix;
 mod multiplier;
 mod paper;
 mod params;
 mod reconstruction;
 mod technique;
+mod vandermonde;
 
 pub use codec::Codec;
 pub use error::Error;

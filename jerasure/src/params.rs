@@ -101,13 +101,26 @@ pub struct CodeParams {
 }
 
 impl CodeParams {
-    /// The largest n with n * (n + 1) in an `int`: what the C library's indices reach.
-    const MAX_SHARDS: usize = 46_340;
+    /// 46,340 where addresses have 64 bits, 23,170 where they have 32.
+    const MAX_SHARDS: usize = Self::max_shards(isize::MAX.unsigned_abs());
+
+    /// The largest n with n * (n + 1) in an `int`, which is what the C library's indices reach, and with 4 * n * n
+    /// bytes, the largest matrix that is made on the way, in one allocation.
+    const fn max_shards(max_bytes: usize) -> usize {
+        const BY_INDEX: usize = 46_340;
+        let by_bytes = (max_bytes / 4).isqrt();
+        if by_bytes < BY_INDEX {
+            by_bytes
+        } else {
+            BY_INDEX
+        }
+    }
 
     /// Checks the shape.
     ///
     /// # Errors
-    /// [`Error::NoShards`] if `k` or `m` is 0; [`Error::TooManyShards`] if `k + m` exceeds 2^w or 46,340.
+    /// [`Error::NoShards`] if `k` or `m` is 0; [`Error::TooManyShards`] if `k + m` exceeds 2^w or 46,340, on
+    /// 32-bit machines 23,170.
     pub fn new(k: usize, m: usize, w: WordSize) -> Result<Self, Error> {
         if k == 0 || m == 0 {
             return Err(Error::NoShards { k, m });
@@ -171,7 +184,7 @@ mod tests {
             );
         }
         assert!(CodeParams::new(255, 1, WordSize::W8).is_ok());
-        assert!(CodeParams::new(46_339, 1, WordSize::W32).is_ok());
+        assert!(CodeParams::new(CodeParams::MAX_SHARDS - 1, 1, WordSize::W32).is_ok());
         for (k, m, w) in [
             (256, 1, WordSize::W8),
             (1, 256, WordSize::W8),
@@ -189,7 +202,17 @@ mod tests {
 
     #[test]
     fn the_limit_is_the_last_one_that_fits_an_int() {
-        let fits = |n: usize| n * (n + 1) <= i32::MAX as usize;
-        assert!(fits(CodeParams::MAX_SHARDS) && !fits(CodeParams::MAX_SHARDS + 1));
+        let fits = |n: u64| n * (n + 1) <= i32::MAX as u64;
+        assert!(fits(46_340) && !fits(46_341));
+        let most = CodeParams::max_shards(isize::MAX.unsigned_abs());
+        assert_eq!(most, if usize::BITS < 64 { 23_170 } else { 46_340 });
+    }
+
+    #[test]
+    fn a_matrix_fits_the_addresses_of_32_bit_machines() {
+        let most = CodeParams::max_shards(i32::MAX as usize);
+        let fits = |n: u64| 4 * n * n <= i32::MAX as u64;
+        assert_eq!(most, 23_170);
+        assert!(fits(most as u64) && !fits(most as u64 + 1));
     }
 }

@@ -4,6 +4,7 @@ use std::mem;
 
 use crate::combine::{check_count, check_index};
 use crate::ffi::Library;
+use crate::inverse::inverse;
 use crate::{CodingMatrix, Error, Multiplier, WordSize};
 
 /// The factors by which lost shards are computed from k survivors; made by
@@ -70,8 +71,11 @@ impl Reconstruction {
     ) -> Result<Self, Error> {
         let k = matrix.cols();
         check_shards(matrix, lost, sources)?;
-        let is_source = |shard: &usize| sources.contains(shard);
-        let unknown: Vec<usize> = (0..k).filter(|shard| !is_source(shard)).collect();
+        let mut is_source = vec![false; k + matrix.rows()];
+        for &source in sources {
+            is_source[source] = true;
+        }
+        let unknown: Vec<usize> = (0..k).filter(|&shard| !is_source[shard]).collect();
         let solved = solve(w, matrix, &unknown, sources)?;
 
         let field = Library::get();
@@ -125,9 +129,7 @@ fn solve(
         .flat_map(|row| unknown.iter().map(|&data| row[data]))
         .collect();
     let field = Library::get();
-    let inverse = field
-        .invert(w, &square, unknown.len())
-        .ok_or(Error::Singular)?;
+    let inverse = inverse(w, &square, unknown.len()).ok_or(Error::Singular)?;
 
     let mut solved = Vec::with_capacity(unknown.len() * k);
     for combination in inverse.chunks_exact(unknown.len()) {

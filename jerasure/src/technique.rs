@@ -1,7 +1,6 @@
 //! The ways to make a coding matrix.
 
-use crate::ffi::Library;
-use crate::{CodeParams, CodingMatrix, Error};
+use crate::{CodeParams, CodingMatrix, Error, vandermonde};
 
 /// How a code's matrix is made; part of the format of stored data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,10 +12,10 @@ pub enum Technique {
 }
 
 impl Technique {
-    /// Makes the matrix; k * k * (k + m) multiplications.
+    /// Makes the matrix, in two multiplications an element.
     pub(crate) fn matrix(self, params: CodeParams) -> Result<CodingMatrix, Error> {
         let elements = match self {
-            Self::ReedSolVan => Library::get().vandermonde(params),
+            Self::ReedSolVan => vandermonde::coding_matrix(params),
         };
         elements
             .map(|elements| CodingMatrix::new(params.k(), elements))
