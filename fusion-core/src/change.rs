@@ -319,6 +319,23 @@ mod tests {
         validate(&change).unwrap();
     }
 
+    /// A large value of which two bytes change: what was scratch must not be held by the change.
+    #[test]
+    fn a_change_takes_no_more_memory_than_it_counts() {
+        let old = vec![1; 1 << 20];
+        let mut new = old.clone();
+        new[500_000] = 2;
+        let mut buf = ChangeBuf::new();
+        for take in [ChangeBuf::take, |buf: &mut ChangeBuf| {
+            std::mem::take(buf).freeze()
+        }] {
+            buf.write(class(1 << 20), 0, 0, &old, &new);
+            let change = take(&mut buf);
+            assert_eq!(change.len(), WIDE_HEADER + 2);
+            assert!(Vec::from(change).capacity() < 64);
+        }
+    }
+
     #[test]
     fn large_slots_lengths_and_offsets_take_the_wide_form() {
         let new = vec![1; 70_000];
