@@ -4,6 +4,13 @@
 pub const MAX_VALUE_BYTES: usize = 8 << 20;
 /// The longest key, in bytes: 8 MiB.
 pub const MAX_KEY_BYTES: usize = 8 << 20;
+/// The longest answer that a session slot's record holds, encoded: the longest key or value and what says that it is.
+pub const MAX_ANSWER_BYTES: usize = 16
+    + if MAX_VALUE_BYTES > MAX_KEY_BYTES {
+        MAX_VALUE_BYTES
+    } else {
+        MAX_KEY_BYTES
+    };
 /// The most bytes that one change may carry, with headers.
 ///
 /// The greatest one replaces a map entry by one of another class and a large stored answer by a small one: it writes

@@ -5,12 +5,14 @@ use fusion_core::change::{self, ChangeBuf, MalformedChange, writes};
 use fusion_core::class::ClassId;
 use fusion_core::code::{Code, CodeError};
 use fusion_core::decoder::{DecodeError, Decoder};
-use fusion_core::entry::Entry;
+use fusion_core::entry::{Descriptor, Entry, EntryError, Header};
 use fusion_core::fused_store::{FusedStore, LearnError};
-use fusion_core::id::{PrimaryIndex, Row};
-use fusion_core::op::Kind;
+use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, Seq, SessionId};
+use fusion_core::limits::{MAX_ANSWER_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use fusion_core::op::{Kind, OpResult, Reply};
 use fusion_core::page::{PageError, PageId, PageTable};
-use fusion_core::structure::Structure;
+use fusion_core::recovery::Image;
+use fusion_core::structure::{RebuildError, Structure};
 use proptest::prelude::*;
 
 /// A cluster of all kinds, after some operations.
@@ -118,6 +120,85 @@ proptest! {
 #[test]
 fn no_pages_are_no_structure() {
     assert!(Structure::rebuild(PageTable::new()).is_err());
+}
+
+/// The largest slots have room for more than the limits allow. A larger value could be removed, but its answer could
+/// not be recorded.
+#[test]
+fn entries_beyond_the_limits_are_no_structure() {
+    let fault = |kind, header: Header, len: usize| {
+        let entry = [header.as_bytes(), &vec![1; len]].concat();
+        let class = ClassId::for_len(entry.len()).unwrap();
+        let (structure, _) = Structure::create(kind, ClusterId(1), PrimaryIndex(0));
+        let mut pages = structure.snapshot();
+        let first = PageId { class, page: 0 };
+        pages.get_mut(first)[..entry.len()].copy_from_slice(&entry);
+        match Structure::rebuild(pages) {
+            Err(RebuildError::Entry { fault, .. }) => Some(fault),
+            Err(error) => panic!("{error}"),
+            Ok(_) => None,
+        }
+    };
+    for (limit, entry) in [
+        (
+            MAX_VALUE_BYTES,
+            (|len| (Kind::Map, Header::map_entry(0, len))) as fn(usize) -> _,
+        ),
+        (MAX_KEY_BYTES, |len| (Kind::Map, Header::map_entry(len, 0))),
+        (MAX_VALUE_BYTES, |len| {
+            (Kind::List, Header::list_entry(1, 0, len))
+        }),
+        (MAX_VALUE_BYTES, |len| {
+            (Kind::Queue, Header::queue_entry(1, len))
+        }),
+    ] {
+        let with = |len| {
+            let (kind, header) = entry(len);
+            fault(kind, header, len)
+        };
+        assert_eq!(with(limit), None);
+        let (len, max) = (limit + 1, limit);
+        assert_eq!(with(len), Some(EntryError::TooLarge { len, max }));
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_could_get_is_no_entry() {
+    let request = RequestId {
+        session: SessionId(1),
+        slot: 0,
+        number: 1,
+    };
+    let entry = |len| {
+        let answer: OpResult = Ok(Reply::Value(vec![1; len].into()));
+        let answer = postcard::to_allocvec(&answer).unwrap();
+        [Header::slot_record(request).as_bytes(), &answer].concat()
+    };
+    Entry::parse_whole(&entry(MAX_VALUE_BYTES)).unwrap();
+    assert!(matches!(
+        Entry::parse_whole(&entry(MAX_ANSWER_BYTES)),
+        Err(EntryError::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn the_pages_of_another_structure_are_no_image() {
+    let found = Descriptor {
+        kind: Kind::Queue,
+        cluster: ClusterId(77),
+        index: PrimaryIndex(5),
+    };
+    let (structure, _) = Structure::create(found.kind, found.cluster, found.index);
+    let rebuild = |expected| Image::rebuild(Seq(1), structure.snapshot(), expected);
+    rebuild(found).unwrap();
+    let mut others = [found; 3];
+    others[0].kind = Kind::List;
+    others[1].cluster = ClusterId(78);
+    others[2].index = PrimaryIndex(4);
+    for expected in others {
+        let error = rebuild(expected).unwrap_err();
+        assert_eq!(error, RebuildError::OtherStructure { found, expected });
+    }
 }
 
 #[test]
