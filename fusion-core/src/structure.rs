@@ -535,9 +535,10 @@ struct Room {
 }
 
 impl Room {
+    /// Room for one entry at least, since an empty answer means the end.
     fn new(limit: u32) -> Self {
         Room {
-            entries: (limit as usize).min(MAX_SCAN_ENTRIES),
+            entries: (limit as usize).clamp(1, MAX_SCAN_ENTRIES),
             bytes: MAX_SCAN_BYTES,
         }
     }
