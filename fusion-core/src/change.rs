@@ -17,6 +17,7 @@ mod buf;
 
 use crate::class::ClassId;
 use crate::limits::MAX_CHANGE_BYTES;
+use crate::page::PageId;
 use thiserror::Error;
 
 pub use buf::ChangeBuf;
@@ -122,6 +123,27 @@ pub enum MalformedChange {
         class: ClassId,
         /// The slot.
         slot: u32,
+    },
+    /// It begins more pages than one operation can.
+    #[error(
+        "the change begins {pages} pages of {bytes} bytes together; \
+         at most {max_pages} pages and {max_bytes} bytes are allowed"
+    )]
+    TooManyPages {
+        /// The pages that it begins, up to the first that is too many.
+        pages: u32,
+        /// Their bytes.
+        bytes: usize,
+        /// The most pages.
+        max_pages: u32,
+        /// The most bytes.
+        max_bytes: usize,
+    },
+    /// It gives up a page that no other primary has, but does not clear it, so that changes are missing or damaged.
+    #[error("page {page} is given up by the last primary that has it, but is not zero")]
+    NotCleared {
+        /// The page.
+        page: PageId,
     },
     /// The cluster has not so many primaries.
     #[error("there is no primary {primary}; the cluster has {primaries}")]

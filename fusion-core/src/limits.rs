@@ -17,6 +17,12 @@ pub const MAX_ANSWER_BYTES: usize = 16
 /// the new entry (16 MiB), clears the old one and moves another of its class into the hole (2 times up to 15 MiB), and
 /// does the same with the old answer (2 times up to 9 MiB): 64 MiB.
 pub const MAX_CHANGE_BYTES: usize = 72 << 20;
+/// The most pages of one primary that one change may begin. An operation makes one entry and one record, so that two
+/// would do.
+pub const MAX_NEW_PAGES: u32 = 4;
+/// The most bytes of the pages of one primary that one change may begin: room for the largest entry and the largest
+/// record in slots of their own.
+pub const MAX_NEW_PAGE_BYTES: usize = 32 << 20;
 /// The most slots of one size class of one primary.
 pub const MAX_SLOTS: u64 = u32::MAX as u64;
 /// The most bytes of the slots of one size class of one primary: 1 TiB.
