@@ -17,6 +17,7 @@ mod buf;
 
 use crate::class::ClassId;
 use crate::limits::MAX_CHANGE_BYTES;
+use crate::page::PageId;
 use thiserror::Error;
 
 pub use buf::ChangeBuf;
@@ -122,6 +123,27 @@ pub enum MalformedChange {
         class: ClassId,
         /// The slot.
         slot: u32,
+    },
+    /// It begins more pages than one operation can.
+    #[error(
+        "the change begins {pages} pages of {bytes} bytes together; \
+         at most {max_pages} pages and {max_bytes} bytes are allowed"
+    )]
+    TooManyPages {
+        /// The pages that it begins, up to the first that is too many.
+        pages: u32,
+        /// Their bytes.
+        bytes: usize,
+        /// The most pages.
+        max_pages: u32,
+        /// The most bytes.
+        max_bytes: usize,
+    },
+    /// It gives up a page that no other primary has, but does not clear it, so that changes are missing or damaged.
+    #[error("page {page} is given up by the last primary that has it, but is not zero")]
+    NotCleared {
+        /// The page.
+        page: PageId,
     },
     /// The cluster has not so many primaries.
     #[error("there is no primary {primary}; the cluster has {primaries}")]
@@ -317,6 +339,23 @@ mod tests {
         );
         assert_eq!(change.len(), 10 + 8 + 10);
         validate(&change).unwrap();
+    }
+
+    /// A large value of which two bytes change: what was scratch must not be held by the change.
+    #[test]
+    fn a_change_takes_no_more_memory_than_it_counts() {
+        let old = vec![1; 1 << 20];
+        let mut new = old.clone();
+        new[500_000] = 2;
+        let mut buf = ChangeBuf::new();
+        for take in [ChangeBuf::take, |buf: &mut ChangeBuf| {
+            std::mem::take(buf).freeze()
+        }] {
+            buf.write(class(1 << 20), 0, 0, &old, &new);
+            let change = take(&mut buf);
+            assert_eq!(change.len(), WIDE_HEADER + 2);
+            assert!(Vec::from(change).capacity() < 64);
+        }
     }
 
     #[test]

@@ -166,6 +166,9 @@ impl Decoder {
     /// Evens out a change of a survivor that is in its pages but not yet in the snapshot of fused structure `row`
     /// (rule 32): as if the fused structure had applied it before its snapshot.
     ///
+    /// Which pages the survivor has is not known here, so that the limits of the classes alone bound what a change
+    /// takes.
+    ///
     /// # Errors
     /// [`DecodeError`] if the primary is no survivor, the row was not chosen, or the change is malformed; nothing has
     /// changed then.

@@ -14,7 +14,9 @@
 //! unlike the paper's (section 5.4), which keeps an ordering with pointers for each primary.
 
 use crate::id::{ClusterId, PrimaryIndex, RequestId, SessionId};
+use crate::limits::{MAX_ANSWER_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::op::{Kind, OpResult};
+use std::fmt;
 use thiserror::Error;
 
 /// The version of these encodings.
@@ -54,6 +56,14 @@ pub enum EntryError {
     /// The recorded answer cannot be decoded.
     #[error("the recorded answer is malformed")]
     BadAnswer,
+    /// A key, value or answer that no operation could have put there.
+    #[error("the entry holds a key, value or answer of {len} bytes; at most {max} are allowed")]
+    TooLarge {
+        /// Its bytes.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
     /// What follows the entry in its slot is not zero.
     #[error("the rest of the entry's slot is not zero")]
     NotCleared,
@@ -68,6 +78,17 @@ pub struct Descriptor {
     pub cluster: ClusterId,
     /// Its index in the cluster.
     pub index: PrimaryIndex,
+}
+
+impl fmt::Display for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Descriptor {
+            kind,
+            cluster,
+            index,
+        } = self;
+        write!(f, "{kind} {index} of cluster {cluster}")
+    }
 }
 
 /// The last request of a session's slot, and its answer in postcard.
@@ -138,7 +159,7 @@ impl<'a> Entry<'a> {
     /// Reads the entry of a slot and checks all of the slot; answers also the entry's length.
     ///
     /// # Errors
-    /// [`EntryError`] if the bytes are not an entry followed by zeros.
+    /// [`EntryError`] if the bytes are not an entry within the limits, followed by zeros.
     pub fn parse_whole(slot: &'a [u8]) -> Result<(Entry<'a>, usize), EntryError> {
         let (mut entry, mut rest) = Self::parse_prefix(slot)?;
         if let Entry::SlotRecord(record) = &mut entry {
@@ -150,7 +171,26 @@ impl<'a> Entry<'a> {
         if rest.iter().any(|&byte| byte != 0) {
             return Err(EntryError::NotCleared);
         }
+        entry.check_sizes()?;
         Ok((entry, slot.len() - rest.len()))
+    }
+
+    fn check_sizes(&self) -> Result<(), EntryError> {
+        let within = |bytes: &[u8], max| match bytes.len() {
+            len if len > max => Err(EntryError::TooLarge { len, max }),
+            _ => Ok(()),
+        };
+        match self {
+            Entry::Descriptor(_) | Entry::Session(_) => Ok(()),
+            Entry::SlotRecord(record) => within(record.answer, MAX_ANSWER_BYTES),
+            Entry::Map(entry) => {
+                within(entry.key, MAX_KEY_BYTES)?;
+                within(entry.value, MAX_VALUE_BYTES)
+            }
+            Entry::List(ListEntry { value, .. }) | Entry::Queue(QueueEntry { value, .. }) => {
+                within(value, MAX_VALUE_BYTES)
+            }
+        }
     }
 
     #[inline]

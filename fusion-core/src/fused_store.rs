@@ -7,8 +7,10 @@ use crate::change::{MalformedChange, Write, validate, writes};
 use crate::class::{CLASS_COUNT, ClassId};
 use crate::code::{Code, CodeError, add_product};
 use crate::id::{PrimaryIndex, Row};
+use crate::limits::{MAX_NEW_PAGE_BYTES, MAX_NEW_PAGES};
 use crate::page::{PageError, PageId, PageTable};
 use jerasure::Multiplier;
+use std::ops::Range;
 use thiserror::Error;
 
 /// The codes of one row.
@@ -125,13 +127,16 @@ impl FusedStore {
     /// fused node, `code + coefficient * (old XOR new)`. Changes of one primary must come in their order.
     ///
     /// # Errors
-    /// [`MalformedChange`]; nothing has changed then. [`Gap`](MalformedChange::Gap) cannot be told by a learner, which
-    /// does not know yet how many pages a primary has.
+    /// [`MalformedChange`]; nothing has changed then. A learner does not know yet how many pages a primary has, and so
+    /// cannot tell [`Gap`](MalformedChange::Gap), [`TooManyPages`](MalformedChange::TooManyPages) or
+    /// [`NotCleared`](MalformedChange::NotCleared): there the limits of the classes alone bound what a change takes,
+    /// and [`finish_learning`](Self::finish_learning) finds what was not cleared.
     pub fn apply(&mut self, primary: PrimaryIndex, change: &[u8]) -> Result<(), MalformedChange> {
         self.check(primary, change)?;
-        let multiplier = &self.multipliers[primary.index()];
-        let first_end = primary.index() * CLASS_COUNT;
-        for write in writes(change) {
+        let own = self.own_ends(primary);
+        let mut before = [0; CLASS_COUNT];
+        before.copy_from_slice(&self.ends[own.clone()]);
+        for (count, write) in writes(change).enumerate() {
             match write? {
                 Write::Xor {
                     class,
@@ -139,28 +144,22 @@ impl FusedStore {
                     offset,
                     bytes,
                 } => {
-                    let place = class.locate(slot);
-                    let page = self.pages.get_mut(PageId {
-                        class,
-                        page: place.page,
-                    });
-                    let from = place.offset + offset as usize;
-                    add_product(multiplier, &mut page[from..from + bytes.len()], bytes);
-                    let end = &mut self.ends[first_end + class.index()];
-                    *end = (*end).max(place.page + 1);
+                    self.add(primary, class, slot, offset, bytes);
+                    let end = &mut self.ends[own.start + class.index()];
+                    *end = (*end).max(class.locate(slot).page + 1);
                 }
                 Write::Extent { class, slots } => {
-                    let at = first_end + class.index();
-                    match &mut self.learning {
-                        Some(learning) => {
-                            learning.told[at] = true;
-                            self.ends[at] = class.pages_for(slots);
-                        }
-                        None => {
-                            self.ends[at] = self.ends[at].min(class.pages_for(slots));
-                            let end = self.longest(class);
-                            self.pages.truncate(class, end);
-                        }
+                    let at = own.start + class.index();
+                    if let Some(learning) = &mut self.learning {
+                        learning.told[at] = true;
+                        self.ends[at] = class.pages_for(slots);
+                        continue;
+                    }
+                    self.ends[at] = self.ends[at].min(class.pages_for(slots));
+                    if let Err(error) = self.free_unused(class) {
+                        self.ends[own].copy_from_slice(&before);
+                        self.undo(primary, change, count);
+                        return Err(error);
                     }
                 }
             }
@@ -168,7 +167,65 @@ impl FusedStore {
         Ok(())
     }
 
-    /// Checks all that could be wrong with a change before any of it is applied.
+    /// Where the pages of that primary are counted, by class.
+    fn own_ends(&self, primary: PrimaryIndex) -> Range<usize> {
+        let first = primary.index() * CLASS_COUNT;
+        first..first + CLASS_COUNT
+    }
+
+    #[inline]
+    fn add(&mut self, primary: PrimaryIndex, class: ClassId, slot: u32, offset: u32, bytes: &[u8]) {
+        let place = class.locate(slot);
+        let page = self.pages.get_mut(PageId {
+            class,
+            page: place.page,
+        });
+        let from = place.offset + offset as usize;
+        let multiplier = &self.multipliers[primary.index()];
+        add_product(multiplier, &mut page[from..from + bytes.len()], bytes);
+    }
+
+    /// Frees the pages of a class that no primary has any more, which must be zero.
+    fn free_unused(&mut self, class: ClassId) -> Result<(), MalformedChange> {
+        let end = self.longest(class);
+        for page in end..self.pages.end(class) {
+            let page = PageId { class, page };
+            if self.pages.get(page).is_some_and(|bytes| !is_zero(bytes)) {
+                return Err(MalformedChange::NotCleared { page });
+            }
+        }
+        self.pages.truncate(class, end);
+        Ok(())
+    }
+
+    /// Takes the first `count` entries of a change back: adding the same again cancels it. The numbers of pages are
+    /// those before it already.
+    fn undo(&mut self, primary: PrimaryIndex, change: &[u8], count: usize) {
+        for write in writes(change).take(count).flatten() {
+            if let Write::Xor {
+                class,
+                slot,
+                offset,
+                bytes,
+            } = write
+            {
+                self.add(primary, class, slot, offset, bytes);
+            }
+        }
+        for class in ClassId::all() {
+            let end = self.longest(class);
+            self.pages.truncate(class, end);
+            // Pages that were zero and freed.
+            for page in 0..end {
+                let page = PageId { class, page };
+                if self.pages.get(page).is_none() {
+                    self.pages.get_mut(page);
+                }
+            }
+        }
+    }
+
+    /// Checks all that can be told of a change before any of it is applied.
     fn check(&self, primary: PrimaryIndex, change: &[u8]) -> Result<(), MalformedChange> {
         let primaries = self.code.primaries();
         if primary.index() >= primaries {
@@ -181,14 +238,28 @@ impl FusedStore {
         if self.learning.is_some() {
             return Ok(());
         }
-        // Slots are dense, so each write reaches at most into the page after the last one. This also bounds the memory
-        // that a change can take.
-        let ends = &self.ends[primary.index() * CLASS_COUNT..][..CLASS_COUNT];
-        for (earlier, write) in (0u32..).zip(writes(change)) {
-            if let Write::Xor { class, slot, .. } = write?
-                && class.locate(slot).page > ends[class.index()] + earlier
-            {
-                return Err(MalformedChange::Gap { class, slot });
+        // Slots are dense, so that each write reaches at most into the page after the last one.
+        let mut ends = [0; CLASS_COUNT];
+        ends.copy_from_slice(&self.ends[self.own_ends(primary)]);
+        let (mut pages, mut bytes) = (0, 0);
+        for write in writes(change) {
+            match write? {
+                Write::Xor { class, slot, .. } => {
+                    let (page, end) = (class.locate(slot).page, &mut ends[class.index()]);
+                    if page > *end {
+                        return Err(MalformedChange::Gap { class, slot });
+                    }
+                    if page == *end {
+                        *end += 1;
+                        pages += 1;
+                        bytes += class.page_bytes(page);
+                        check_new_pages(pages, bytes)?;
+                    }
+                }
+                Write::Extent { class, slots } => {
+                    let end = &mut ends[class.index()];
+                    *end = (*end).min(class.pages_for(slots));
+                }
             }
         }
         Ok(())
@@ -229,7 +300,7 @@ impl FusedStore {
             return Err(LearnError::NotLearning);
         }
         for (page, bytes) in self.pages.iter() {
-            if page.page >= self.longest(page.class) && bytes.iter().any(|&byte| byte != 0) {
+            if page.page >= self.longest(page.class) && !is_zero(bytes) {
                 return Err(LearnError::Incomplete { page });
             }
         }
@@ -251,4 +322,24 @@ impl FusedStore {
             .max()
             .unwrap_or(0)
     }
+}
+
+/// Bounds the memory that one change can take.
+fn check_new_pages(pages: u32, bytes: usize) -> Result<(), MalformedChange> {
+    if pages <= MAX_NEW_PAGES && bytes <= MAX_NEW_PAGE_BYTES {
+        return Ok(());
+    }
+    Err(MalformedChange::TooManyPages {
+        pages,
+        bytes,
+        max_pages: MAX_NEW_PAGES,
+        max_bytes: MAX_NEW_PAGE_BYTES,
+    })
+}
+
+/// Without an early end within a block, so that whole blocks are compared at once.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes
+        .chunks(256)
+        .all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
 }

@@ -4,12 +4,25 @@
 pub const MAX_VALUE_BYTES: usize = 8 << 20;
 /// The longest key, in bytes: 8 MiB.
 pub const MAX_KEY_BYTES: usize = 8 << 20;
+/// The longest answer that a session slot's record holds, encoded: the longest key or value and what says that it is.
+pub const MAX_ANSWER_BYTES: usize = 16
+    + if MAX_VALUE_BYTES > MAX_KEY_BYTES {
+        MAX_VALUE_BYTES
+    } else {
+        MAX_KEY_BYTES
+    };
 /// The most bytes that one change may carry, with headers.
 ///
 /// The greatest one replaces a map entry by one of another class and a large stored answer by a small one: it writes
 /// the new entry (16 MiB), clears the old one and moves another of its class into the hole (2 times up to 15 MiB), and
 /// does the same with the old answer (2 times up to 9 MiB): 64 MiB.
 pub const MAX_CHANGE_BYTES: usize = 72 << 20;
+/// The most pages of one primary that one change may begin. An operation makes one entry and one record, so that two
+/// would do.
+pub const MAX_NEW_PAGES: u32 = 4;
+/// The most bytes of the pages of one primary that one change may begin: room for the largest entry and the largest
+/// record in slots of their own.
+pub const MAX_NEW_PAGE_BYTES: usize = 32 << 20;
 /// The most slots of one size class of one primary.
 pub const MAX_SLOTS: u64 = u32::MAX as u64;
 /// The most bytes of the slots of one size class of one primary: 1 TiB.

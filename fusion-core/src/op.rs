@@ -66,7 +66,7 @@ pub enum Op {
     Range {
         /// The first index.
         start: u64,
-        /// At most so many elements; bounded by the limits of a scan.
+        /// At most so many elements, but at least one; bounded by the limits of a scan.
         limit: u32,
     },
     /// Map: sets the value of `key`. Answers [`Reply::Bool`] with whether the key was there before. (Not its old
@@ -109,7 +109,7 @@ pub enum Op {
     Scan {
         /// Where to go on; `None` to begin.
         cursor: Option<ScanCursor>,
-        /// At most so many entries; bounded by the limits of a scan.
+        /// At most so many entries, but at least one; bounded by the limits of a scan.
         limit: u32,
     },
     /// Queue: puts `value` at the back. Answers [`Reply::Done`].

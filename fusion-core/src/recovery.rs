@@ -10,6 +10,7 @@ mod transfer;
 use crate::code::Code;
 use crate::config::{Configuration, PrimaryState};
 use crate::decoder::Decoder;
+use crate::entry::Descriptor;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::message::{RecoveryReply, RecoveryRequest};
 use crate::page::PageTable;
@@ -54,12 +55,18 @@ impl Image {
     /// Builds the structure and its indexes from the recovered pages. Takes time linear in the number of elements.
     ///
     /// # Errors
-    /// [`RebuildError`] when the pages are not those of a structure, which a correct recovery excludes.
-    pub fn rebuild(seq: Seq, pages: PageTable) -> Result<Image, RebuildError> {
+    /// [`RebuildError`] when the pages are not those of the expected structure, which a correct recovery excludes.
+    pub fn rebuild(
+        seq: Seq,
+        pages: PageTable,
+        expected: Descriptor,
+    ) -> Result<Image, RebuildError> {
         let structure = if seq == Seq(0) {
             None
         } else {
-            Some(Structure::rebuild(pages)?)
+            let structure = Structure::rebuild(pages)?;
+            structure.check_descriptor(expected)?;
+            Some(structure)
         };
         Ok(Image { seq, structure })
     }
@@ -194,6 +201,16 @@ impl Recovery {
     #[must_use]
     pub fn config(&self) -> &Arc<Configuration> {
         &self.config
+    }
+
+    /// Which structure is recovered.
+    #[must_use]
+    pub fn expected(&self) -> Descriptor {
+        Descriptor {
+            kind: self.config.kind,
+            cluster: self.config.cluster,
+            index: self.target,
+        }
     }
 
     /// Pages taken, and pages known to be needed.

@@ -116,6 +116,14 @@ pub enum RebuildError {
         /// How many there are.
         found: u64,
     },
+    /// The pages of a structure, but not of the one that was expected.
+    #[error("the pages are those of {found}, not of {expected}")]
+    OtherStructure {
+        /// Whose they are.
+        found: Descriptor,
+        /// Whose they should be.
+        expected: Descriptor,
+    },
     /// An entry of another kind of structure.
     #[error("slot {slot} of size class {class} holds an entry that is not one of a {kind}")]
     Foreign {
@@ -243,6 +251,18 @@ impl Structure {
             sessions,
             change: ChangeBuf::new(),
         })
+    }
+
+    /// Checks that it is the expected one.
+    ///
+    /// # Errors
+    /// [`RebuildError::OtherStructure`] if its kind, cluster or index is another one.
+    pub fn check_descriptor(&self, expected: Descriptor) -> Result<(), RebuildError> {
+        let found = self.descriptor;
+        if found != expected {
+            return Err(RebuildError::OtherStructure { found, expected });
+        }
+        Ok(())
     }
 
     /// Its kind.
@@ -515,9 +535,10 @@ struct Room {
 }
 
 impl Room {
+    /// Room for one entry at least, since an empty answer means the end.
     fn new(limit: u32) -> Self {
         Room {
-            entries: (limit as usize).min(MAX_SCAN_ENTRIES),
+            entries: (limit as usize).clamp(1, MAX_SCAN_ENTRIES),
             bytes: MAX_SCAN_BYTES,
         }
     }

@@ -6,7 +6,7 @@ use crate::limits::MAX_CHANGE_BYTES;
 use bytes::Bytes;
 use std::ops::Range;
 
-/// A scratch buffer larger than this is given away rather than copied and kept.
+/// A scratch buffer larger than this is given away, cut to its length, rather than copied and kept.
 const KEEP_BYTES: usize = 64 << 10;
 
 /// Builds a change. One buffer serves for many changes, so that building one allocates once.
@@ -63,13 +63,14 @@ impl ChangeBuf {
         self.bytes.len()
     }
 
-    /// The change.
+    /// The change. It takes as much memory as it has bytes, since logs are bounded by the bytes of their changes.
     #[must_use]
-    pub fn freeze(self) -> Bytes {
+    pub fn freeze(mut self) -> Bytes {
         assert!(
             self.bytes.len() <= MAX_CHANGE_BYTES,
             "one operation writes less than the limit"
         );
+        self.bytes.shrink_to_fit();
         Bytes::from(self.bytes)
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{ClusterShape, FusedSeat, Host, Origin};
+use crate::entry::Descriptor;
 use crate::id::{ClusterId, RequestId, Row, ServerId};
 use crate::message::RecoveryReply;
 use crate::op::{Kind, Op};
@@ -194,7 +195,12 @@ fn a_learner_holds_the_stable_mark_until_it_acknowledges() {
 
 #[test]
 fn a_primary_that_died_before_anything_was_safe_is_started_empty() {
-    let image = Image::rebuild(Seq(0), PageTable::new()).unwrap();
+    let expected = Descriptor {
+        kind: Kind::Queue,
+        cluster: ClusterId(1),
+        index: PrimaryIndex(0),
+    };
+    let image = Image::rebuild(Seq(0), PageTable::new(), expected).unwrap();
     let primary = Primary::recovered(Arc::new(config()), MemberId(1), image);
     assert_eq!((primary.applied(), primary.stable()), (Seq(1), Seq(0)));
     assert!(primary.structure().is_empty());

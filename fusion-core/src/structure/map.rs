@@ -212,7 +212,7 @@ fn scan(store: &PrimaryStore, cursor: Option<ScanCursor>, limit: u32) -> Reply {
         class: 0,
         below: u32::MAX,
     });
-    let mut room = Room::new(limit.max(1));
+    let mut room = Room::new(limit);
     let mut entries = Vec::new();
     for class in ClassId::all().skip(usize::from(start.class)) {
         let below = if class.number() == start.class {

@@ -29,6 +29,49 @@ impl Model {
         }
     }
 
+    /// What can be read of a structure.
+    pub(crate) fn of(structure: &Structure) -> Self {
+        match structure.kind() {
+            Kind::List => Model::List(range(structure)),
+            Kind::Map => Model::Map(scan(structure)),
+            Kind::Queue => Model::Queue(range(structure).into()),
+        }
+    }
+
+    /// Operations that replace elements by others of the same and of another size, and add one.
+    pub(crate) fn replacements(&self) -> Vec<Op> {
+        let value = |i: usize| Bytes::from(vec![1; i % 2 * 100]);
+        match self {
+            Model::List(list) => (0..list.len())
+                .map(|i| Op::SetIndex {
+                    index: i as u64,
+                    value: value(i),
+                })
+                .chain([Op::Append { value: value(1) }])
+                .collect(),
+            Model::Map(map) => (0..)
+                .zip(map.keys().chain([&Bytes::from_static(b"a new key")]))
+                .map(|(i, key)| Op::Put {
+                    key: key.clone(),
+                    value: value(i),
+                })
+                .collect(),
+            Model::Queue(_) => vec![Op::Enqueue { value: value(1) }],
+        }
+    }
+
+    /// Operations that remove the elements.
+    pub(crate) fn removals(&self) -> Vec<Op> {
+        match self {
+            Model::List(list) => vec![Op::RemoveIndex { index: 0 }; list.len()],
+            Model::Map(map) => map
+                .keys()
+                .map(|key| Op::Remove { key: key.clone() })
+                .collect(),
+            Model::Queue(queue) => vec![Op::Dequeue; queue.len()],
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Model::List(list) => list.len(),

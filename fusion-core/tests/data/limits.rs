@@ -268,6 +268,11 @@ fn scans_and_ranges_are_bounded() {
     }
     assert_eq!(read(&cluster, 0), 2);
     assert_eq!(read(&cluster, 1), 2);
+    let one = Op::Range { start: 0, limit: 0 };
+    match cluster.primaries[1].read(&one) {
+        Ok(Reply::Values(values)) => assert_eq!(values.len(), 1, "an empty answer means the end"),
+        other => panic!("{other:?}"),
+    }
     let past_the_end = Op::Range {
         start: u64::MAX,
         limit: 1,

@@ -1,16 +1,18 @@
 //! Bytes that are not what they should be: typed errors, never a panic, and nothing half done.
 
-use crate::cluster::{Cluster, draft};
+use crate::cluster::{Cluster, Model, draft};
 use fusion_core::change::{self, ChangeBuf, MalformedChange, writes};
-use fusion_core::class::ClassId;
+use fusion_core::class::{ClassId, MAX_ENTRY_BYTES};
 use fusion_core::code::{Code, CodeError};
 use fusion_core::decoder::{DecodeError, Decoder};
-use fusion_core::entry::Entry;
+use fusion_core::entry::{Descriptor, Entry, EntryError, Header};
 use fusion_core::fused_store::{FusedStore, LearnError};
-use fusion_core::id::{PrimaryIndex, Row};
-use fusion_core::op::Kind;
+use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, Seq, SessionId};
+use fusion_core::limits::{MAX_ANSWER_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use fusion_core::op::{Kind, Op, OpResult, Reply};
 use fusion_core::page::{PageError, PageId, PageTable};
-use fusion_core::structure::Structure;
+use fusion_core::recovery::Image;
+use fusion_core::structure::{RebuildError, SessionState, Structure};
 use proptest::prelude::*;
 
 /// A cluster of all kinds, after some operations.
@@ -38,6 +40,37 @@ fn apply_any(fused: &mut FusedStore, bytes: &[u8]) {
     if applied.is_err() {
         assert!(fused.snapshot() == before);
     }
+}
+
+/// What was accepted can be used: all of it is read, changed and at last removed, and it comes back from its pages.
+fn use_all(mut structure: Structure) {
+    let elements = Model::of(&structure);
+    elements.check(&structure);
+    let session = SessionId(0xfeed);
+    let _ = structure.open_session(session);
+    let mut number = 0;
+    let mut execute = |structure: &mut Structure, model: &mut Model, op: Op| {
+        number += 1;
+        let request = RequestId {
+            session,
+            slot: (number % 3) as u16,
+            number,
+        };
+        // The damage may have made a record of this very session.
+        if structure.lookup(request) == SessionState::Fresh {
+            assert_eq!(structure.execute(request, &op).result, model.execute(&op));
+        }
+    };
+    let mut model = elements.clone();
+    for op in elements
+        .replacements()
+        .into_iter()
+        .chain(elements.removals())
+    {
+        execute(&mut structure, &mut model, op);
+    }
+    model.check(&structure);
+    Model::of(&Structure::rebuild(structure.snapshot()).unwrap()).check(&structure);
 }
 
 proptest! {
@@ -96,9 +129,9 @@ proptest! {
             if removed {
                 damaged.remove(id);
             }
-            if let Ok(structure) = Structure::rebuild(damaged.clone()) {
-                // Damage to a value cannot be seen; everything else must fit together.
-                prop_assert!(structure.snapshot() == damaged);
+            // Damage to a value cannot be seen; everything else must fit together.
+            if let Ok(structure) = Structure::rebuild(damaged) {
+                use_all(structure);
             }
         }
     }
@@ -111,13 +144,94 @@ proptest! {
         let id = PageId { class: ClassId::new(class).unwrap(), page: 0 };
         let mut pages = PageTable::new();
         pages.get_mut(id)[..bytes.len()].copy_from_slice(&bytes);
-        Structure::rebuild(pages).ok();
+        if let Ok(structure) = Structure::rebuild(pages) {
+            use_all(structure);
+        }
     }
 }
 
 #[test]
 fn no_pages_are_no_structure() {
     assert!(Structure::rebuild(PageTable::new()).is_err());
+}
+
+/// The largest slots have room for more than the limits allow. A larger value could be removed, but its answer could
+/// not be recorded.
+#[test]
+fn entries_beyond_the_limits_are_no_structure() {
+    let fault = |kind, header: Header, len: usize| {
+        let entry = [header.as_bytes(), &vec![1; len]].concat();
+        let class = ClassId::for_len(entry.len()).unwrap();
+        let (structure, _) = Structure::create(kind, ClusterId(1), PrimaryIndex(0));
+        let mut pages = structure.snapshot();
+        let first = PageId { class, page: 0 };
+        pages.get_mut(first)[..entry.len()].copy_from_slice(&entry);
+        match Structure::rebuild(pages) {
+            Err(RebuildError::Entry { fault, .. }) => Some(fault),
+            Err(error) => panic!("{error}"),
+            Ok(_) => None,
+        }
+    };
+    for (limit, entry) in [
+        (
+            MAX_VALUE_BYTES,
+            (|len| (Kind::Map, Header::map_entry(0, len))) as fn(usize) -> _,
+        ),
+        (MAX_KEY_BYTES, |len| (Kind::Map, Header::map_entry(len, 0))),
+        (MAX_VALUE_BYTES, |len| {
+            (Kind::List, Header::list_entry(1, 0, len))
+        }),
+        (MAX_VALUE_BYTES, |len| {
+            (Kind::Queue, Header::queue_entry(1, len))
+        }),
+    ] {
+        let with = |len| {
+            let (kind, header) = entry(len);
+            fault(kind, header, len)
+        };
+        assert_eq!(with(limit), None);
+        let (len, max) = (limit + 1, limit);
+        assert_eq!(with(len), Some(EntryError::TooLarge { len, max }));
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_could_get_is_no_entry() {
+    let request = RequestId {
+        session: SessionId(1),
+        slot: 0,
+        number: 1,
+    };
+    let entry = |len| {
+        let answer: OpResult = Ok(Reply::Value(vec![1; len].into()));
+        let answer = postcard::to_allocvec(&answer).unwrap();
+        [Header::slot_record(request).as_bytes(), &answer].concat()
+    };
+    Entry::parse_whole(&entry(MAX_VALUE_BYTES)).unwrap();
+    assert!(matches!(
+        Entry::parse_whole(&entry(MAX_ANSWER_BYTES)),
+        Err(EntryError::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn the_pages_of_another_structure_are_no_image() {
+    let found = Descriptor {
+        kind: Kind::Queue,
+        cluster: ClusterId(77),
+        index: PrimaryIndex(5),
+    };
+    let (structure, _) = Structure::create(found.kind, found.cluster, found.index);
+    let rebuild = |expected| Image::rebuild(Seq(1), structure.snapshot(), expected);
+    rebuild(found).unwrap();
+    let mut others = [found; 3];
+    others[0].kind = Kind::List;
+    others[1].cluster = ClusterId(78);
+    others[2].index = PrimaryIndex(4);
+    for expected in others {
+        let error = rebuild(expected).unwrap_err();
+        assert_eq!(error, RebuildError::OtherStructure { found, expected });
+    }
 }
 
 #[test]
@@ -176,6 +290,71 @@ fn fused_stores_refuse_what_cannot_be() {
         learner.finish_learning(),
         Err(LearnError::Incomplete { page: id })
     );
+}
+
+#[test]
+fn a_page_that_is_given_up_without_being_cleared_is_kept() {
+    let mut fused = FusedStore::new(Code::new(2, 1).unwrap(), Row(0)).unwrap();
+    let (small, other) = (ClassId::for_len(64).unwrap(), ClassId::for_len(8).unwrap());
+    let mut change = ChangeBuf::new();
+    change.write(small, 0, 0, &[0; 2], &[1; 2]);
+    change.write(other, 0, 0, &[0; 2], &[1; 2]);
+    fused.apply(PrimaryIndex(0), &change.freeze()).unwrap();
+    let before = fused.snapshot();
+
+    // What comes before the fault must be taken back: a page cleared and freed, one changed, and one begun.
+    let mut change = ChangeBuf::new();
+    change.write(other, 0, 0, &[1; 2], &[0; 2]);
+    change.extent(other, 0);
+    change.write(ClassId::for_len(16).unwrap(), 0, 0, &[0; 2], &[1; 2]);
+    change.write(small, 1, 0, &[0; 2], &[1; 2]);
+    change.extent(small, 0);
+    let page = PageId {
+        class: small,
+        page: 0,
+    };
+    assert_eq!(
+        fused.apply(PrimaryIndex(0), &change.freeze()),
+        Err(MalformedChange::NotCleared { page })
+    );
+    assert!(fused.snapshot() == before);
+
+    // Another primary still has it.
+    let mut change = ChangeBuf::new();
+    change.write(small, 0, 0, &[0; 2], &[5; 2]);
+    fused.apply(PrimaryIndex(1), &change.freeze()).unwrap();
+    let mut change = ChangeBuf::new();
+    change.write(small, 0, 0, &[1; 2], &[0; 2]);
+    change.extent(small, 0);
+    fused.apply(PrimaryIndex(0), &change.freeze()).unwrap();
+    let mut change = ChangeBuf::new();
+    change.write(small, 0, 0, &[5; 2], &[0; 2]);
+    change.extent(small, 0);
+    fused.apply(PrimaryIndex(1), &change.freeze()).unwrap();
+    assert_eq!(fused.pages().len(), 1);
+}
+
+#[test]
+fn a_small_change_cannot_take_much_memory() {
+    let mut fused = FusedStore::new(Code::new(2, 1).unwrap(), Row(0)).unwrap();
+    let begin = |len: usize, slots: u32| {
+        let mut change = ChangeBuf::new();
+        for slot in 0..slots {
+            change.write(ClassId::for_len(len).unwrap(), slot, 0, &[0; 2], &[1; 2]);
+        }
+        change.freeze()
+    };
+    for change in [begin(MAX_ENTRY_BYTES, 2), begin(100_000, 5)] {
+        assert!(matches!(
+            fused.apply(PrimaryIndex(0), &change),
+            Err(MalformedChange::TooManyPages { .. })
+        ));
+        assert!(fused.pages().is_empty());
+    }
+    fused
+        .apply(PrimaryIndex(0), &begin(MAX_ENTRY_BYTES, 1))
+        .unwrap();
+    fused.apply(PrimaryIndex(0), &begin(100_000, 4)).unwrap();
 }
 
 #[test]

@@ -560,8 +560,8 @@ impl World {
                     .expect("members answer what was asked");
                 match r.recovery.take_result() {
                     Some(Recovered::Image { seq, pages }) => {
-                        r.image =
-                            Some(Image::rebuild(seq, pages).expect("the image is a structure"));
+                        let image = Image::rebuild(seq, pages, r.recovery.expected());
+                        r.image = Some(image.expect("the image is the structure"));
                         r.ready = Some(seq);
                     }
                     Some(Recovered::Kept) => r.ready = r.image.as_ref().map(Image::seq),

@@ -147,7 +147,9 @@ impl Replacement {
         match result {
             Recovered::Kept => Ok(kept.unwrap_or_default()),
             Recovered::Image { seq, pages } => {
-                let rebuilt = tokio::task::spawn_blocking(move || Image::rebuild(seq, pages)).await;
+                let expected = recovery.expected();
+                let rebuilt =
+                    tokio::task::spawn_blocking(move || Image::rebuild(seq, pages, expected)).await;
                 let image = rebuilt
                     .map_err(|e| e.to_string())?
                     .map_err(|e| e.to_string())?;
