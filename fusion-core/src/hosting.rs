@@ -16,6 +16,8 @@ pub enum Held {
         /// Whether the image is finished.
         image: bool,
     },
+    /// A member that a fault of this program has broken: it counts as dead, and is never started again here.
+    Broken,
 }
 
 /// What a server does with a member when it adopts a configuration.
@@ -132,6 +134,18 @@ mod tests {
             on(&config, 1, &[]),
             [(4, Action::Missing)],
             "never started empty"
+        );
+    }
+
+    #[test]
+    fn a_broken_member_is_never_started_empty() {
+        assert_eq!(
+            on(&config(), 1, &[(1, Held::Broken)]),
+            [(1, Action::Missing)]
+        );
+        assert_eq!(
+            on(&config(), 3, &[(3, Held::Broken)]),
+            [(3, Action::Missing)]
         );
     }
 

@@ -20,6 +20,7 @@ use tarpc::server::{BaseChannel, Channel};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
 /// How a coordinator is run.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +52,9 @@ pub enum CoordinatorError {
     /// Its store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The task that decides has ended, by a fault of this program; its log says which.
+    #[error("an internal fault stopped the coordinator; start it again, its store is not harmed")]
+    Stopped,
 }
 
 /// The coordinator's shared state.
@@ -80,7 +84,7 @@ impl Coordinator {
 /// Serves until the future is dropped.
 ///
 /// # Errors
-/// [`CoordinatorError`] when the store cannot be read.
+/// [`CoordinatorError`] when the store cannot be read, or an internal fault stopped it.
 pub async fn serve(
     listener: TcpListener,
     store: Arc<dyn ConfigStore>,
@@ -98,8 +102,9 @@ pub async fn serve(
         version: watch::Sender::new(0),
         evidence: Notify::new(),
     });
-    let deciding = decide(Arc::clone(&coordinator));
-    let serving = accept_loop(listener, move |mut stream| {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(decide(Arc::clone(&coordinator)));
+    let accepting = accept_loop(listener, move |mut stream| {
         let coordinator = Arc::clone(&coordinator);
         async move {
             match wire::accept(&mut stream, &[Service::Coordinator]).await {
@@ -113,12 +118,11 @@ pub async fn serve(
             }
         }
     });
-    // Polled here and not in a task of its own: a coordinator that can decide no more must not look alive.
+    // A coordinator that answers but decides nothing any more would be worse than none.
     tokio::select! {
-        () = deciding => {}
-        () = serving => {}
+        () = accepting => Ok(()),
+        _ = tasks.join_next() => Err(CoordinatorError::Stopped),
     }
-    Ok(())
 }
 
 /// Looks again and again whether a configuration should change (PROTOCOL rule 22).

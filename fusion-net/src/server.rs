@@ -23,6 +23,8 @@ use tokio::task::JoinSet;
 
 /// The most connections that a process serves at once; more wait to be accepted.
 pub const MAX_CONNECTIONS: usize = 4096;
+/// See [`tick`].
+const TICK: Duration = Duration::from_millis(20);
 /// The most requests under way on one connection; more wait to be read.
 const MAX_REQUESTS: usize = 1024;
 
@@ -47,6 +49,9 @@ pub enum ServerError {
         /// Where it listens.
         listen: SocketAddr,
     },
+    /// The heartbeat has ended, by a fault of this program; its log says which.
+    #[error("an internal fault stopped the server; start it again")]
+    Stopped,
     /// The listener failed.
     #[error("the listening socket failed: {0}")]
     Io(#[from] std::io::Error),
@@ -64,16 +69,28 @@ pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), 
         None => listen.to_string(),
     };
     let host = Host::new(Peers::default());
-    let syncing = sync::run(Arc::clone(&host), options.coordinator, address);
-    let serving = accept_loop(listener, move |stream| {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sync::run(Arc::clone(&host), options.coordinator, address));
+    tasks.spawn(tick());
+    let accepting = accept_loop(listener, move |stream| {
         let host = Arc::clone(&host);
         async move { serve_connection(stream, host).await }
     });
+    // Without its heartbeat the server would be replaced while it goes on: better to stop at once.
     tokio::select! {
-        () = syncing => {}
-        () = serving => {}
+        () = accepting => Ok(()),
+        _ = tasks.join_next() => Err(ServerError::Stopped),
     }
-    Ok(())
+}
+
+/// Keeps a timer in the near future: every later one, of each call's deadline, is then set without waking the runtime
+/// by a system call.
+async fn tick() {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+    }
 }
 
 /// Accepts connections for ever, each served by its own task; at the bound new ones wait.

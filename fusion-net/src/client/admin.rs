@@ -105,6 +105,23 @@ impl Client {
         })
     }
 
+    /// As [`ask`](Self::ask) for what changes nothing: a connection that broke is made anew, once.
+    async fn read<T, F>(&self, call: impl Fn(CoordinatorClient, Context) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
+        let limit = self.connections.timeout;
+        for _ in 0..2 {
+            let coordinator = self.connections.coordinator().await?;
+            match call(coordinator.client.clone(), within(limit)).await {
+                Ok(answer) => return Ok(answer),
+                Err(RpcError::DeadlineExceeded) => break,
+                Err(_) => self.connections.coordinators.forget(&coordinator),
+            }
+        }
+        Err(Error::TimedOut { limit })
+    }
+
     /// Creates a cluster, and waits until its primaries answer.
     ///
     /// # Errors
@@ -143,7 +160,7 @@ impl Client {
     /// # Errors
     /// [`Error::NoCoordinator`].
     pub async fn status(&self) -> Result<Status, Error> {
-        self.ask(|c, context| async move { c.status(context).await })
+        self.read(|c, context| async move { c.status(context).await })
             .await
     }
 
@@ -178,7 +195,7 @@ impl Client {
             }
             // A lookup that waits for the next epoch is the pause between two looks.
             let known = Some(cluster.epoch);
-            let pause = self.ask(|c, context| {
+            let pause = self.read(|c, context| {
                 let name = name.to_owned();
                 async move { c.lookup(context, name, known, 50).await }
             });
@@ -189,7 +206,7 @@ impl Client {
 
     async fn route(&self, name: &str, wanted: Option<Kind>) -> Result<Arc<Route>, Error> {
         let config: Arc<Configuration> = self
-            .ask(|c, context| async move { c.lookup(context, name.to_owned(), None, 0).await })
+            .read(|c, context| async move { c.lookup(context, name.to_owned(), None, 0).await })
             .await??;
         match wanted {
             Some(wanted) if wanted != config.kind => Err(Error::WrongKind {

@@ -151,7 +151,6 @@ impl Registry {
     /// Dead servers that nobody needs to know of any more.
     pub(crate) fn forgettable(&self, now: u64) -> Vec<ServerId> {
         let dead = self.servers.iter().filter(|(_, s)| {
-            // A new run of the process may have been registered after `now` was read.
             s.suspected_since_ms
                 .is_some_and(|t| now.saturating_sub(t) >= FORGET_MS)
         });
@@ -380,18 +379,32 @@ impl Registry {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_server_suspected_after_the_clock_was_read_is_not_forgotten() {
-        let mut registry = Registry::new(StoreContents::default());
-        let run = |incarnation| Registration {
+    fn registration(incarnation: u64) -> Registration {
+        Registration {
             incarnation,
-            address: "a:1".into(),
+            address: "127.0.0.1:1".to_owned(),
             pid: 1,
-        };
-        registry.add_server(ServerId(1), run(1), 10);
-        // Restarted at the same address: the first run is dead.
-        registry.add_server(ServerId(2), run(2), 500);
-        assert!(registry.forgettable(499).is_empty());
-        assert_eq!(registry.forgettable(500 + FORGET_MS), [ServerId(1)]);
+        }
+    }
+
+    /// A server may die, and be known to, while a decision that began earlier is still being made.
+    #[test]
+    fn a_death_after_the_decision_began_is_no_overflow_and_forgets_nobody() {
+        let mut registry = Registry::new(StoreContents::default());
+        registry.add_server(ServerId(1), registration(1), 100);
+        registry.add_server(ServerId(2), registration(2), 200);
+        assert_eq!(registry.forgettable(150), []);
+        assert_eq!(registry.forgettable(200 + FORGET_MS), [ServerId(1)]);
+    }
+
+    #[test]
+    fn who_takes_an_address_declares_the_one_before_dead() {
+        let mut registry = Registry::new(StoreContents::default());
+        registry.add_server(ServerId(1), registration(1), 100);
+        registry.add_server(ServerId(2), registration(2), 200);
+        let views = registry.views();
+        assert_eq!(views[&ServerId(1)].suspected_since_ms, Some(200));
+        assert_eq!(views[&ServerId(2)].suspected_since_ms, None);
+        assert_eq!(registry.registered(2), Some(ServerId(2)));
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Member {
     Primary(Arc<PrimaryCell>),
     Fused(Arc<Mutex<Fused>>),
     Replacement(Arc<Replacement>),
+    /// It was here until a fault of this program broke it.
+    Broken,
 }
 
 impl Member {
@@ -41,6 +43,16 @@ impl Member {
             Member::Replacement(replacement) => Held::Replacement {
                 image: replacement.has_image(),
             },
+            Member::Broken => Held::Broken,
+        }
+    }
+
+    /// A fault of this program struck while it was being changed: nobody may rely on it any more.
+    fn is_broken(&self) -> bool {
+        match self {
+            Member::Primary(cell) => cell.is_broken(),
+            Member::Fused(fused) => fused.is_poisoned(),
+            Member::Replacement(_) | Member::Broken => false,
         }
     }
 
@@ -49,7 +61,7 @@ impl Member {
         match self {
             Member::Primary(cell) => cell.close(),
             Member::Replacement(replacement) => replacement.stop(),
-            Member::Fused(_) => {}
+            Member::Fused(_) | Member::Broken => {}
         }
     }
 }
@@ -60,6 +72,21 @@ struct Slot {
     members: BTreeMap<MemberId, Member>,
     /// Named by the configuration as having state that is not here.
     missing: Vec<MemberId>,
+}
+
+impl Slot {
+    /// A broken member counts as dead, and is replaced as one; the others of the process are none the worse.
+    fn discard_broken(&mut self) -> bool {
+        let broken = self.members.iter().filter(|(_, member)| member.is_broken());
+        let broken: Vec<MemberId> = broken.map(|(&id, _)| id).collect();
+        for id in &broken {
+            tracing::error!(cluster = %self.config.name, member = %id, "a fault broke this member; it is given up");
+            if let Some(member) = self.members.insert(*id, Member::Broken) {
+                member.end();
+            }
+        }
+        !broken.is_empty()
+    }
 }
 
 /// All members of this process.
@@ -118,13 +145,15 @@ impl Host {
         true
     }
 
-    /// The member, if it is here.
+    /// The member, if it is here and sound.
     pub(crate) fn member(&self, cluster: ClusterId, id: MemberId) -> Option<Member> {
-        lock(&self.clusters)
-            .get(&cluster)?
-            .members
-            .get(&id)
-            .cloned()
+        let mut clusters = lock(&self.clusters);
+        let slot = clusters.get_mut(&cluster)?;
+        if slot.discard_broken() {
+            self.news.notify_one();
+        }
+        let member = slot.members.get(&id);
+        member.filter(|m| !matches!(m, Member::Broken)).cloned()
     }
 
     /// The epochs of all clusters that this process has heard of.
@@ -199,6 +228,7 @@ impl Host {
         });
         slot.config = Arc::clone(&config);
         slot.missing.clear();
+        slot.discard_broken();
         let held = slot
             .members
             .iter()
@@ -260,6 +290,7 @@ impl Host {
             (None, Action::StartReplacement) => {
                 Some(Member::Replacement(Replacement::start(self, config, id)))
             }
+            (Some(Member::Broken), Action::Missing) => Some(Member::Broken),
             (before, _) => {
                 if let Some(member) = before {
                     member.end();
@@ -271,9 +302,10 @@ impl Host {
 
     /// What this process has to say of its members (rule 22).
     pub(crate) fn reports(&self) -> Vec<MemberReport> {
-        let clusters = lock(&self.clusters);
+        let mut clusters = lock(&self.clusters);
         let mut reports = Vec::new();
-        for (&cluster, slot) in clusters.iter() {
+        for (&cluster, slot) in clusters.iter_mut() {
+            slot.discard_broken();
             let blank = |member, condition| MemberReport {
                 cluster,
                 member,
@@ -302,6 +334,7 @@ impl Host {
                         }
                     }
                     Member::Replacement(replacement) => blank(id, replacement.condition()),
+                    Member::Broken => blank(id, Condition::Missing),
                 });
             }
             reports.extend(slot.missing.iter().map(|&id| blank(id, Condition::Missing)));
@@ -317,4 +350,61 @@ pub(crate) fn code_of(config: &Configuration) -> Option<Code> {
             |error| tracing::error!(cluster = %config.name, %error, "no code for this cluster"),
         )
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fusion_core::config::ClusterShape;
+    use fusion_core::config::Host as Place;
+    use fusion_core::op::Kind;
+
+    /// A fused member (3) on server 3, of a cluster whose primaries are elsewhere.
+    fn host_of_a_fused_member() -> (Arc<Host>, Arc<Configuration>) {
+        let host = Host::new(Peers::default());
+        let given = Registered {
+            server: ServerId(3),
+            store: 1,
+        };
+        assert!(host.set_identity(given));
+        let shape = ClusterShape::new("c", Kind::Map, 2, 1, false).unwrap();
+        let places = [1, 2, 3].map(|i| Place {
+            server: ServerId(i),
+            address: String::new(),
+        });
+        let config = Configuration::create(1, ClusterId(1), 1, &shape, &places);
+        let config = Arc::new(config);
+        host.adopt(Arc::clone(&config));
+        (host, config)
+    }
+
+    #[test]
+    fn a_broken_member_is_reported_missing_and_never_started_empty_again() {
+        let (host, config) = host_of_a_fused_member();
+        let Some(Member::Fused(fused)) = host.member(ClusterId(1), MemberId(3)) else {
+            panic!("it is here")
+        };
+        let fault = std::thread::spawn(move || {
+            let _held = fused.lock();
+            panic!("a fault, on purpose");
+        });
+        assert!(fault.join().is_err());
+        assert!(host.member(ClusterId(1), MemberId(3)).is_none());
+        host.adopt(Arc::new(config.successor(2)));
+        assert!(host.member(ClusterId(1), MemberId(3)).is_none());
+        assert_eq!(host.reports()[0].condition, Condition::Missing);
+    }
+
+    #[test]
+    fn an_older_configuration_changes_nothing_and_a_removed_cluster_is_gone() {
+        let (host, config) = host_of_a_fused_member();
+        let mut last = config.successor(2);
+        host.adopt(Arc::new(last.clone()));
+        host.adopt(config);
+        assert_eq!(host.known(), [(ClusterId(1), Epoch(2))]);
+        last = last.successor(3);
+        last.removed = true;
+        host.adopt(Arc::new(last));
+        assert!(host.known().is_empty() && host.reports().is_empty());
+    }
 }

@@ -11,6 +11,7 @@ use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{Chunk, Refusal, Replicate, Route};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// About how many bytes of changes go into one message.
@@ -21,8 +22,24 @@ const STABLE_DELAY: Duration = Duration::from_millis(20);
 const CALL: Duration = Duration::from_secs(5);
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
+/// Runs a link until its end; begins it anew after a fault of this program, since a link that is silently gone would
+/// hold up every write.
+pub(crate) async fn keep(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
+    loop {
+        let mut task = JoinSet::new();
+        task.spawn(run(Arc::clone(&host), Weak::clone(&cell), to));
+        match task.join_next().await {
+            Some(Err(fault)) if fault.is_panic() => {
+                tracing::error!(member = %to, %fault, "a replication link failed and begins anew");
+                sleep(MAX_BACKOFF).await;
+            }
+            _ => return,
+        }
+    }
+}
+
 /// Ends when the primary is gone or the member is none of its any more.
-pub(crate) async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
+async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
     let mut backoff = Backoff::new(MAX_BACKOFF);
     // What the member was last told, and in which epoch.
     let mut told: Option<(Epoch, Seq)> = None;

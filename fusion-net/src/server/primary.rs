@@ -66,8 +66,11 @@ impl PrimaryCell {
     }
 
     /// Runs something on the primary, and lets waiters know what it moved.
+    ///
+    /// # Panics
+    /// When a fault has broken the primary: whoever still uses it ends, too, until its host gives it up.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Primary) -> T) -> T {
-        let mut primary = lock(&self.primary);
+        let mut primary = self.primary.lock().expect("the primary is sound");
         let result = act(&mut primary);
         let now = Marks::of(&primary);
         self.marks.send_if_modified(|marks| {
@@ -77,6 +80,10 @@ impl PrimaryCell {
             moved
         });
         result
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.primary.is_poisoned()
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Marks> {
@@ -105,7 +112,7 @@ impl PrimaryCell {
         });
         for id in wanted {
             links.entry(id).or_insert_with(|| {
-                tokio::spawn(link::run(Arc::clone(host), Arc::downgrade(self), id)).abort_handle()
+                tokio::spawn(link::keep(Arc::clone(host), Arc::downgrade(self), id)).abort_handle()
             });
         }
     }

@@ -1,6 +1,6 @@
 //! What the command line may say.
 
-use crate::{cluster, demo, list, map, queue, status};
+use crate::{bench, cluster, demo, list, map, queue, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,12 +10,11 @@ use std::path::PathBuf;
 #[command(
     name = "fusion",
     version,
-    about,
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  fusion demo                                                   lose servers, lose no data
-  fusion dev                                                    a cluster of processes on this machine
+  fusion demo
+  fusion dev
   fusion cluster create scores --kind map --primaries 3 --faults 2
   fusion map put scores ada 36
   fusion status
@@ -31,6 +30,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Play the paper's tests on real processes, lose servers, and show that no data is lost
     Demo(demo::DemoArgs),
+    /// Measure throughput, recovery and memory on real processes
+    Bench(bench::BenchArgs),
     /// Run a standing local cluster of real processes until Ctrl-C
     Dev(DevArgs),
     /// Run one server process
@@ -50,13 +51,18 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  fusion dev --servers 9 --coordinator-port 7400")]
+#[command(after_help = "\
+Logs and the coordinator's store go to a temporary folder that is removed in the end: nothing outlives the command.
+
+Examples:
+  fusion dev
+  fusion dev --servers 20 --coordinator-port 0")]
 pub(crate) struct DevArgs {
     /// How many server processes
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, default_value_t = 9, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) servers: u16,
-    /// The coordinator's port; 0 means any free one
-    #[arg(long, default_value_t = 0)]
+    /// The coordinator's port on 127.0.0.1; 0 means any free one
+    #[arg(long, default_value_t = 7400, value_name = "PORT")]
     pub(crate) coordinator_port: u16,
 }
 

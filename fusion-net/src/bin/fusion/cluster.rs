@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// A cluster: structures of one kind, coded together.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A cluster has N primary structures of one kind and F fused ones that hold their codes, each on a server of its
+A cluster has N primary structures of one kind and F fused ones that hold their codes, each on a server of its \
 own; any F of the N + F may be lost at a time.
 
 Examples:

@@ -2,27 +2,27 @@
 
 mod check;
 mod load;
-mod loss;
+pub(crate) mod loss;
 mod paper;
 mod words;
 mod writers;
 
 use crate::memory;
 use crate::output::say;
-use crate::status::Memory;
+use crate::playground;
+use crate::progress::Progress;
+use crate::status::{Memory, plural};
 use crate::table::{Table, bytes, count};
-use anyhow::Context;
 use check::Findings;
 use clap::Args;
 use fusion_net::client::{Client, ClusterSpec, Kind, List, Map, Queue};
-use fusion_net::local::{LocalCluster, LocalOptions};
+use fusion_net::local::LocalCluster;
 use load::{Loaded, Source};
 use loss::Loss;
 use paper::Paper;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 use writers::{Diaries, Writers};
 
 const MAP: &str = "elements";
@@ -38,8 +38,8 @@ const MAX_PRINTED: usize = 10;
 /// Lose servers and lose no data.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Starts a coordinator and servers as processes of their own on free ports; plays Tables 1 to 4 of the paper; loads a
-map; kills as many servers as may fail while lists, maps and queues are written to; waits until everything is
+Starts a coordinator and servers as processes of their own on free ports; plays Tables 1 to 4 of the paper; loads a \
+map; kills as many servers as may fail while lists, maps and queues are written to; waits until everything is \
 recovered; compares all contents with what was acknowledged; stops everything. Status 0 only if all of it matched.
 
 Examples:
@@ -63,37 +63,16 @@ pub(crate) struct DemoArgs {
 
 /// Runs `fusion demo`.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let interrupted = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    tokio::pin!(interrupted);
     let source = Source::open(args.elements, args.load.as_deref())?;
     let (n, f) = (usize::from(args.primaries), usize::from(args.faults));
     // One server for each member of the largest cluster, and one for each that will be lost.
     let servers = n.max(paper::PRIMARIES) + f + f;
-    let binary = std::env::current_exe().context("cannot find this program's own file")?;
     say!("starting a coordinator and {servers} servers, {f} of them spare, each a process")?;
-    let mut local = tokio::select! {
-        started = LocalCluster::start(LocalOptions::new(binary), servers) => started?,
-        () = &mut interrupted => return Ok(ExitCode::from(130)),
-    };
-    let result = tokio::select! {
-        result = play(&mut local, (n, f), source) => result,
-        () = &mut interrupted => {
-            local.stop().await;
-            return Ok(ExitCode::from(130));
-        }
-    };
-    local.stop().await;
-    Ok(if result? {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let matched = playground::run(servers, async |local| play(local, (n, f), source).await);
+    Ok(match matched.await? {
+        Some(true) => ExitCode::SUCCESS,
+        Some(false) => ExitCode::FAILURE,
+        None => ExitCode::from(playground::INTERRUPTED),
     })
 }
 
@@ -142,7 +121,10 @@ async fn play(
     let resident_after: u64 = memory::of_servers(local).values().sum();
     let memory = settled_memory(&client, &loaded).await?;
 
-    say!("\nKilling {f} servers while writes are under way")?;
+    say!(
+        "\nKilling {} while writes are under way",
+        plural(f as u64, "server")
+    )?;
     let (loss, diaries) = lose(local, &client, &late, (f, loaded.len())).await?;
 
     say!("\nComparing all contents with what was acknowledged")?;
@@ -202,11 +184,12 @@ async fn lose(
     let killed = Instant::now();
     loss::kill(local, &victims).await?;
     let limit = Duration::from_secs(60 + elements / 10_000);
-    let mut loss = loss::watch(client, MAP, (before, killed), limit).await?;
+    let mut loss = loss::watch(client, MAP, (before, killed), limit, Progress::new()).await?;
     loss.members = victims.into_iter().map(|(_, member)| member).collect();
     writers.set_loss(false);
     say!(
-        "  every cluster tolerates {faults} faults again {:.2} s after the first kill",
+        "  every cluster tolerates {} again {:.2} s after the first kill",
+        plural(faults as u64, "fault"),
         loss.all_whole.as_secs_f64()
     )?;
     tokio::time::sleep(CALM).await;
@@ -289,7 +272,7 @@ fn memory_rows(table: &mut Table, memory: &Memory, faults: usize) {
     table.row([
         "price of tolerating the faults".to_owned(),
         format!(
-            "{:.2} times the primaries' pages; copies would be {faults} times",
+            "{:.2} times the primaries' pages; copies would be {faults}.00 times",
             ratio(memory.fused_page_bytes)
         ),
     ]);

@@ -1,46 +1,38 @@
 //! `fusion dev`: a standing local cluster.
 
 use crate::args::DevArgs;
-use anyhow::Context;
-use fusion_net::local::{LocalCluster, LocalOptions};
+use crate::output::say;
+use crate::playground;
+use fusion_net::local::LocalCluster;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
 
+/// Runs `fusion dev`; to be ended by a signal is its success.
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let binary = std::env::current_exe().context("cannot find this program's own file")?;
-    let options = LocalOptions {
-        coordinator_port: args.coordinator_port,
-        ..LocalOptions::new(binary)
+    let servers = usize::from(args.servers);
+    let stand = async |local: &mut LocalCluster| {
+        show(local)?;
+        std::future::pending::<anyhow::Result<()>>().await
     };
-    let cluster = tokio::select! {
-        started = LocalCluster::start(options, usize::from(args.servers)) => started?,
-        _ = interrupt.recv() => return Ok(ExitCode::from(130)),
-    };
-    println!(
-        "coordinator {} (process {})",
-        cluster.coordinator(),
-        cluster.coordinator_pid().unwrap_or_default()
-    );
-    for (number, server) in cluster.servers() {
-        println!(
-            "server {number:3} {} (process {})",
-            server.address(),
-            server.pid()
-        );
-    }
-    println!("logs in {}", cluster.folder().display());
-    println!(
-        "\nIn another terminal:\n  export FUSION_COORDINATOR={}",
-        cluster.coordinator()
-    );
-    println!("  fusion cluster create scores --kind map --primaries 3 --faults 2");
-    println!("  fusion map put scores ada 36\nCtrl-C stops everything.");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    cluster.stop().await;
+    playground::run_at(args.coordinator_port, servers, stand).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn show(local: &LocalCluster) -> std::io::Result<()> {
+    let coordinator = local.coordinator();
+    let pid = local.coordinator_pid().unwrap_or_default();
+    say!("coordinator {coordinator} (process {pid})")?;
+    for (number, server) in local.servers() {
+        let (address, pid) = (server.address(), server.pid());
+        say!("server {number:3} {address} (process {pid})")?;
+    }
+    say!("logs in {}", local.folder().display())?;
+    say!("\nIn another terminal:")?;
+    if coordinator != "127.0.0.1:7400" {
+        say!("  export FUSION_COORDINATOR={coordinator}")?;
+    }
+    say!("  fusion cluster create scores --kind map --primaries 3 --faults 2")?;
+    say!("  fusion map put scores ada 36")?;
+    say!("  fusion status")?;
+    say!("Kill up to 2 of the servers (kill -9 PROCESS) and look again: nothing is lost.")?;
+    say!("Ctrl-C stops everything.")
 }

@@ -1,6 +1,7 @@
 //! The `fusion` command: the processes of a deployment, a client for the shell, a demo and a benchmark.
 
 mod args;
+mod bench;
 mod cluster;
 mod connection;
 mod demo;
@@ -10,6 +11,7 @@ mod map;
 mod memory;
 mod name;
 mod output;
+mod playground;
 mod process;
 mod progress;
 mod queue;
@@ -42,6 +44,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Server(args) => process::server(args).await,
         Command::Coordinator(args) => process::coordinator(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Map(args) => map::run(args).await,

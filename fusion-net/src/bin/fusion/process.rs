@@ -15,7 +15,6 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     log();
-    stop_at_the_first_panic();
     let listener = listen(args.listen).await?;
     let options = ServerOptions {
         coordinator: args.coordinator,
@@ -30,7 +29,6 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
 
 pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCode> {
     log();
-    stop_at_the_first_panic();
     let listener = listen(args.listen).await?;
     let path = args.data;
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
@@ -53,16 +51,6 @@ fn log() {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .try_init();
-}
-
-/// A bug in one task must not leave a process that answers heartbeats but no longer does its work, or one that goes on
-/// with half-changed state behind a poisoned lock. A process that is gone is a fault that the others tolerate.
-fn stop_at_the_first_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        std::process::abort();
-    }));
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

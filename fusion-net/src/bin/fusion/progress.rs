@@ -9,6 +9,7 @@ const SELDOM: Duration = Duration::from_secs(2);
 /// One thing that takes a while.
 #[derive(Debug)]
 pub(crate) struct Progress {
+    silent: bool,
     terminal: bool,
     shown: Option<(String, Instant)>,
 }
@@ -17,14 +18,27 @@ impl Progress {
     /// Nothing is shown yet.
     pub(crate) fn new() -> Progress {
         Progress {
+            silent: false,
             terminal: std::io::stdout().is_terminal(),
             shown: None,
         }
     }
 
+    /// Shows nothing ever.
+    pub(crate) fn silent() -> Progress {
+        Progress {
+            silent: true,
+            ..Progress::new()
+        }
+    }
+
     /// Shows how far it is. `stage` is what is news even where there is no terminal.
     pub(crate) fn show(&mut self, stage: &str, detail: &str) -> std::io::Result<()> {
+        if self.silent {
+            return Ok(());
+        }
         let mut out = std::io::stdout().lock();
+        let detail = detail.trim_end();
         if self.terminal {
             write!(out, "\r\x1b[K  {stage} {detail}")?;
             out.flush()?;

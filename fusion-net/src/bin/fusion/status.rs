@@ -139,13 +139,13 @@ impl fmt::Display for Report {
         let (c, m) = (&self.cluster, &self.memory);
         writeln!(
             f,
-            "cluster {}: {}, {} primary + {} fused, epoch {}, {} elements; tolerates {}",
+            "cluster {}: {}, {} primary + {} fused, epoch {}, {}; tolerates {}",
             c.name,
             c.kind,
             c.primaries,
             c.faults,
             c.epoch,
-            count(m.elements),
+            plural(m.elements, "element"),
             tolerance(c)
         )?;
         if let Some(waiting) = &c.waiting {
@@ -188,8 +188,8 @@ impl fmt::Display for Report {
 pub(crate) fn tolerance(cluster: &ClusterStatus) -> String {
     let faults = cluster.faults;
     let more = match cluster.tolerates {
-        now if now == faults => plural(faults, "fault"),
-        now => format!("{now} of {}", plural(faults, "fault")),
+        now if now == faults => plural(faults as u64, "fault"),
+        now => format!("{now} of {}", plural(faults as u64, "fault")),
     };
     if cluster.serving {
         more
@@ -198,9 +198,10 @@ pub(crate) fn tolerance(cluster: &ClusterStatus) -> String {
     }
 }
 
-fn plural(number: usize, noun: &str) -> String {
+/// A number of things in words.
+pub(crate) fn plural(number: u64, noun: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{s}")
+    format!("{} {noun}{s}", count(number))
 }
 
 /// A member's state in words.

@@ -5,7 +5,7 @@ use crate::progress::Progress;
 use crate::status::{explain, tolerance};
 use anyhow::Context;
 use fusion_core::id::Epoch;
-use fusion_core::membership::Reason;
+use fusion_core::membership::{Reason, Waiting};
 use fusion_net::client::Client;
 use fusion_net::local::LocalCluster;
 use fusion_net::service::{ClusterStatus, Event, MemberState, Role, Status};
@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at how far the recovery is.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// After so long without any hope it is given up.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// What the loss was, as the coordinator and this process saw it.
 #[derive(Debug)]
@@ -72,8 +75,9 @@ pub(crate) async fn watch(
     cluster: &str,
     (before, killed): (Epoch, Instant),
     limit: Duration,
+    mut progress: Progress,
 ) -> anyhow::Result<Loss> {
-    let mut progress = Progress::new();
+    let mut moved = Instant::now();
     loop {
         let status = client.status().await?;
         let whole = |c: &ClusterStatus| c.serving && c.tolerates == c.faults;
@@ -84,18 +88,19 @@ pub(crate) async fn watch(
             progress.end()?;
             return Ok(measure(&status.events, cluster, before, killed.elapsed()));
         }
-        if killed.elapsed() > limit {
+        if !status.clusters.iter().any(stuck) {
+            moved = Instant::now();
+        }
+        if killed.elapsed() > limit || moved.elapsed() > STUCK {
             progress.end()?;
-            let broken: Vec<String> = status
-                .clusters
-                .iter()
-                .filter(|c| !whole(c))
-                .map(|c| {
-                    let why = c.waiting.as_ref().map(explain).unwrap_or_default();
-                    format!("{} tolerates {} {why}", c.name, tolerance(c))
-                })
-                .collect();
-            anyhow::bail!("not recovered within {limit:?}: {}", broken.join("; "));
+            for cluster in status.clusters.iter().filter(|c| !whole(c)) {
+                let why = cluster.waiting.as_ref().map(explain).unwrap_or_default();
+                say!("  {} tolerates {}; {why}", cluster.name, tolerance(cluster))?;
+            }
+            let dead = status.servers.iter().filter(|s| !s.alive).count();
+            anyhow::bail!(
+                "not recovered after {seconds:.0} s: {dead} servers are dead; more died than were killed here, or this machine is too slow"
+            );
         }
         let (stage, detail) = if noticed {
             describe(&status)
@@ -108,6 +113,14 @@ pub(crate) async fn watch(
         progress.show(&format!("{stage},"), &format!("{seconds:.1} s {detail}"))?;
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Nothing will move here unless somebody starts servers.
+fn stuck(cluster: &ClusterStatus) -> bool {
+    matches!(
+        cluster.waiting,
+        Some(Waiting::MoreThanF { .. } | Waiting::NoServer { .. })
+    )
 }
 
 fn find<'a>(status: &'a Status, cluster: &str) -> anyhow::Result<&'a ClusterStatus> {
