@@ -150,9 +150,12 @@ impl Replacement {
                 let expected = recovery.expected();
                 let rebuilt =
                     tokio::task::spawn_blocking(move || Image::rebuild(seq, pages, expected)).await;
-                let image = rebuilt
-                    .map_err(|e| e.to_string())?
-                    .map_err(|e| e.to_string())?;
+                let image = rebuilt.map_err(|e| e.to_string())?.map_err(|error| {
+                    // Another attempt may succeed, but codes and data that disagree are never to be passed over.
+                    tracing::error!(cluster = %config.name, member = %self.id, %error,
+                        "a recovered image is damaged");
+                    error.to_string()
+                })?;
                 lock(&self.state).image = Some(image);
                 Ok(seq)
             }
