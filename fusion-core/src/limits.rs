@@ -15,7 +15,8 @@ pub const MAX_ANSWER_BYTES: usize = 16
 ///
 /// The greatest one replaces a map entry by one of another class and a large stored answer by a small one: it writes
 /// the new entry (16 MiB), clears the old one and moves another of its class into the hole (2 times up to 15 MiB), and
-/// does the same with the old answer (2 times up to 9 MiB): 64 MiB.
+/// does the same with the old answer (2 times up to 9 MiB): 64 MiB. Closing all other sessions for the room of their
+/// answers adds less than 5 MiB.
 pub const MAX_CHANGE_BYTES: usize = 72 << 20;
 /// The most pages of one primary that one change may begin. An operation makes one entry and one record, so that two
 /// would do.
@@ -31,6 +32,9 @@ pub const MAX_CLASS_BYTES: u64 = 1 << 40;
 pub const MAX_MEMBERS: usize = 1 << 12;
 /// The most session slots that one primary remembers; beyond it the least recently used session goes.
 pub const MAX_SESSION_SLOTS: usize = 1 << 16;
+/// The most bytes that the recorded answers of one primary's sessions take, 64 MiB; beyond it the least recently used
+/// sessions go, but never the one that asks.
+pub const MAX_SESSION_BYTES: u64 = 64 << 20;
 /// The most bytes of changes that a primary holds unacknowledged before it answers `Busy` (rule 11).
 pub const MAX_UNSTABLE_BYTES: usize = 128 << 20;
 /// The most bytes of changes that a primary holds for a pin before it answers `Busy`.

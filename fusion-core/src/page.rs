@@ -82,7 +82,49 @@ type Pages = Vec<Option<Arc<[u8]>>>;
 pub struct PageTable {
     /// By class; no class ends with `None`.
     classes: Box<[Pages]>,
+    spare: Spare,
 }
+
+/// The zero page that was taken away last, so that a class that shrinks and grows at the edge of a page does not
+/// allocate each time. It is no content: a copy has none, and it makes no difference.
+#[derive(Default)]
+struct Spare(Option<Arc<[u8]>>);
+
+/// A spare page is not longer than this.
+const MAX_SPARE_BYTES: usize = 64 << 10;
+
+impl Spare {
+    fn put(&mut self, page: Arc<[u8]>) {
+        if page.len() <= MAX_SPARE_BYTES {
+            self.0 = Some(page);
+        }
+    }
+
+    /// A zero page of that length.
+    fn take(&mut self, len: usize) -> Arc<[u8]> {
+        // A snapshot may still have it; writing to it would copy it.
+        if let Some(page) = self.0.take_if(|page| page.len() == len)
+            && Arc::strong_count(&page) == 1
+        {
+            return page;
+        }
+        iter::repeat_n(0, len).collect()
+    }
+}
+
+impl Clone for Spare {
+    fn clone(&self) -> Self {
+        Spare::default()
+    }
+}
+
+impl PartialEq for Spare {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Spare {}
 
 impl Default for PageTable {
     fn default() -> Self {
@@ -96,6 +138,7 @@ impl PageTable {
     pub fn new() -> Self {
         PageTable {
             classes: vec![Pages::new(); CLASS_COUNT].into_boxed_slice(),
+            spare: Spare::default(),
         }
     }
 
@@ -117,7 +160,7 @@ impl PageTable {
         let pages = &mut self.classes[id.class.index()];
         let page = id.page as usize;
         if page >= pages.len() || pages[page].is_none() {
-            create(pages, id);
+            create(pages, id, &mut self.spare);
         }
         match &mut pages[page] {
             Some(page) => Arc::make_mut(page),
@@ -151,10 +194,15 @@ impl PageTable {
         was_there
     }
 
-    /// Takes all pages of the class from number `pages` on away.
+    /// Takes all pages of the class from number `pages` on away, which are zero.
     pub(crate) fn truncate(&mut self, class: ClassId, pages: u32) {
         let table = &mut self.classes[class.index()];
-        table.truncate(pages as usize);
+        while table.len() > pages as usize {
+            if let Some(page) = table.pop().flatten() {
+                debug_assert!(page.iter().all(|&byte| byte == 0), "what goes is zero");
+                self.spare.put(page);
+            }
+        }
         trim(table);
     }
 
@@ -203,13 +251,13 @@ impl fmt::Debug for PageTable {
 }
 
 #[cold]
-fn create(pages: &mut Pages, id: PageId) {
+fn create(pages: &mut Pages, id: PageId, spare: &mut Spare) {
     assert!(id.page < id.class.max_pages(), "page {id} is out of range");
     let page = id.page as usize;
     if page >= pages.len() {
         pages.resize(page + 1, None);
     }
-    pages[page] = Some(iter::repeat_n(0, id.bytes()).collect());
+    pages[page] = Some(spare.take(id.bytes()));
 }
 
 fn trim(pages: &mut Pages) {
@@ -245,6 +293,24 @@ mod tests {
         assert_eq!(table.end(ClassId::new(4).unwrap()), 0);
         table.get_mut(id(3, 0))[5] = 7;
         assert_eq!(snapshot, table);
+    }
+
+    #[test]
+    fn a_page_that_goes_and_comes_back_is_not_allocated_again() {
+        let mut table = PageTable::new();
+        let at = |table: &mut PageTable| table.get_mut(id(3, 0)).as_ptr();
+        let first = at(&mut table);
+        table.truncate(id(3, 0).class, 0);
+        assert!(table.is_empty() && table == PageTable::new());
+        assert_eq!(at(&mut table), first);
+        // A snapshot keeps its page, and other lengths are other pages.
+        let snapshot = table.clone();
+        table.truncate(id(3, 0).class, 0);
+        table.get_mut(id(3, 0))[1] = 1;
+        assert_eq!(snapshot.get(id(3, 0)).unwrap()[1], 0);
+        table.get_mut(id(3, 0))[1] = 0;
+        table.truncate(id(3, 0).class, 0);
+        assert_eq!(table.get_mut(id(6, 0)).len(), id(6, 0).bytes());
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::class::ClassId;
 use crate::entry::{Descriptor, Entry, EntryError, Header};
 use crate::id::{ClusterId, PrimaryIndex, RequestId, SessionId};
 use crate::limits::{
-    MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_SCAN_BYTES, MAX_SCAN_ENTRIES, MAX_SESSION_SLOTS,
-    MAX_VALUE_BYTES,
+    MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_SCAN_BYTES, MAX_SCAN_ENTRIES, MAX_SESSION_BYTES,
+    MAX_SESSION_SLOTS, MAX_VALUE_BYTES,
 };
 use crate::op::{Kind, Op, OpError, OpResult, Reply};
 use crate::page::PageTable;
@@ -26,6 +26,9 @@ use thiserror::Error;
 
 /// Records of gone sessions are removed in passing, more than one as long as a change is shorter than this.
 const TIDY_BYTES: usize = 4 << 10;
+/// A change that closes a session removes its records as long as it is shorter than this: as many as recorded answers
+/// may take in all, unless they lie so that others must move.
+const CLOSE_BYTES: usize = MAX_CHANGE_BYTES;
 
 /// One primary structure: its entries, and the indexes that find them.
 #[derive(Debug)]
@@ -202,7 +205,8 @@ impl Structure {
 
     /// The structure that has these pages: its kind, elements, order and sessions. Takes linear time.
     ///
-    /// Which session was used least recently is not in the pages; sessions count as used in the order of their slots.
+    /// Which session was used least recently is not in the pages: those that asked nothing count as the oldest, then
+    /// those that asked least, by the greatest number of their requests.
     ///
     /// # Errors
     /// [`RebuildError`] if the pages are not those of a structure. No bytes make it panic.
@@ -343,6 +347,10 @@ impl Structure {
     /// Executes a mutation: its effect and the session's record of the answer are one change (rule 9), also when the
     /// answer is an error, which changes nothing else.
     ///
+    /// Beyond [`MAX_SESSION_SLOTS`] open sessions and session slots together, or [`MAX_SESSION_BYTES`] of recorded
+    /// answers, the sessions used least recently are closed in the same change; never the one that asks, whose answers
+    /// are bounded by its slots.
+    ///
     /// # Panics
     /// If the operation is not a mutation, or the request is not [`Fresh`](SessionState::Fresh).
     pub fn execute(&mut self, request: RequestId, op: &Op) -> Executed {
@@ -368,13 +376,23 @@ impl Structure {
         if self.sessions.used() >= MAX_SESSION_SLOTS && !self.sessions.has_record(request) {
             self.make_room(request.session);
         }
+        let bytes_before = self.sessions.recorded_bytes();
         let vacated = self
             .sessions
             .record(&mut self.store, &mut self.change, request, &result);
         self.vacate(vacated);
+        let grown = self.sessions.recorded_bytes().saturating_sub(bytes_before);
+        while self.sessions.recorded_bytes() > MAX_SESSION_BYTES {
+            let Some(mark) = self.sessions.evict(request.session) else {
+                break;
+            };
+            self.vacate(Some(mark));
+        }
+        // What is recorded must not grow faster than what nobody asks for any more goes.
+        let tidy = self.change.len() + grown as usize;
         Executed {
             result,
-            change: self.finish(),
+            change: self.finish(tidy.max(TIDY_BYTES)),
         }
     }
 
@@ -395,17 +413,17 @@ impl Structure {
         self.make_room(session);
         self.sessions
             .open(&mut self.store, &mut self.change, session);
-        self.finish()
+        self.finish(TIDY_BYTES)
     }
 
     /// Closes a session and answers the change; `None` if it is not open.
     ///
-    /// From this change on the session is unknown. Its slots' records follow in this and in later changes, so that no
-    /// change grows beyond its limit.
+    /// From this change on the session is unknown. Its slots' records go in this change, or, as far as that would grow
+    /// beyond its limit, in later ones.
     pub fn close_session(&mut self, session: SessionId) -> Option<Bytes> {
         let mark = self.sessions.close(session)?;
         self.vacate(Some(mark));
-        Some(self.finish())
+        Some(self.finish(CLOSE_BYTES))
     }
 
     /// Closes the sessions used least recently until there is room for one more record of `session`.
@@ -418,11 +436,11 @@ impl Structure {
         }
     }
 
-    /// Ends the change of an operation, removing some records of sessions that are gone.
-    fn finish(&mut self) -> Bytes {
+    /// Ends the change of an operation, removing records of sessions that are gone up to a length of `tidy_bytes`.
+    fn finish(&mut self, tidy_bytes: usize) -> Bytes {
         let start = self.change.len();
         // One at least, or a client of large values would keep them for ever.
-        while self.change.len() == start || self.change.len() < TIDY_BYTES {
+        while self.change.len() == start || self.change.len() < tidy_bytes {
             let Some(location) = self.sessions.next_orphan() else {
                 break;
             };

@@ -286,7 +286,20 @@ impl List {
         }
         self.order.remove(index);
         self.owners.clear(location);
+        if self.order.is_sparse() {
+            self.renumber();
+        }
         self.payload_bytes -= value.len() as u64;
         Ok((value, location))
+    }
+
+    /// Numbers the nodes anew, so that the index of a list that was longer gives its memory back. Takes linear time,
+    /// once for many removals.
+    fn renumber(&mut self) {
+        let sequence: Vec<Location> = self.order.iter_from(0).collect();
+        for (number, &location) in (0u32..).zip(&sequence) {
+            self.owners.set(location, NodeId::from_number(number));
+        }
+        self.order = Order::from_sequence(sequence.into_iter());
     }
 }

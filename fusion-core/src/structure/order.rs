@@ -6,6 +6,9 @@
 
 use crate::store::{Location, PackedLocation};
 
+/// An arena of fewer nodes is kept, however few of them are in use.
+const SMALL_ARENA: usize = 1024;
+
 /// No node.
 const NONE: u32 = u32::MAX;
 
@@ -110,6 +113,11 @@ impl Order {
 
     pub(super) fn len(&self) -> u64 {
         u64::from(self.size(self.root))
+    }
+
+    /// Whether so few nodes are in use that the order should be made anew.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.nodes.len() > SMALL_ARENA && self.len() * 8 < self.nodes.len() as u64
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -37,6 +37,12 @@ struct Record {
     state: RecordState,
 }
 
+impl Record {
+    fn bytes(&self) -> u64 {
+        self.location.class.stride() as u64
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RecordState {
     Live,
@@ -56,6 +62,8 @@ pub(super) struct Sessions {
     free_records: Vec<u32>,
     by_slot: HashTable<u32>,
     live_records: usize,
+    /// The bytes of the slots of live records.
+    live_bytes: u64,
     /// Records of closed sessions, the next one to go first.
     orphans: VecDeque<u32>,
     scratch: Vec<u8>,
@@ -78,6 +86,7 @@ impl Sessions {
             free_records: Vec::new(),
             by_slot: HashTable::new(),
             live_records: 0,
+            live_bytes: 0,
             orphans: VecDeque::new(),
             scratch: Vec::new(),
         }
@@ -86,6 +95,11 @@ impl Sessions {
     /// Open sessions and their records together.
     pub(super) fn used(&self) -> usize {
         self.by_id.len() + self.live_records
+    }
+
+    /// The bytes that the records of open sessions take.
+    pub(super) fn recorded_bytes(&self) -> u64 {
+        self.live_bytes
     }
 
     pub(super) fn index_bytes(&self) -> u64 {
@@ -160,6 +174,7 @@ impl Sessions {
             record.state = RecordState::Orphan;
             self.orphans.push_back(next);
             self.live_records -= 1;
+            self.live_bytes -= record.bytes();
             next = record.next;
         }
         Some(mark)
@@ -199,10 +214,12 @@ impl Sessions {
         let mut vacated = None;
         if let Some(index) = self.find(request) {
             let record = &mut self.records[index as usize];
+            let before = record.bytes();
             (record.location, vacated) = store
                 .replace(record.location, Purpose::Record, &parts, change)
                 .expect("slots are reserved for sessions");
             if record.state == RecordState::Live {
+                self.live_bytes = self.live_bytes - before + record.bytes();
                 assert!(
                     request.number > record.number,
                     "requests of a slot are executed in order"
@@ -287,12 +304,27 @@ impl Sessions {
     }
 
     /// Gives the records found in pages to their sessions. Those without a session stay orphans.
+    ///
+    /// Pages do not tell when a session was used: those that asked nothing count as the oldest, then those that asked
+    /// least, by the greatest number of their requests.
     pub(super) fn adopt_restored(&mut self) {
+        let mut asked: Vec<(u128, u32)> = (0..self.sessions.len() as u32).map(|s| (0, s)).collect();
         for index in 0..self.records.len() as u32 {
-            match self.by_id.get(&self.records[index as usize].session) {
-                Some(&session) => self.adopt(index, session),
+            let record = &self.records[index as usize];
+            let number = u128::from(record.number) + 1;
+            match self.by_id.get(&record.session) {
+                Some(&session) => {
+                    let most = &mut asked[session as usize].0;
+                    *most = number.max(*most);
+                    self.adopt(index, session);
+                }
                 None => self.orphans.push_back(index),
             }
+        }
+        // Among equals the order of their slots.
+        asked.sort_unstable();
+        for (_, session) in asked {
+            self.touch(session);
         }
     }
 
@@ -352,6 +384,7 @@ impl Sessions {
         self.records[record as usize].next = session.records;
         session.records = record;
         self.live_records += 1;
+        self.live_bytes += self.records[record as usize].bytes();
     }
 
     #[inline]

@@ -334,6 +334,24 @@ fn hundreds_of_members_are_coded() {
     );
 }
 
+/// One element left of many must not hold the index of all.
+#[test]
+fn the_index_of_a_list_shrinks_with_it() {
+    let mut cluster = Cluster::new(Code::new(1, 0).unwrap(), &[Kind::List]);
+    for i in 0..20_000u32 {
+        let value = bytes(8, i as u8);
+        cluster.execute(0, &Op::Append { value }).unwrap();
+    }
+    let before = cluster.primaries[0].stats().index_bytes;
+    for i in 0..19_990u64 {
+        let index = i % cluster.primaries[0].len();
+        cluster.execute(0, &Op::RemoveIndex { index }).unwrap();
+    }
+    let after = cluster.primaries[0].stats().index_bytes;
+    assert!(after * 8 < before, "{after} of {before} bytes are left");
+    cluster.check_models();
+}
+
 /// What was deleted takes no memory: neither pages nor codes, and little index.
 #[test]
 fn deleting_everything_leaves_the_descriptor() {

@@ -2,11 +2,12 @@
 
 use crate::cluster::{Cluster, Model, SESSION};
 use bytes::Bytes;
+use fusion_core::change::validate;
 use fusion_core::code::Code;
 use fusion_core::decoder::Decoder;
 use fusion_core::fused_store::FusedStore;
 use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, SessionId};
-use fusion_core::limits::MAX_SESSION_SLOTS;
+use fusion_core::limits::{MAX_SESSION_BYTES, MAX_SESSION_SLOTS, MAX_VALUE_BYTES};
 use fusion_core::op::{Kind, Op, OpError, Reply};
 use fusion_core::structure::{SessionState, Structure};
 
@@ -136,8 +137,8 @@ fn opening_twice_changes_nothing_and_closing_forgets() {
     );
 }
 
-/// Records of a closed session go in later changes; until then they are pages' content like any other, and the
-/// codes follow.
+/// Records of a closed session that do not fit into its last change go in later ones; until then they are pages'
+/// content like any other, and the codes follow.
 #[test]
 fn records_of_closed_sessions_go_bit_by_bit() {
     let code = Code::new(1, 1).unwrap();
@@ -153,9 +154,23 @@ fn records_of_closed_sessions_go_bit_by_bit() {
                 .change,
         );
     }
+    for slot in 0..80 {
+        apply(
+            structure
+                .execute(request(SESSION, slot, 2), &put(9999, 1 << 20))
+                .change,
+        );
+        let key = 9999u32.to_le_bytes().to_vec().into();
+        apply(
+            structure
+                .execute(request(SESSION, slot, 3), &Op::Remove { key })
+                .change,
+        );
+    }
     apply(structure.close_session(SESSION).unwrap());
     let other = SessionId(2);
     apply(structure.open_session(other));
+    assert!(structure.stats().page_bytes > 4 << 20);
     // Half way, recovery finds the rest of them.
     let mut structure = recovered(&structure);
     for number in 1..=3000u32 {
@@ -226,6 +241,108 @@ fn a_large_answer_is_kept_and_gives_its_room_back() {
     assert!(structure.stats().page_bytes > 300_000);
     let _ = structure.execute(request(SESSION, 0, 3), &put(1, 1));
     assert!(structure.stats().page_bytes < 40_000);
+}
+
+/// Each client dequeues one large value and never comes back.
+#[test]
+fn answers_of_clients_that_are_gone_are_bounded() {
+    let mut fused = FusedStore::new(Code::new(1, 1).unwrap(), Row(0)).unwrap();
+    let (mut queue, change) = Structure::create(Kind::Queue, ClusterId(1), PrimaryIndex(0));
+    let mut apply = |change: Bytes| fused.apply(PrimaryIndex(0), &change).unwrap();
+    apply(change);
+    let len = 1 << 20;
+    let clients = 2 * (MAX_SESSION_BYTES as usize / len);
+    for client in 0..clients {
+        let session = SessionId(client as u128);
+        apply(queue.open_session(session));
+        let enqueue = Op::Enqueue {
+            value: vec![client as u8 | 1; len].into(),
+        };
+        for (number, op) in [(1, enqueue), (2, Op::Dequeue)] {
+            apply(queue.execute(request(session, 0, number), &op).change);
+        }
+        let bytes = queue.stats().page_bytes;
+        assert!(bytes < MAX_SESSION_BYTES + (8 << 20), "{bytes}");
+    }
+    let last = SessionId(clients as u128 - 1);
+    for queue in [&queue, &recovered(&queue)] {
+        assert_eq!(
+            queue.lookup(request(SessionId(0), 0, 2)),
+            SessionState::Unknown
+        );
+        assert!(matches!(
+            queue.lookup(request(last, 0, 2)),
+            SessionState::Recorded(Ok(Reply::Maybe(Some(_))))
+        ));
+    }
+    assert!(fused.pages() == &queue.snapshot());
+}
+
+/// The greatest answers, while many small sessions are older than the large ones.
+#[test]
+fn room_for_a_large_answer_is_made_within_one_change() {
+    let mut map = map();
+    let large = SessionId(0);
+    let mut number = 0;
+    let mut remove_large = |map: &mut Structure, slot| {
+        number += 1;
+        let _ = map.execute(request(large, 100, number), &put(1, MAX_VALUE_BYTES));
+        let op = Op::Remove {
+            key: 1u32.to_le_bytes().to_vec().into(),
+        };
+        map.execute(request(large, slot, 1), &op).change
+    };
+    for session in 1..30_000 {
+        let _ = map.open_session(SessionId(session));
+        let _ = map.execute(request(SessionId(session), 0, 1), &put(2, 1));
+    }
+    let _ = map.open_session(large);
+    for slot in 0..8 {
+        let change = remove_large(&mut map, slot);
+        validate(&change).unwrap();
+    }
+    assert_eq!(
+        map.lookup(request(SessionId(29_999), 0, 1)),
+        SessionState::Unknown
+    );
+    assert!(matches!(
+        map.lookup(request(large, 0, 1)),
+        SessionState::Recorded(_)
+    ));
+}
+
+/// Nobody need do anything more for the large answers of a closed session to go.
+#[test]
+fn closing_a_session_removes_its_answers() {
+    let (mut queue, _) = Structure::create(Kind::Queue, ClusterId(1), PrimaryIndex(0));
+    let _ = queue.open_session(SESSION);
+    for slot in 0..32 {
+        let value = vec![5; 1 << 20].into();
+        let _ = queue.execute(request(SESSION, slot, 1), &Op::Enqueue { value });
+        let _ = queue.execute(request(SESSION, slot, 2), &Op::Dequeue);
+    }
+    let change = queue.close_session(SESSION).unwrap();
+    validate(&change).unwrap();
+    assert_eq!(queue.snapshot().len(), 1, "only the descriptor is left");
+}
+
+/// After recovery, sessions that were only opened go before one that works.
+#[test]
+fn a_session_that_asked_outlives_idle_ones_after_recovery() {
+    let mut structure = map();
+    let _ = structure.open_session(SESSION);
+    for i in 0..MAX_SESSION_SLOTS - 2 {
+        let _ = structure.open_session(SessionId(1000 + i as u128));
+    }
+    let _ = structure.execute(request(SESSION, 0, 1), &put(1, 1));
+    let mut structure = recovered(&structure);
+    for i in 0..1000 {
+        let _ = structure.open_session(SessionId(1_000_000 + i));
+    }
+    assert!(matches!(
+        structure.lookup(request(SESSION, 0, 1)),
+        SessionState::Recorded(_)
+    ));
 }
 
 /// A client of large values alone must not keep the records of closed sessions for ever.

@@ -1,6 +1,7 @@
 //! What must hold when everything is at rest.
 
-use super::world::{Node, World};
+use super::servers::Node;
+use super::world::World;
 use bytes::Bytes;
 use fusion_core::code::Code;
 use fusion_core::fused_store::FusedStore;

@@ -5,6 +5,9 @@
 //! `FUSION_SEEDS=100000` runs so many.
 
 mod check;
+mod clients;
+mod network;
+mod servers;
 mod world;
 
 use world::{Shape, World};
