@@ -22,6 +22,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+/// How long to wait after a change that the store refused.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+
 /// How a coordinator is run.
 #[derive(Clone, Copy, Debug)]
 pub struct CoordinatorOptions {
@@ -146,8 +149,7 @@ async fn decide(coordinator: Arc<Coordinator>) {
             registry.proposals()
         };
         for (next, reason) in proposals {
-            tracing::info!(cluster = %next.name, epoch = %next.epoch, %reason, "configuration changes");
-            let name = next.name.clone();
+            let (name, epoch, why) = (next.name.clone(), next.epoch, reason.to_string());
             let decided = service::commit(&coordinator, Some(reason), move |registry| {
                 // Something else may have been decided since the proposal was made: it is void then.
                 let before = registry.epoch_of(next.cluster);
@@ -157,8 +159,13 @@ async fn decide(coordinator: Arc<Coordinator>) {
                     Err(void(&next.name))
                 }
             });
-            if let Err(error) = decided.await {
-                tracing::error!(cluster = %name, %error, "the configuration was not changed");
+            match decided.await {
+                Ok(_) => tracing::info!(cluster = %name, %epoch, "{why}"),
+                Err(error) => {
+                    tracing::error!(cluster = %name, %epoch, %error, "not changed: {why}");
+                    // A store that fails is not asked again at once.
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
             }
         }
         let forgettable = coordinator.registry().forgettable(now);

@@ -150,6 +150,8 @@ pub struct Status {
     pub clusters: Vec<ClusterStatus>,
     /// The last changes of configurations, oldest first.
     pub events: Vec<Event>,
+    /// Why the coordinator's store refuses changes, if it does: nothing is mended until it is.
+    pub problem: Option<String>,
 }
 
 /// A server.

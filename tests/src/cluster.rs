@@ -185,7 +185,7 @@ impl Rig {
     /// Ends every process.
     ///
     /// # Panics
-    /// When one of them said what none may ever say ([`NEVER_SAID`]), even if nobody noticed: a recovery that was
+    /// When one of them said what none may ever say (`NEVER_SAID`), even if nobody noticed: a recovery that was
     /// wrong, for one, is tried again until it is right, and the contents would not show it.
     pub async fn stop(mut self) {
         for (path, text) in logs(&self) {

@@ -100,7 +100,7 @@ pub enum Error {
         limit: Duration,
     },
     /// What is stored is not of the type asked for, or the value cannot be serialized.
-    #[error("cannot convert between the value and its bytes: {0}")]
+    #[error("the stored bytes are not of the type asked for, or the value cannot be serialized")]
     Codec(#[from] postcard::Error),
     /// The server's answer does not fit the question: another version.
     #[error("the server gave an answer that does not fit the question")]

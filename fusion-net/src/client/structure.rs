@@ -77,6 +77,23 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes, Error> {
     Ok(postcard::to_stdvec(value)?.into())
 }
 
+/// The types are the caller's to agree on: postcard does not say what was stored. What is left over at least shows that
+/// it was something else.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    Ok(postcard::from_bytes(bytes)?)
+    match postcard::take_from_bytes(bytes)? {
+        (value, []) => Ok(value),
+        _ => Err(Error::Codec(postcard::Error::DeserializeBadEncoding)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_read_as_a_number_is_an_error() {
+        let text = encode(&"36").unwrap();
+        assert!(matches!(decode::<u64>(&text), Err(Error::Codec(_))));
+        assert_eq!(decode::<String>(&text).unwrap(), "36");
+    }
 }

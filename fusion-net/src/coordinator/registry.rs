@@ -32,6 +32,8 @@ pub(crate) struct Registry {
     servers: BTreeMap<ServerId, Server>,
     reports: BTreeMap<ClusterId, BTreeMap<MemberId, MemberReport>>,
     events: VecDeque<Event>,
+    /// Why the last decision could not be stored, if it could not.
+    pub(crate) problem: Option<String>,
 }
 
 impl Registry {
@@ -58,6 +60,7 @@ impl Registry {
             servers: servers.collect(),
             reports: BTreeMap::new(),
             events: VecDeque::new(),
+            problem: None,
         }
     }
 
@@ -279,6 +282,7 @@ impl Registry {
                 .map(|c| self.cluster_status(c, views.clone()))
                 .collect(),
             events: self.events.iter().cloned().collect(),
+            problem: self.problem.clone(),
         }
     }
 

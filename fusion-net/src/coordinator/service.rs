@@ -2,6 +2,7 @@
 
 use super::Coordinator;
 use super::registry::Registry;
+use super::store::StoreError;
 use crate::service::{self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest};
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::Epoch;
@@ -46,9 +47,16 @@ where
     let committed = tokio::spawn(async move {
         let _one_at_a_time = coordinator.deciding.lock().await;
         let next = Arc::new(decide(&mut coordinator.registry())?);
-        let (store, stored) = (Arc::clone(&coordinator.store), Arc::clone(&next));
-        let swapped = tokio::task::spawn_blocking(move || store.compare_and_swap(&stored)).await;
-        if !swapped.map_err(failed)?.map_err(failed)? {
+        let swapped = match store_next(&coordinator, &next).await {
+            Ok(swapped) => swapped,
+            Err(error) => {
+                let message = error.to_string();
+                coordinator.registry().problem = Some(message.clone());
+                return Err(AdminError::Store { message });
+            }
+        };
+        coordinator.registry().problem = None;
+        if !swapped {
             return Err(failed(
                 "the configuration in it is not the one before this change",
             ));
@@ -62,6 +70,31 @@ where
         Ok(next)
     });
     committed.await.map_err(failed)?
+}
+
+/// Compare-and-swap. When it fails, or finds another epoch than expected, what is stored counts: an epoch has one
+/// content (rule 5), and a write that failed may have come to the disk all the same.
+async fn store_next(
+    coordinator: &Arc<Coordinator>,
+    next: &Arc<Configuration>,
+) -> Result<bool, StoreError> {
+    let (store, wanted) = (Arc::clone(&coordinator.store), Arc::clone(next));
+    let work = move || match store.compare_and_swap(&wanted) {
+        Ok(true) => Ok((true, None)),
+        Ok(false) => Ok((false, store.get(wanted.cluster)?)),
+        Err(error) => match store.get(wanted.cluster) {
+            Ok(Some(stored)) if stored == *wanted => Ok((true, None)),
+            _ => Err(error),
+        },
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    let (swapped, stored) = done.map_err(|e| StoreError::Failed(e.to_string()))??;
+    if let Some(stored) = stored {
+        let now = coordinator.now_ms();
+        coordinator.registry().install(Arc::new(stored), None, now);
+        coordinator.version.send_modify(|v| *v += 1);
+    }
+    Ok(swapped)
 }
 
 impl service::Coordinator for CoordinatorServer {

@@ -2,10 +2,10 @@
 
 use crate::service::Registration;
 use fusion_core::config::Configuration;
-use fusion_core::id::{Epoch, ServerId};
+use fusion_core::id::{ClusterId, Epoch, ServerId};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 
 /// Why the store failed. Nothing was changed then.
@@ -21,7 +21,7 @@ pub enum StoreError {
         reason: String,
     },
     /// Reading or writing failed.
-    #[error("the coordinator's store failed: {0}")]
+    #[error("{0}")]
     Failed(String),
     /// What is in it cannot be read: another version's, or not a coordinator's.
     #[error(
@@ -56,11 +56,17 @@ pub trait ConfigStore: Send + Sync + 'static {
     /// [`StoreError`].
     fn load(&self) -> Result<StoreContents, StoreError>;
 
+    /// The stored configuration of a cluster.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn get(&self, cluster: ClusterId) -> Result<Option<Configuration>, StoreError>;
+
     /// Stores `next` if the cluster's epoch in the store is the one before (`Epoch(0)`: there is none); answers
     /// whether it did. Durable when it returns.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; whether it was stored is then unknown, and for [`get`](Self::get) to say.
     fn compare_and_swap(&self, next: &Configuration) -> Result<bool, StoreError>;
 
     /// Stores a server under an id that was not given before. Durable when it returns.
@@ -83,7 +89,20 @@ const FORMAT: u64 = 1;
 
 /// The embedded store: one redb file, fsynced at each change.
 pub struct RedbStore {
-    database: Database,
+    path: PathBuf,
+    /// Taken away by a failure and opened again by the next call: redb refuses to go on after a failed write, and a
+    /// disk that was full may have room again.
+    database: Mutex<Option<Database>>,
+}
+
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    Database::create(path).map_err(|e| StoreError::Open {
+        path: path.to_owned(),
+        reason: match e {
+            redb::DatabaseError::DatabaseAlreadyOpen => "another coordinator uses it".to_owned(),
+            e => e.to_string(),
+        },
+    })
 }
 
 impl RedbStore {
@@ -93,24 +112,32 @@ impl RedbStore {
     /// [`StoreError::Open`] when it cannot be opened (another coordinator has it open, say);
     /// [`StoreError::Unreadable`] when it is of another format.
     pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
-        let open = |reason: String| StoreError::Open {
+        let store = RedbStore {
             path: path.to_owned(),
-            reason,
+            database: Mutex::new(Some(open_file(path)?)),
         };
-        let database = Database::create(path).map_err(|e| {
-            open(match e {
-                redb::DatabaseError::DatabaseAlreadyOpen => {
-                    "another coordinator uses it".to_owned()
-                }
-                e => e.to_string(),
-            })
-        })?;
-        let store = RedbStore { database };
         store.initialize().map_err(|e| match e {
-            StoreError::Failed(reason) => open(reason),
+            StoreError::Failed(reason) => StoreError::Open {
+                path: path.to_owned(),
+                reason,
+            },
             e => e,
         })?;
         Ok(store)
+    }
+
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let mut open = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match open.take() {
+            Some(database) => database,
+            None => open_file(&self.path)?,
+        };
+        let result = act(&database).map_err(|e| StoreError::Failed(e.to_string()))?;
+        *open = Some(database);
+        Ok(result)
     }
 
     fn initialize(&self) -> Result<(), StoreError> {
@@ -141,11 +168,12 @@ impl RedbStore {
         &self,
         act: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let failed = |e: redb::Error| StoreError::Failed(e.to_string());
-        let transaction = self.database.begin_write().map_err(|e| failed(e.into()))?;
-        let result = act(&transaction).map_err(failed)?;
-        transaction.commit().map_err(|e| failed(e.into()))?;
-        Ok(result)
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            let result = act(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        })
     }
 }
 
@@ -163,8 +191,8 @@ fn decode<T: serde::de::DeserializeOwned>(
 impl ConfigStore for RedbStore {
     fn load(&self) -> Result<StoreContents, StoreError> {
         type Rows = Vec<(u64, Vec<u8>)>;
-        let read = || -> Result<(Vec<u64>, Rows, Rows), redb::Error> {
-            let transaction = self.database.begin_read()?;
+        let read = |database: &Database| -> Result<(Vec<u64>, Rows, Rows), redb::Error> {
+            let transaction = database.begin_read()?;
             let meta = transaction.open_table(META)?;
             let numbers = ["store", "next server", "next cluster"];
             let numbers =
@@ -179,7 +207,7 @@ impl ConfigStore for RedbStore {
             };
             Ok((numbers, rows(CONFIGS)?, rows(SERVERS)?))
         };
-        let (numbers, configs, servers) = read().map_err(|e| StoreError::Failed(e.to_string()))?;
+        let (numbers, configs, servers) = self.with(read)?;
         let configs = configs
             .iter()
             .map(|(_, bytes)| decode(bytes, "a configuration").map(Arc::new));
@@ -193,6 +221,16 @@ impl ConfigStore for RedbStore {
             configs: configs.collect::<Result<_, StoreError>>()?,
             servers: servers.collect::<Result<_, StoreError>>()?,
         })
+    }
+
+    fn get(&self, cluster: ClusterId) -> Result<Option<Configuration>, StoreError> {
+        let stored = self.with(|database| {
+            let configs = database.begin_read()?.open_table(CONFIGS)?;
+            Ok(configs.get(cluster.0)?.map(|v| v.value().to_vec()))
+        });
+        stored?
+            .map(|bytes| decode(&bytes, "a configuration"))
+            .transpose()
     }
 
     fn compare_and_swap(&self, next: &Configuration) -> Result<bool, StoreError> {
@@ -251,7 +289,6 @@ impl ConfigStore for RedbStore {
 mod tests {
     use super::*;
     use fusion_core::config::{ClusterShape, Host};
-    use fusion_core::id::ClusterId;
     use fusion_core::op::Kind;
 
     fn config() -> Configuration {
@@ -288,6 +325,21 @@ mod tests {
         assert_eq!(*contents.configs[0], second);
         assert_eq!((contents.next_server, contents.next_cluster), (8, 4));
         assert_eq!(contents.servers[0].1.incarnation, 8);
+    }
+
+    #[test]
+    fn a_failed_write_does_not_disable_the_store_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(&folder.path().join("store")).unwrap();
+        let failed = store.with(|_| {
+            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            Err::<(), _>(redb::Error::Io(full))
+        });
+        assert!(matches!(failed, Err(StoreError::Failed(_))));
+        let first = config();
+        assert!(store.compare_and_swap(&first).unwrap());
+        assert_eq!(store.get(first.cluster).unwrap(), Some(first));
+        assert_eq!(store.get(ClusterId(9)).unwrap(), None);
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<String>,
     /// The coordinator's address
-    #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT")]
+    #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT", value_parser = crate::connection::address)]
     pub(crate) coordinator: String,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,

@@ -15,12 +15,22 @@ pub(crate) struct ConnectionArgs {
         global = true,
         env = "FUSION_COORDINATOR",
         value_name = "HOST:PORT",
+        value_parser = address,
         default_value = "127.0.0.1:7400"
     )]
     pub(crate) coordinator: String,
     /// How long one call may take, with all its retries
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) timeout: u64,
+}
+
+/// An address as it is given on the command line; whether the host exists shows later.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match parts.map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("give HOST:PORT, as in 127.0.0.1:7400".to_owned()),
+    }
 }
 
 impl ConnectionArgs {

@@ -12,12 +12,13 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 NAME is the whole map, its keys spread over the primaries; NAME/I is primary I alone, a map of its own.
+Use a cluster in one of the two ways: a key put into NAME/I is found through NAME only if it belongs to that primary.
 
 Examples:
   fusion map put scores ada 36
   fusion map get scores ada
   fusion map dump scores --json
-  fusion map put scores/0 only-here 1")]
+  fusion map put own/0 only-here 1")]
 pub(crate) struct MapArgs {
     #[command(subcommand)]
     command: MapCommand,

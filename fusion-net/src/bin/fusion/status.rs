@@ -32,6 +32,7 @@ struct StatusReport {
     servers: Vec<ServerStatus>,
     clusters: Vec<Report>,
     events: Vec<Event>,
+    problem: Option<String>,
 }
 
 /// A cluster with its sums.
@@ -90,6 +91,7 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         servers: status.servers,
         clusters: status.clusters.into_iter().map(Report::new).collect(),
         events: status.events,
+        problem: status.problem,
     };
     if args.json {
         output::json(&report)?;
@@ -102,6 +104,12 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
 impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "coordinator {}\n", self.coordinator)?;
+        if let Some(problem) = &self.problem {
+            writeln!(
+                f,
+                "the coordinator's store refuses changes, and nothing is mended until it takes them: {problem}\n"
+            )?;
+        }
         let mut servers =
             Table::new(["SERVER", "PID", "ADDRESS", "STATE", "MEMBERS", "LAST HEARD"]);
         for s in &self.servers {
@@ -220,7 +228,7 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
         Waiting::MoreThanF { primaries, in_sync } => {
             let lost: Vec<String> = primaries.iter().map(|p| p.0.to_string()).collect();
             format!(
-                "waits: more than it can bear is dead: primaries {} with {in_sync} fused members in sync left; resume one of their processes if it is only stopped",
+                "waits: more than it can bear is dead: primaries {} with {in_sync} fused members in sync left; resume one of their processes if it is only stopped; else the data is lost: `fusion cluster remove`, then create it anew",
                 lost.join(", ")
             )
         }

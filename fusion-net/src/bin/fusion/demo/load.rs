@@ -160,6 +160,8 @@ async fn load_text(
             seen.insert(word);
         });
         more = block.with_context(|| format!("cannot read {}", path.display()))?;
+        // A text without words never waits for a put: let Ctrl-C be heard.
+        tokio::task::yield_now().await;
         puts += seen.len() as u64;
         let entries = seen.into_iter().map(|word| {
             let count = counts.get(&word).copied().unwrap_or_default().to_string();
