@@ -46,6 +46,8 @@ pub struct Fused {
     id: MemberId,
     row: Row,
     learning: bool,
+    /// It could not take a change: it counts as dead.
+    failed: bool,
     store: FusedStore,
     progress: Vec<Progress>,
     snapshots: BTreeMap<MemberId, Snapshot>,
@@ -81,6 +83,7 @@ impl Fused {
             id,
             row,
             learning,
+            failed: false,
             store,
             progress,
             snapshots: BTreeMap::new(),
@@ -146,6 +149,9 @@ impl Fused {
     /// What it reports to the coordinator; a learner is complete by rule 27.
     #[must_use]
     pub fn condition(&self) -> Condition {
+        if self.failed {
+            return Condition::Missing;
+        }
         if !self.learning {
             return Condition::Serving;
         }
@@ -177,7 +183,12 @@ impl Fused {
         if progress.log.bytes() + message.changes.bytes.len() > MAX_LOG_BYTES {
             return Err(Refusal::Busy);
         }
-        apply_run(&mut self.store, progress, message.index, &message.changes)?;
+        let applied = apply_run(&mut self.store, progress, message.index, &message.changes);
+        if let Err(refusal) = applied {
+            // Refusing for ever would hold up every write of that primary: leave, and be made anew (rule 21).
+            self.failed = true;
+            return Err(refusal);
+        }
         progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
         progress.log.drop_to(progress.stable);
         Ok(Ack {
@@ -266,7 +277,10 @@ impl Fused {
             .config
             .index_of(route.from)
             .and_then(|j| self.config.primary(j));
-        if self.learning || !replacement.is_some_and(|s| s.state == PrimaryState::Lost) {
+        if self.learning
+            || self.failed
+            || !replacement.is_some_and(|s| s.state == PrimaryState::Lost)
+        {
             return Err(Refusal::NotAllowed);
         }
         match request {
@@ -398,3 +412,6 @@ fn apply_run(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

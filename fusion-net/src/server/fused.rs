@@ -29,10 +29,10 @@ impl FusedServer {
         match self.host.member(route.cluster, route.to) {
             Some(Member::Fused(fused)) => {
                 let mut fused = lock(&fused);
-                let learning =
-                    !matches!(fused.condition(), Condition::Serving | Condition::Complete);
+                let before = fused.condition();
                 let result = act(&mut fused);
-                if learning && fused.condition() == Condition::Complete {
+                let now = fused.condition();
+                if before != now && matches!(now, Condition::Complete | Condition::Missing) {
                     self.host.news.notify_one();
                 }
                 result
