@@ -110,7 +110,7 @@ pub enum ShapeError {
     #[error("a cluster needs at least 1 fault to tolerate; 0 would keep no codes at all")]
     NoFaults,
     /// More members than coding words can tell apart.
-    #[error("{primaries} primaries and {faults} faults are {} members; at most {max} are possible", primaries + faults)]
+    #[error("{primaries} primaries and {faults} faults are {} members; at most {max} are possible", primaries.saturating_add(*faults))]
     TooManyMembers {
         /// The primaries asked for.
         primaries: usize,

@@ -180,7 +180,11 @@ impl Fused {
         self.check_primary(route, message.index)?;
         self.begin_join(message.index, message.join)?;
         let progress = &mut self.progress[message.index.index()];
-        if progress.log.bytes() + message.changes.bytes.len() > MAX_LOG_BYTES {
+        // First what the message lets go: at the bound, that is what makes room.
+        progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
+        progress.log.drop_to(progress.stable);
+        let full = progress.log.bytes() + message.changes.bytes.len() > MAX_LOG_BYTES;
+        if full && progress.log.bytes() > 0 {
             return Err(Refusal::Busy);
         }
         let applied = apply_run(&mut self.store, progress, message.index, &message.changes);

@@ -15,12 +15,20 @@ use std::fmt;
 pub struct ServerView {
     /// Where it listens.
     pub address: String,
-    /// When it was last heard of.
+    /// When it was last heard of; 0: not since the coordinator started.
     pub last_heard_ms: u64,
     /// Since when it is suspected to be dead, if it is.
     pub suspected_since_ms: Option<u64>,
     /// How many members of all clusters it hosts: the fewer, the rather it is chosen.
     pub load: usize,
+}
+
+impl ServerView {
+    /// Whether it may be given members: it is not suspected, and was heard of since the coordinator started.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.suspected_since_ms.is_none() && self.last_heard_ms > 0
+    }
 }
 
 /// All that a decision rests on, beside the configuration.
@@ -186,11 +194,7 @@ impl Planner<'_> {
             .filter(|s| !self.dead(s.id, &s.host))
             .map(|s| s.host.server);
         let taken: BTreeSet<ServerId> = living_primaries.chain(living_fused).collect();
-        let alive = self
-            .evidence
-            .servers
-            .iter()
-            .filter(|(_, s)| s.suspected_since_ms.is_none());
+        let alive = self.evidence.servers.iter().filter(|(_, s)| s.is_usable());
         let mut alive: Vec<_> = alive
             .map(|(&server, s)| (s.load, server, &s.address))
             .collect();
@@ -425,10 +429,7 @@ pub fn place(
     colocate: bool,
     servers: &BTreeMap<ServerId, ServerView>,
 ) -> Option<Vec<Host>> {
-    let mut alive: Vec<_> = servers
-        .iter()
-        .filter(|(_, s)| s.suspected_since_ms.is_none())
-        .collect();
+    let mut alive: Vec<_> = servers.iter().filter(|(_, s)| s.is_usable()).collect();
     alive.sort_by_key(|(id, s)| (s.load, **id));
     if alive.is_empty() || (alive.len() < members && !colocate) {
         return None;

@@ -44,7 +44,7 @@ impl CoordinatorOptions {
     /// How long a heartbeat waits for news (T_h).
     #[must_use]
     pub fn heartbeat(&self) -> Duration {
-        self.suspect_after / 5
+        (self.suspect_after / 5).min(Duration::from_secs(1))
     }
 }
 
@@ -138,12 +138,11 @@ async fn decide(coordinator: Arc<Coordinator>) {
         let suspect_after = coordinator.options.suspect_after.as_millis() as u64;
         // After a pause of its own a coordinator cannot tell who was silent: all timers start afresh.
         let paused = now - last > 2 * coordinator.options.heartbeat().as_millis() as u64;
-        last = now;
         let proposals = {
             let mut registry = coordinator.registry();
             if paused {
                 tracing::warn!("this coordinator was paused; detection starts afresh");
-                registry.hear_all(now);
+                registry.restart_timers(now);
             }
             registry.suspect(now, suspect_after);
             registry.proposals()
@@ -168,15 +167,26 @@ async fn decide(coordinator: Arc<Coordinator>) {
                 }
             }
         }
-        let forgettable = coordinator.registry().forgettable(now);
-        if !forgettable.is_empty() {
-            let (store, ids) = (Arc::clone(&coordinator.store), forgettable.clone());
-            if let Ok(Ok(())) =
-                tokio::task::spawn_blocking(move || store.forget_servers(&ids)).await
-            {
-                coordinator.registry().forget(&forgettable);
-            }
-        }
+        forget(&coordinator, now).await;
+        // What this loop itself took is no pause.
+        last = coordinator.now_ms();
+    }
+}
+
+/// Forgets dead servers that no configuration names; while nothing else is decided, so that none is named meanwhile.
+async fn forget(coordinator: &Arc<Coordinator>, now: u64) {
+    if coordinator.registry().forgettable(now).is_empty() {
+        return;
+    }
+    let _one_at_a_time = coordinator.deciding.lock().await;
+    let ids = coordinator.registry().forgettable(now);
+    coordinator.registry().forget(&ids);
+    let store = Arc::clone(&coordinator.store);
+    let forgotten = tokio::task::spawn_blocking(move || store.forget_servers(&ids)).await;
+    if !matches!(forgotten, Ok(Ok(()))) {
+        tracing::warn!(
+            "dead servers could not be forgotten in the store; they are tried again after a restart"
+        );
     }
 }
 

@@ -17,7 +17,7 @@ impl World {
         for i in 1..=(n + f + spares) as u64 {
             let view = ServerView {
                 address: format!("127.0.0.1:{i}"),
-                last_heard_ms: 0,
+                last_heard_ms: 1,
                 suspected_since_ms: None,
                 load: usize::from(i <= (n + f) as u64),
             };
@@ -194,7 +194,7 @@ fn without_a_spare_the_loss_is_recorded_and_mended_when_a_server_comes() {
     let old = w.config.primaries[0].id;
     let view = ServerView {
         address: "h:9".into(),
-        last_heard_ms: 0,
+        last_heard_ms: 1,
         suspected_since_ms: None,
         load: 0,
     };
@@ -250,4 +250,18 @@ fn placement_takes_different_servers_the_least_loaded_first() {
     assert_eq!(servers, [4, 5, 1]);
     assert_eq!(place(6, false, &w.evidence.servers), None);
     assert_eq!(place(6, true, &w.evidence.servers).unwrap().len(), 6);
+}
+
+#[test]
+fn servers_not_heard_of_since_the_coordinator_started_get_no_members() {
+    let mut w = World::new(1, 1, 1);
+    w.evidence
+        .servers
+        .get_mut(&ServerId(3))
+        .unwrap()
+        .last_heard_ms = 0;
+    w.kill(1);
+    w.step();
+    assert_eq!(w.waits(), Waiting::NoServer { needed: 1 });
+    assert_eq!(place(3, false, &w.evidence.servers), None);
 }

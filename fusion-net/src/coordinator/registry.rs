@@ -27,11 +27,12 @@ struct Server {
 pub(crate) struct Registry {
     pub(crate) store: u64,
     next_server: u64,
-    next_cluster: u64,
     clusters: BTreeMap<ClusterId, Arc<Configuration>>,
     servers: BTreeMap<ServerId, Server>,
     reports: BTreeMap<ClusterId, BTreeMap<MemberId, MemberReport>>,
     events: VecDeque<Event>,
+    /// Silence before this time does not count.
+    timers_from_ms: u64,
     /// Why the last decision could not be stored, if it could not.
     pub(crate) problem: Option<String>,
 }
@@ -51,7 +52,6 @@ impl Registry {
         Registry {
             store: contents.store,
             next_server: contents.next_server,
-            next_cluster: contents.next_cluster,
             clusters: contents
                 .configs
                 .into_iter()
@@ -60,6 +60,7 @@ impl Registry {
             servers: servers.collect(),
             reports: BTreeMap::new(),
             events: VecDeque::new(),
+            timers_from_ms: 0,
             problem: None,
         }
     }
@@ -69,6 +70,7 @@ impl Registry {
         let known = self
             .servers
             .iter()
+            .rev()
             .find(|(_, s)| s.registration.incarnation == incarnation);
         known.map(|(&id, _)| id)
     }
@@ -79,10 +81,14 @@ impl Registry {
         id
     }
 
-    pub(crate) fn take_cluster_id(&mut self) -> ClusterId {
-        let id = ClusterId(self.next_cluster);
-        self.next_cluster += 1;
-        id
+    /// A random id: two deployments that come to share an address must never take the other's cluster for theirs.
+    pub(crate) fn new_cluster_id(&self) -> ClusterId {
+        loop {
+            let id = ClusterId(rand::random());
+            if !self.clusters.contains_key(&id) {
+                return id;
+            }
+        }
     }
 
     /// A new run of a process. Whatever ran at its address before is dead: the address is taken.
@@ -99,7 +105,7 @@ impl Registry {
             id,
             Server {
                 registration,
-                last_heard_ms: now,
+                last_heard_ms: now.max(1),
                 suspected_since_ms: None,
             },
         );
@@ -130,20 +136,16 @@ impl Registry {
         true
     }
 
-    pub(crate) fn hear_all(&mut self, now: u64) {
-        for server in self
-            .servers
-            .values_mut()
-            .filter(|s| s.suspected_since_ms.is_none())
-        {
-            server.last_heard_ms = now;
-        }
+    /// Silence counts from now on only. Nobody was heard by this: it is no evidence of life.
+    pub(crate) fn restart_timers(&mut self, now: u64) {
+        self.timers_from_ms = now;
     }
 
     pub(crate) fn suspect(&mut self, now: u64, after: u64) {
+        let timers_from = self.timers_from_ms;
         for (id, server) in &mut self.servers {
             if server.suspected_since_ms.is_none()
-                && now.saturating_sub(server.last_heard_ms) >= after
+                && now.saturating_sub(server.last_heard_ms.max(timers_from)) >= after
             {
                 tracing::warn!(server = %id, address = %server.registration.address, "a server is not heard of");
                 server.suspected_since_ms = Some(now);

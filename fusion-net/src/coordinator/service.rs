@@ -72,7 +72,28 @@ where
     committed.await.map_err(failed)?
 }
 
-/// Compare-and-swap. When it fails, or finds another epoch than expected, what is stored counts: an epoch has one
+/// Gives a run of a process its id, or the one that it has already; one at a time, so that it never has two.
+async fn add_server(
+    c: &Arc<Coordinator>,
+    registration: Registration,
+) -> Result<Registered, AdminError> {
+    let _one_at_a_time = c.deciding.lock().await;
+    let store = c.registry().store;
+    let known = c.registry().registered(registration.incarnation);
+    if let Some(server) = known {
+        return Ok(Registered { server, store });
+    }
+    let id = c.registry().take_server_id();
+    let (durable, copy) = (Arc::clone(&c.store), registration.clone());
+    let put = tokio::task::spawn_blocking(move || durable.put_server(id, &copy)).await;
+    put.map_err(failed)?.map_err(failed)?;
+    let now = c.now_ms();
+    c.registry().add_server(id, registration, now);
+    c.evidence.notify_one();
+    Ok(Registered { server: id, store })
+}
+
+/// Compare-and-swap, tried twice. When it finds another epoch than expected, what is stored counts: an epoch has one
 /// content (rule 5), and a write that failed may have come to the disk all the same.
 async fn store_next(
     coordinator: &Arc<Coordinator>,
@@ -82,8 +103,8 @@ async fn store_next(
     let work = move || match store.compare_and_swap(&wanted) {
         Ok(true) => Ok((true, None)),
         Ok(false) => Ok((false, store.get(wanted.cluster)?)),
-        Err(error) => match store.get(wanted.cluster) {
-            Ok(Some(stored)) if stored == *wanted => Ok((true, None)),
+        Err(error) => match store.compare_and_swap(&wanted) {
+            Ok(true) => Ok((true, None)),
             _ => Err(error),
         },
     };
@@ -103,23 +124,10 @@ impl service::Coordinator for CoordinatorServer {
         _: Context,
         registration: Registration,
     ) -> Result<Registered, AdminError> {
-        let c = &self.coordinator;
-        let (known, store, id) = {
-            let mut registry = c.registry();
-            match registry.registered(registration.incarnation) {
-                Some(id) => (true, registry.store, id),
-                None => (false, registry.store, registry.take_server_id()),
-            }
-        };
-        if !known {
-            let (durable, copy) = (Arc::clone(&c.store), registration.clone());
-            let put = tokio::task::spawn_blocking(move || durable.put_server(id, &copy)).await;
-            put.map_err(failed)?.map_err(failed)?;
-            let now = c.now_ms();
-            c.registry().add_server(id, registration, now);
-            c.evidence.notify_one();
-        }
-        Ok(Registered { server: id, store })
+        // To the end even when the caller goes away: an id that is stored must be known, too.
+        let coordinator = Arc::clone(&self.coordinator);
+        let registered = tokio::spawn(async move { add_server(&coordinator, registration).await });
+        registered.await.map_err(failed)?
     }
 
     async fn sync(self, _: Context, request: SyncRequest) -> Result<SyncReply, AdminError> {
@@ -168,13 +176,10 @@ impl service::Coordinator for CoordinatorServer {
             }
             let members = shape.primaries() + shape.faults();
             let views = registry.views();
-            let servers = views
-                .values()
-                .filter(|v| v.suspected_since_ms.is_none())
-                .count();
+            let servers = views.values().filter(|v| v.is_usable()).count();
             let hosts = membership::place(members, shape.colocate(), &views)
                 .ok_or(AdminError::NotEnoughServers { members, servers })?;
-            let id = registry.take_cluster_id();
+            let id = registry.new_cluster_id();
             Ok(Configuration::create(
                 registry.store,
                 id,

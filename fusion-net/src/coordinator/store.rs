@@ -44,8 +44,6 @@ pub struct StoreContents {
     pub servers: Vec<(ServerId, Registration)>,
     /// The next server id to give.
     pub next_server: u64,
-    /// The next cluster id to give.
-    pub next_cluster: u64,
 }
 
 /// A configuration store. Calls may block; whoever is async calls them from a thread that may.
@@ -148,7 +146,6 @@ impl RedbStore {
                 meta.insert("format", FORMAT)?;
                 meta.insert("store", rand::random::<u64>())?;
                 meta.insert("next server", 1)?;
-                meta.insert("next cluster", 1)?;
             }
             drop(meta);
             transaction.open_table(CONFIGS)?;
@@ -194,7 +191,7 @@ impl ConfigStore for RedbStore {
         let read = |database: &Database| -> Result<(Vec<u64>, Rows, Rows), redb::Error> {
             let transaction = database.begin_read()?;
             let meta = transaction.open_table(META)?;
-            let numbers = ["store", "next server", "next cluster"];
+            let numbers = ["store", "next server"];
             let numbers =
                 numbers.map(|key| Ok::<_, redb::Error>(meta.get(key)?.map_or(0, |v| v.value())));
             let numbers = numbers.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -217,7 +214,6 @@ impl ConfigStore for RedbStore {
         Ok(StoreContents {
             store: numbers[0],
             next_server: numbers[1],
-            next_cluster: numbers[2],
             configs: configs.collect::<Result<_, StoreError>>()?,
             servers: servers.collect::<Result<_, StoreError>>()?,
         })
@@ -250,12 +246,6 @@ impl ConfigStore for RedbStore {
                 return Ok(false);
             }
             configs.insert(cluster.0, &bytes[..])?;
-            let mut meta = transaction.open_table(META)?;
-            let following = meta
-                .get("next cluster")?
-                .map_or(0, |v| v.value())
-                .max(cluster.0 + 1);
-            meta.insert("next cluster", following)?;
             Ok(true)
         })
     }
@@ -323,7 +313,7 @@ mod tests {
         let contents = RedbStore::open(&path).unwrap().load().unwrap();
         assert_eq!(contents.store, id);
         assert_eq!(*contents.configs[0], second);
-        assert_eq!((contents.next_server, contents.next_cluster), (8, 4));
+        assert_eq!(contents.next_server, 8);
         assert_eq!(contents.servers[0].1.incarnation, 8);
     }
 
