@@ -1,5 +1,6 @@
 //! What a client may ask of a structure, and what it answers.
 
+use crate::limits::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -145,6 +146,31 @@ impl Op {
             | Op::Scan { .. }
             | Op::Peek => false,
         }
+    }
+
+    /// Why it would be refused for the length of its key or of a value, if it would.
+    #[must_use]
+    pub fn oversize(&self) -> Option<OpError> {
+        let (key, values): (Option<&Bytes>, [Option<&Bytes>; 2]) = match self {
+            Op::Insert { value, .. }
+            | Op::Append { value }
+            | Op::SetIndex { value, .. }
+            | Op::Enqueue { value } => (None, [Some(value), None]),
+            Op::Put { key, value } => (Some(key), [Some(value), None]),
+            Op::Get { key } | Op::Remove { key } | Op::Contains { key } => (Some(key), [None; 2]),
+            Op::CompareAndSwap { key, expected, new } => {
+                (Some(key), [expected.as_ref(), new.as_ref()])
+            }
+            _ => (None, [None; 2]),
+        };
+        let max = MAX_KEY_BYTES as u64;
+        if let Some(len) = key.map(|k| k.len() as u64).filter(|len| *len > max) {
+            return Some(OpError::KeyTooLarge { len, max });
+        }
+        let max = MAX_VALUE_BYTES as u64;
+        let mut lens = values.into_iter().flatten().map(|v| v.len() as u64);
+        let len = lens.find(|len| *len > max)?;
+        Some(OpError::ValueTooLarge { len, max })
     }
 
     /// The bytes of keys and values in it: what it weighs in a batch.

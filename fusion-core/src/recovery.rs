@@ -91,8 +91,8 @@ pub enum Recovered {
     Image {
         /// The last change that they include.
         seq: Seq,
-        /// The pages.
-        pages: PageTable,
+        /// All sources added up; to be finished where it may take its time.
+        decoder: Box<Decoder>,
     },
     /// The image that was made in an earlier epoch is still the right one (rule 35).
     Kept,
@@ -529,8 +529,8 @@ impl Recovery {
         self.outbox.extend(transfer.members().map(release));
         if let Phase::Transfer(transfer) = std::mem::replace(&mut self.phase, Phase::Done(None)) {
             let seq = self.target_seq().unwrap_or_default();
-            let pages = transfer.finish();
-            self.phase = Phase::Done(Some(Recovered::Image { seq, pages }));
+            let decoder = Box::new(transfer.into_decoder());
+            self.phase = Phase::Done(Some(Recovered::Image { seq, decoder }));
         }
     }
 

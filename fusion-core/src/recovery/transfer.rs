@@ -4,7 +4,6 @@ use super::RecoveryError;
 use crate::decoder::Decoder;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::message::{ChangeRun, Pages, RecoveryRequest};
-use crate::page::PageTable;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many pages are asked for at once.
@@ -194,8 +193,8 @@ impl Transfer {
         self.unfrozen.is_empty() && self.sources.values().all(done)
     }
 
-    pub(super) fn finish(self) -> PageTable {
-        self.decoder.finish()
+    pub(super) fn into_decoder(self) -> Decoder {
+        self.decoder
     }
 }
 

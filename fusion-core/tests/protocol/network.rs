@@ -184,8 +184,8 @@ impl World {
                     .on_reply(route.to, request, reply)
                     .expect("members answer what was asked");
                 match r.recovery.take_result() {
-                    Some(Recovered::Image { seq, pages }) => {
-                        let image = Image::rebuild(seq, pages, r.recovery.expected());
+                    Some(Recovered::Image { seq, decoder }) => {
+                        let image = Image::rebuild(seq, decoder.finish(), r.recovery.expected());
                         r.image = Some(image.expect("the image is the structure"));
                         r.ready = Some(seq);
                     }

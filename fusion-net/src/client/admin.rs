@@ -150,7 +150,12 @@ impl Client {
         let config = config.await??;
         let route = Route::new(config);
         let parts = (0..spec.primaries).map(|i| self.raw_of(&route, i));
-        futures::future::try_join_all(parts.map(|part| async move { part.len().await })).await?;
+        let all = futures::future::try_join_all(parts.map(|part| async move { part.len().await }));
+        all.await.map_err(|error| match error {
+            // The cluster is there, even if not all of it answers yet.
+            Error::TimedOut { limit } => Error::OutcomeUnknown { limit },
+            error => error,
+        })?;
         Ok(())
     }
 

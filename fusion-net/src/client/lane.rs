@@ -31,6 +31,8 @@ const MAX_BACKOFF: Duration = Duration::from_millis(250);
 const CALL: Duration = Duration::from_secs(10);
 /// After this time without an answer the coordinator is asked whether the primary is still the primary.
 const HUNG: Duration = Duration::from_millis(500);
+/// The longest time that a call is given, whatever its client asks for.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How long the end of a session may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// A call whose time is over is answered by the driver, or else, after this time, by the caller itself.
@@ -63,7 +65,7 @@ impl Lane {
     pub(crate) async fn call(&self, op: Op) -> Result<OpResult, Error> {
         let (answer, answered) = oneshot::channel();
         let limit = self.timeout;
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + limit.min(LONGEST);
         let changes = op.is_mutation();
         let call = Call {
             op,
@@ -152,9 +154,7 @@ impl Driver {
         let mut under_way = FuturesUnordered::new();
         let mut open = true;
         while open || !self.waiting.is_empty() || !under_way.is_empty() {
-            // While a batch opens the session nothing goes beside it, lest it arrive first.
-            let room = if self.opening { 1 } else { BATCHES };
-            while under_way.len() < room && !self.waiting.is_empty() {
+            while under_way.len() < BATCHES && !self.waiting.is_empty() {
                 match self.batch() {
                     Some((address, batch, calls)) => {
                         let (connections, route) =
@@ -219,6 +219,23 @@ impl Driver {
         let seat = config
             .primary(self.index)
             .filter(|s| s.state == PrimaryState::Active)?;
+        let changes = self.waiting.iter().any(|p| p.call.op.is_mutation());
+        if changes && !self.session.opened {
+            if self.opening {
+                return None;
+            }
+            // Alone, and answered before anything is done under it: a copy of this batch that comes late, after the
+            // session was closed, then opens an empty one and does nothing twice.
+            self.opening = true;
+            let batch = ClientBatch {
+                cluster: config.cluster,
+                member: seat.id,
+                open: Some(self.session.id),
+                requests: Vec::new(),
+                close: None,
+            };
+            return Some((seat.host.address.clone(), batch, Vec::new()));
+        }
         let mut requests = Vec::new();
         let mut calls = Vec::new();
         let mut bytes = 0;
@@ -246,13 +263,10 @@ impl Driver {
         if requests.is_empty() {
             return None;
         }
-        let open = (!self.session.opened && requests.iter().any(|r| r.id.is_some()))
-            .then_some(self.session.id);
-        self.opening = open.is_some();
         let batch = ClientBatch {
             cluster: config.cluster,
             member: seat.id,
-            open,
+            open: None,
             requests,
             close: None,
         };
@@ -277,7 +291,10 @@ impl Driver {
     }
 
     async fn take_answers(&mut self, answered: Answered, calls: Vec<Pending>) {
-        self.opening = false;
+        if calls.is_empty() {
+            self.opening = false;
+            self.session.opened |= matches!(answered, Answered::Replies(_));
+        }
         let replies = match answered {
             Answered::Replies(replies) if replies.len() == calls.len() => replies,
             Answered::Replies(_) => {
@@ -297,12 +314,6 @@ impl Driver {
             }
         };
         self.backoff.reset();
-        if calls
-            .iter()
-            .any(|c| c.id.is_some_and(|id| id.session == self.session.id))
-        {
-            self.session.opened = true;
-        }
         let mut again = Vec::new();
         let mut busy = false;
         for (pending, reply) in calls.into_iter().zip(replies) {
@@ -362,6 +373,7 @@ impl Driver {
             }
             Refreshed::Removed => {
                 let name = self.route.config().name.clone();
+                self.session = Session::new();
                 for pending in std::mem::take(&mut self.waiting) {
                     let gone = Error::UnknownCluster { name: name.clone() };
                     let _ = pending.call.answer.send(Err(gone));

@@ -59,7 +59,7 @@ impl Route {
 
     fn learn(&self, config: Arc<Configuration>) {
         let mut known = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        if config.cluster != known.cluster || config.epoch > known.epoch {
+        if config.epoch > known.epoch {
             *known = config;
         }
     }
@@ -75,7 +75,9 @@ impl Route {
             .client
             .lookup(within(NEWS), name, Some(known.epoch), wait_ms);
         match call.await {
-            Ok(Ok(config)) if config.cluster != known.cluster || config.epoch > known.epoch => {
+            // Another cluster of the same name is another one, of another shape perhaps.
+            Ok(Ok(config)) if config.cluster != known.cluster => Refreshed::Removed,
+            Ok(Ok(config)) if config.epoch > known.epoch => {
                 self.learn(config);
                 Refreshed::Newer
             }

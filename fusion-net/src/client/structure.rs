@@ -31,6 +31,10 @@ impl Raw {
     /// # Errors
     /// What the structure says, [`Error::TimedOut`] or [`Error::OutcomeUnknown`].
     pub async fn call(&self, op: Op) -> Result<Reply, Error> {
+        // Said here already: what no frame takes would never come to the server.
+        if let Some(error) = op.oversize() {
+            return Err(Error::of_op(error, &self.name, self.kind));
+        }
         self.lane
             .call(op)
             .await?

@@ -135,11 +135,15 @@ impl Host {
         {
             return false;
         }
+        let other_store = identity.is_some_and(|i| i.store != given.store);
         for slot in clusters.values_mut() {
             slot.missing.clear();
             for member in std::mem::take(&mut slot.members).into_values() {
                 member.end();
             }
+        }
+        if other_store {
+            clusters.clear();
         }
         *identity = Some(given);
         true
@@ -208,7 +212,13 @@ impl Host {
 
     /// Adopts a configuration if it is higher than the one known (rule 8).
     pub fn adopt(self: &Arc<Self>, config: Arc<Configuration>) {
-        let Some(server) = self.server() else { return };
+        let Some(Registered { server, store }) = *lock(&self.identity) else {
+            return;
+        };
+        if config.store != store {
+            tracing::error!(cluster = %config.name, "a configuration of another deployment was refused");
+            return;
+        }
         let named = config.servers().contains(&server) && !config.removed;
         let mut clusters = lock(&self.clusters);
         match clusters.get(&config.cluster) {
@@ -235,8 +245,12 @@ impl Host {
             .map(|(&id, member)| (id, member.held()))
             .collect();
         for (id, action) in hosting::actions(&config, server, &held) {
+            // Should a fault strike now, the member is broken, and not one that was never here.
             let before = slot.members.remove(&id);
-            match self.act(&config, id, before, action) {
+            slot.members.insert(id, Member::Broken);
+            let after = self.act(&config, id, before, action);
+            slot.members.remove(&id);
+            match after {
                 Some(member) => drop(slot.members.insert(id, member)),
                 None if action != Action::Drop => slot.missing.push(id),
                 None => {}

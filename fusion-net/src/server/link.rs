@@ -128,7 +128,14 @@ async fn send(
     chunk: Option<Chunk>,
 ) -> Outcome {
     let number = chunk.as_ref().map(|c| c.number);
-    let changes = peer.client.replicate(within(CALL), route, replicate);
+    // An acknowledgement counts at once: the pages of a learner may take much longer.
+    let changes = async {
+        let answer = peer.client.replicate(within(CALL), route, replicate).await;
+        if let (Ok(Ok(ack)), Some(primary)) = (&answer, cell.upgrade()) {
+            primary.with(|p| p.on_ack(route, *ack));
+        }
+        answer
+    };
     let pages = async {
         match chunk {
             Some(chunk) => Some(peer.client.chunk(within(CALL), route, chunk).await),
@@ -140,10 +147,7 @@ async fn send(
         return Outcome::Broken;
     };
     let refusal = match ack {
-        Ok(Ok(ack)) => {
-            primary.with(|p| p.on_ack(route, ack));
-            None
-        }
+        Ok(Ok(_)) => None,
         Ok(Err(refusal)) => Some(refusal),
         Err(_) => return Outcome::Broken,
     };

@@ -130,10 +130,11 @@ impl PrimaryCell {
         let mut marks = self.watch();
         // No await from here to the end of this statement: see the type's comment.
         let (replies, after) = self.with(|primary| {
+            let mut after = Seq(0);
             if let Some(session) = batch.open {
                 primary.open_session(session);
+                after = primary.applied();
             }
-            let mut after = Seq(0);
             let mut bytes = 0;
             let replies = batch.requests.iter().map(|request| {
                 if bytes > MAX_REPLY_BYTES {

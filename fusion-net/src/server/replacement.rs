@@ -146,10 +146,10 @@ impl Replacement {
         });
         match result {
             Recovered::Kept => Ok(kept.unwrap_or_default()),
-            Recovered::Image { seq, pages } => {
+            Recovered::Image { seq, decoder } => {
                 let expected = recovery.expected();
-                let rebuilt =
-                    tokio::task::spawn_blocking(move || Image::rebuild(seq, pages, expected)).await;
+                let rebuild = move || Image::rebuild(seq, decoder.finish(), expected);
+                let rebuilt = tokio::task::spawn_blocking(rebuild).await;
                 let image = rebuilt.map_err(|e| e.to_string())?.map_err(|error| {
                     // Another attempt may succeed, but codes and data that disagree are never to be passed over.
                     tracing::error!(cluster = %config.name, member = %self.id, %error,
