@@ -205,3 +205,24 @@ fn a_primary_that_died_before_anything_was_safe_is_started_empty() {
     assert_eq!((primary.applied(), primary.stable()), (Seq(1), Seq(0)));
     assert!(primary.structure().is_empty());
 }
+
+/// A client's opening message, of which a copy comes after the session was closed, carries no requests.
+#[test]
+fn a_session_opened_again_by_a_late_copy_executes_nothing() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    enqueue(&mut primary, 1);
+    primary.close_session(SESSION);
+    let id = RequestId {
+        session: SESSION,
+        slot: 0,
+        number: 1,
+    };
+    let value = Bytes::from(vec![7; 100]);
+    let copy = ClientRequest {
+        id: Some(id),
+        op: Op::Enqueue { value },
+    };
+    assert_eq!(primary.submit(&copy), Submitted::SessionUnknown);
+    primary.open_session(SESSION);
+    assert_eq!(primary.structure().len(), 1);
+}

@@ -136,6 +136,12 @@ impl Registry {
         true
     }
 
+    /// Whether a registered server may yet be heard of for the first time since the start.
+    pub(crate) fn expects_servers(&self) -> bool {
+        let unheard = |s: &Server| s.last_heard_ms == 0 && s.suspected_since_ms.is_none();
+        self.servers.values().any(unheard)
+    }
+
     /// Silence counts from now on only. Nobody was heard by this: it is no evidence of life.
     pub(crate) fn restart_timers(&mut self, now: u64) {
         self.timers_from_ms = now;

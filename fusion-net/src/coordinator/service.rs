@@ -10,7 +10,7 @@ use fusion_core::membership::{self, Reason};
 use std::sync::Arc;
 use std::time::Duration;
 use tarpc::context::Context;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The longest that a lookup waits for news.
 const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -118,6 +118,23 @@ async fn store_next(
     Ok(swapped)
 }
 
+/// The first configuration of a new cluster, if there can be one.
+fn new_cluster(registry: &mut Registry, shape: &ClusterShape) -> Result<Configuration, AdminError> {
+    if registry.by_name(shape.name()).is_some() {
+        return Err(AdminError::NameTaken {
+            name: shape.name().to_owned(),
+        });
+    }
+    let members = shape.primaries() + shape.faults();
+    let views = registry.views();
+    let servers = views.values().filter(|v| v.is_usable()).count();
+    let hosts = membership::place(members, shape.colocate(), &views)
+        .ok_or(AdminError::NotEnoughServers { members, servers })?;
+    let id = registry.new_cluster_id();
+    let (store, nonce) = (registry.store, rand::random());
+    Ok(Configuration::create(store, id, nonce, shape, &hosts))
+}
+
 impl service::Coordinator for CoordinatorServer {
     async fn register(
         self,
@@ -168,27 +185,17 @@ impl service::Coordinator for CoordinatorServer {
         shape: ClusterShape,
     ) -> Result<Arc<Configuration>, AdminError> {
         let shape = shape.validated().map_err(AdminError::BadShape)?;
-        let next = commit(&self.coordinator, None, move |registry| {
-            if registry.by_name(shape.name()).is_some() {
-                return Err(AdminError::NameTaken {
-                    name: shape.name().to_owned(),
-                });
+        let c = &self.coordinator;
+        let next = loop {
+            let shape = shape.clone();
+            match commit(c, None, move |registry| new_cluster(registry, &shape)).await {
+                // Just started: servers that are registered have yet to be heard of, or to be given up.
+                Err(AdminError::NotEnoughServers { .. }) if c.registry().expects_servers() => {
+                    sleep(c.options.heartbeat() / 4).await;
+                }
+                created => break created?,
             }
-            let members = shape.primaries() + shape.faults();
-            let views = registry.views();
-            let servers = views.values().filter(|v| v.is_usable()).count();
-            let hosts = membership::place(members, shape.colocate(), &views)
-                .ok_or(AdminError::NotEnoughServers { members, servers })?;
-            let id = registry.new_cluster_id();
-            Ok(Configuration::create(
-                registry.store,
-                id,
-                rand::random(),
-                &shape,
-                &hosts,
-            ))
-        })
-        .await?;
+        };
         tracing::info!(cluster = %next.name, "a cluster was created");
         Ok(next)
     }
