@@ -15,10 +15,15 @@ fn calculate_rs_matrix_valid() {
     }
 }
 
+fn word_size(w: u32) -> Error {
+    let allowed = "8, 16 or 32";
+    Error::WordSize { w, allowed }
+}
+
 #[test]
 fn calculate_rs_matrix_invalid() {
     for w in [0, 1, 4, 15, 33, 64, u32::MAX] {
-        assert_eq!(calculate_rs_matrix(3, 3, w), Err(Error::WordSize { w }));
+        assert_eq!(calculate_rs_matrix(3, 3, w), Err(word_size(w)));
     }
     for (k, m) in [(0, 3), (3, 0), (0, 0)] {
         assert_eq!(calculate_rs_matrix(k, m, 16), Err(Error::NoShards { k, m }));
@@ -105,7 +110,7 @@ fn calculate_rs_code_invalid() {
     }
     assert_eq!(
         calculate_rs_code(3, 3, 12, 0, 0, 0, 0, 0, 1),
-        Err(Error::WordSize { w: 12 })
+        Err(word_size(12))
     );
     assert_eq!(
         calculate_rs_code(0, 3, 16, 0, 0, 0, 0, 0, 1),
@@ -196,7 +201,7 @@ fn recover_data_invalid() {
     );
     assert_eq!(
         recover_data(3, 3, 7, &codes, &data, &[0]),
-        Err(Error::WordSize { w: 7 })
+        Err(word_size(7))
     );
     assert_eq!(
         recover_data(3, 0, 16, &[], &data, &[]),

@@ -85,12 +85,12 @@ impl Code {
     ///
     /// # Errors
     /// [`CodeError`] as above, or if there are more members than the word size allows. Slots are not multiples of
-    /// 32-bit words in changes, so 32-bit words are refused.
+    /// 32-bit words in changes, so other words than of 8 and 16 bits are refused.
     pub fn with_word(n: usize, f: usize, word: WordSize) -> Result<Code, CodeError> {
         let max = match word {
             WordSize::W8 => 256,
             WordSize::W16 => MAX_MEMBERS,
-            WordSize::W32 => 0,
+            _ => 0,
         };
         let members = n.saturating_add(f);
         if n == 0 {

@@ -6,11 +6,13 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The word size is not one that matrix codes are defined for.
-    #[error("word size {w} is not supported: use 8, 16 or 32 bits")]
+    /// The word size is not one that the field, the technique or the region function is defined for.
+    #[error("w = {w} is not supported here: use {allowed}")]
     WordSize {
         /// The word size asked for, in bits.
         w: u32,
+        /// Which ones are.
+        allowed: &'static str,
     },
 
     /// A code without data or without redundancy.
@@ -33,6 +35,108 @@ pub enum Error {
         w: u32,
         /// The largest `k + m` for this word size.
         limit: usize,
+    },
+
+    /// More data shards than the technique has, for this word size.
+    #[error("{technique} has at most {limit} data shards for w = {w}, not {k}: use fewer")]
+    TooManyDataShards {
+        /// The technique's name.
+        technique: &'static str,
+        /// Data shards asked for.
+        k: usize,
+        /// Word size in bits.
+        w: u32,
+        /// The most for this word size.
+        limit: usize,
+    },
+
+    /// A number of coding shards that the technique does not have.
+    #[error("{technique} has {expected} coding shards, not {m}: use m = {expected}")]
+    CodingShards {
+        /// The technique's name.
+        technique: &'static str,
+        /// Coding shards asked for.
+        m: usize,
+        /// The number that it has.
+        expected: usize,
+    },
+
+    /// A packet size that the C library cannot work with.
+    #[error("packets of {bytes} bytes are not possible: use a multiple of 8, from 8 to 33554432")]
+    PacketBytes {
+        /// Bytes asked for.
+        bytes: usize,
+    },
+
+    /// The technique works on packets, and the parameters give no packet size.
+    #[error("{technique} works on packets: give their size with CodeParams::with_packet_bytes")]
+    PacketsNeeded {
+        /// The technique's name.
+        technique: &'static str,
+    },
+
+    /// The technique or the function works on words, and the parameters give a packet size.
+    #[error("{what} works on words: leave out the packet size")]
+    PacketsUnused {
+        /// The technique's or the function's name.
+        what: &'static str,
+    },
+
+    /// No technique has this name.
+    #[error(
+        "there is no technique {name:?}: use reed_sol_van, reed_sol_r6_op, cauchy_orig, cauchy_good, \
+         liberation, blaum_roth or liber8tion"
+    )]
+    UnknownTechnique {
+        /// The name given.
+        name: String,
+    },
+
+    /// No engine has this name.
+    #[error(
+        "there is no engine {name:?}: use reference, scalar, avx2, gfni256, gfni512, neon or auto"
+    )]
+    UnknownEngine {
+        /// The name given.
+        name: String,
+    },
+
+    /// This machine cannot run the engine.
+    #[error("this machine has no {engine}: use one of {available}")]
+    EngineUnavailable {
+        /// The engine's name.
+        engine: &'static str,
+        /// Names of those that it can run.
+        available: String,
+    },
+
+    /// A matrix that does not fit what it is used for, or whose elements are not rows times columns.
+    #[error("got a matrix of {got_rows} x {got_cols}: pass one of {rows} x {cols}")]
+    MatrixShape {
+        /// Rows needed.
+        rows: usize,
+        /// Columns needed.
+        cols: usize,
+        /// Rows given.
+        got_rows: usize,
+        /// Columns given.
+        got_cols: usize,
+    },
+
+    /// A matrix with more elements than the C library's integers can number.
+    #[error("a matrix of {rows} x {cols} is too large: use fewer shards or a smaller w")]
+    MatrixTooLarge {
+        /// Rows asked for.
+        rows: usize,
+        /// Columns asked for.
+        cols: usize,
+    },
+
+    /// The points of a Cauchy matrix are not all different.
+    #[error("point {value} is given twice: all X and Y must differ")]
+    RepeatedPoint {
+        /// The point.
+        value: u32,
     },
 
     /// The matrix could not be allocated.
@@ -84,6 +188,17 @@ pub enum Error {
         bytes: usize,
         /// Word size in bits.
         w: u32,
+    },
+
+    /// A shard, or the part of one, that does not hold a whole number of stripes of w packets.
+    #[error(
+        "{bytes} bytes are not whole stripes of {stripe} bytes (w packets): pad to a multiple, see padded_len"
+    )]
+    PartialStripe {
+        /// Bytes of the region.
+        bytes: usize,
+        /// Bytes of a stripe: w times the packet's bytes.
+        stripe: usize,
     },
 
     /// An index beyond its range.

@@ -30,8 +30,9 @@ impl Multiplier {
     /// they are static.
     ///
     /// # Errors
-    /// [`Error::NotAnElement`] if `coefficient` is 2^w or more.
+    /// [`Error::WordSize`] unless w is 8, 16 or 32; [`Error::NotAnElement`] if `coefficient` is 2^w or more.
     pub fn new(w: WordSize, coefficient: u32) -> Result<Self, Error> {
+        w.check_region()?;
         w.check_element(coefficient)?;
         Ok(Self {
             w,
@@ -125,7 +126,7 @@ impl Multiplier {
             (WordSize::W8, false) => (RegionWord::W8, 128),
             (WordSize::W16, true) => (RegionWord::W16, 512),
             (WordSize::W16, false) => (RegionWord::W16, 1536),
-            (WordSize::W32, _) => return None,
+            _ => return None,
         };
         (bytes >= from).then_some(word)
     }

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::combine::{check_count, check_index};
-use crate::{CodeParams, Codec, Error, Technique, galois};
+use crate::{CodeParams, Codec, Error, Technique, WordSize, galois};
 
 /// The coding matrix of k data words and m codes over GF(2^w): m rows of k, row after row.
 ///
@@ -112,7 +112,7 @@ pub fn recover_data(
 /// The codec of this shape; the last one is kept, because callers come back word by word.
 fn codec(k: usize, m: usize, w: u32) -> Result<Codec, Error> {
     static LAST: Mutex<Option<Codec>> = Mutex::new(None);
-    let params = CodeParams::new(k, m, w.try_into()?)?;
+    let params = CodeParams::new(k, m, WordSize::of_regions(w)?)?;
     let last = || LAST.lock().unwrap_or_else(PoisonError::into_inner);
 
     if let Some(codec) = last().as_ref().filter(|codec| codec.params() == params) {

@@ -1,37 +1,50 @@
 //! The parameters of a code, checked once.
 
+use std::fmt;
+
 use crate::Error;
 
-/// The bits of one field element: arithmetic is in GF(2^w).
+/// The bits of one field element, w: arithmetic is in GF(2^w), 1 <= w <= 32.
 ///
-/// The fields are Jerasure's: modulo `x^8 + x^4 + x^3 + x^2 + 1`, `x^16 + x^12 + x^3 + x + 1` and
-/// `x^32 + x^22 + x^2 + x + 1`.
+/// The fields are Jerasure's. Codes on words take [`W8`](Self::W8), [`W16`](Self::W16) and [`W32`](Self::W32), modulo
+/// `x^8 + x^4 + x^3 + x^2 + 1`, `x^16 + x^12 + x^3 + x + 1` and `x^32 + x^22 + x^2 + x + 1`; codes on packets take
+/// others, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum WordSize {
-    /// GF(2^8): one byte a word, up to 256 shards. The fastest.
-    W8,
-    /// GF(2^16): two bytes a word, up to 46,340 shards. The paper's choice.
-    W16,
-    /// GF(2^32): four bytes a word.
-    W32,
-}
+pub struct WordSize(u8);
 
 impl WordSize {
-    /// 8, 16 or 32.
-    pub const fn bits(self) -> u32 {
-        match self {
-            Self::W8 => 8,
-            Self::W16 => 16,
-            Self::W32 => 32,
+    /// GF(2^8): one byte a word, up to 256 shards. The fastest.
+    pub const W8: Self = Self(8);
+    /// GF(2^16): two bytes a word, up to 46,340 shards. The paper's choice.
+    pub const W16: Self = Self(16);
+    /// GF(2^32): four bytes a word.
+    pub const W32: Self = Self(32);
+
+    /// Checks w.
+    ///
+    /// # Errors
+    /// [`Error::WordSize`] unless `w` is 1 to 32.
+    pub const fn new(w: u32) -> Result<Self, Error> {
+        match w {
+            1..=32 => Ok(Self(w as u8)),
+            _ => Err(Error::WordSize {
+                w,
+                allowed: "1 to 32",
+            }),
         }
     }
 
-    /// 1, 2 or 4. Every shard's length is a multiple of it.
+    /// w, 1 to 32.
+    pub const fn bits(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The bytes that hold one word: 1, 2 or 4 for w = 8, 16 and 32, and every shard's length is a multiple of it.
     pub const fn bytes(self) -> usize {
-        match self {
-            Self::W8 => 1,
-            Self::W16 => 2,
-            Self::W32 => 4,
+        match self.0 {
+            0..=8 => 1,
+            9..=16 => 2,
+            _ => 4,
         }
     }
 
@@ -42,10 +55,10 @@ impl WordSize {
 
     /// The field's polynomial without its leading term.
     pub(crate) const fn polynomial(self) -> u32 {
-        match self {
-            Self::W8 => 0x1d,
-            Self::W16 => 0x100b,
-            Self::W32 => 0x0040_0007,
+        match self.0 {
+            8 => 0x1d,
+            16 => 0x100b,
+            _ => 0x0040_0007,
         }
     }
 
@@ -58,6 +71,22 @@ impl WordSize {
             });
         }
         Ok(())
+    }
+
+    /// The word sizes of regions: words that are one, two or four whole bytes.
+    pub(crate) fn of_regions(w: u32) -> Result<Self, Error> {
+        match w {
+            8 | 16 | 32 => Ok(Self(w as u8)),
+            _ => Err(Error::WordSize {
+                w,
+                allowed: "8, 16 or 32",
+            }),
+        }
+    }
+
+    /// Refuses sizes that [`of_regions`](Self::of_regions) refuses.
+    pub(crate) fn check_region(self) -> Result<(), Error> {
+        Self::of_regions(self.bits()).map(drop)
     }
 
     /// Whether a length or an address is a whole number of words. Without a division: this is on every path.
@@ -80,24 +109,25 @@ impl WordSize {
 impl TryFrom<u32> for WordSize {
     type Error = Error;
 
-    /// # Errors
-    /// [`Error::WordSize`] unless `w` is 8, 16 or 32.
+    /// As [`WordSize::new`].
     fn try_from(w: u32) -> Result<Self, Error> {
-        match w {
-            8 => Ok(Self::W8),
-            16 => Ok(Self::W16),
-            32 => Ok(Self::W32),
-            _ => Err(Error::WordSize { w }),
-        }
+        Self::new(w)
     }
 }
 
-/// The shape of a code: k data shards, m coding shards, words of w bits.
+impl fmt::Display for WordSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The shape of a code: k data shards, m coding shards, words of w bits, and for codes on packets the packet's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CodeParams {
     k: usize,
     m: usize,
     w: WordSize,
+    packet_bytes: Option<usize>,
 }
 
 impl CodeParams {
@@ -116,19 +146,18 @@ impl CodeParams {
         }
     }
 
-    /// Checks the shape.
+    /// Checks the shape against what holds for every technique. Most have a limit of their own, which
+    /// [`Technique::check`](crate::Technique::check) knows: 2^w shards for Reed-Solomon codes.
     ///
     /// # Errors
-    /// [`Error::NoShards`] if `k` or `m` is 0; [`Error::TooManyShards`] if `k + m` exceeds 2^w or 46,340, on
+    /// [`Error::NoShards`] if `k` or `m` is 0; [`Error::TooManyShards`] if `k + m` exceeds 2^w + 1 or 46,340, on
     /// 32-bit machines 23,170.
     pub fn new(k: usize, m: usize, w: WordSize) -> Result<Self, Error> {
         if k == 0 || m == 0 {
             return Err(Error::NoShards { k, m });
         }
-        let limit = match w {
-            WordSize::W8 => 256,
-            WordSize::W16 | WordSize::W32 => Self::MAX_SHARDS,
-        };
+        let by_field = (w.max_element() as usize).saturating_add(2);
+        let limit = by_field.min(Self::MAX_SHARDS);
         if k.checked_add(m).is_none_or(|shards| shards > limit) {
             return Err(Error::TooManyShards {
                 k,
@@ -137,8 +166,31 @@ impl CodeParams {
                 limit,
             });
         }
-        Ok(Self { k, m, w })
+        Ok(Self {
+            k,
+            m,
+            w,
+            packet_bytes: None,
+        })
     }
+
+    /// The same shape for a technique that works on packets: a shard is a sequence of stripes of w packets of
+    /// `bytes` each. The C library calls it `packetsize`; it is part of the format of stored data.
+    ///
+    /// # Errors
+    /// [`Error::PacketBytes`] unless `bytes` is a multiple of 8, at least 8 and at most 2^25.
+    pub fn with_packet_bytes(self, bytes: usize) -> Result<Self, Error> {
+        if bytes == 0 || !bytes.is_multiple_of(8) || bytes > Self::MAX_PACKET_BYTES {
+            return Err(Error::PacketBytes { bytes });
+        }
+        Ok(Self {
+            packet_bytes: Some(bytes),
+            ..self
+        })
+    }
+
+    /// Large enough for anybody, and w packets of it are within an `int`.
+    const MAX_PACKET_BYTES: usize = 1 << 25;
 
     /// Data shards, at least 1.
     pub const fn k(&self) -> usize {
@@ -155,6 +207,11 @@ impl CodeParams {
         self.w
     }
 
+    /// Bytes of a packet, for techniques that work on packets.
+    pub const fn packet_bytes(&self) -> Option<usize> {
+        self.packet_bytes
+    }
+
     /// All shards, `k + m`.
     pub const fn shards(&self) -> usize {
         self.k + self.m
@@ -166,13 +223,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn word_sizes_other_than_8_16_32_are_refused() {
-        for w in [0, 1, 7, 9, 31, 33, 63, 64, 100, u32::MAX] {
-            assert_eq!(WordSize::try_from(w), Err(Error::WordSize { w }));
+    fn word_sizes_beyond_1_to_32_are_refused() {
+        for w in [0, 33, 63, 64, 100, u32::MAX] {
+            let allowed = "1 to 32";
+            assert_eq!(WordSize::try_from(w), Err(Error::WordSize { w, allowed }));
         }
-        for w in [8, 16, 32] {
+        for w in 1..=32 {
             assert_eq!(WordSize::try_from(w).unwrap().bits(), w);
         }
+    }
+
+    #[test]
+    fn packets_that_are_not_whole_machine_words_are_refused() {
+        let params = CodeParams::new(3, 2, WordSize::W8).unwrap();
+        for bytes in [0, 1, 7, 12, (1 << 25) + 8, usize::MAX, usize::MAX - 7] {
+            assert_eq!(
+                params.with_packet_bytes(bytes),
+                Err(Error::PacketBytes { bytes })
+            );
+        }
+        let params = params.with_packet_bytes(16).unwrap();
+        assert_eq!(params.packet_bytes(), Some(16));
     }
 
     #[test]
@@ -186,8 +257,8 @@ mod tests {
         assert!(CodeParams::new(255, 1, WordSize::W8).is_ok());
         assert!(CodeParams::new(CodeParams::MAX_SHARDS - 1, 1, WordSize::W32).is_ok());
         for (k, m, w) in [
-            (256, 1, WordSize::W8),
-            (1, 256, WordSize::W8),
+            (256, 2, WordSize::W8),
+            (2, 256, WordSize::W8),
             (65_536, 1, WordSize::W16),
             (46_340, 1, WordSize::W32),
             (usize::MAX, 1, WordSize::W32),

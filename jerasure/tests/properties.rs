@@ -10,7 +10,7 @@ fn naive_multiply(w: WordSize, a: u32, b: u32) -> u32 {
     let polynomial: u64 = match w {
         WordSize::W8 => 0x11d,
         WordSize::W16 => 0x1100b,
-        WordSize::W32 => 0x1_0040_0007,
+        _ => 0x1_0040_0007,
     };
     let mut product: u64 = 0;
     for bit in (0..w.bits()).rev() {
@@ -49,7 +49,7 @@ fn product_bytes(w: WordSize, word: u32) -> Vec<u8> {
     match w {
         WordSize::W8 => vec![word as u8],
         WordSize::W16 => (word as u16).to_ne_bytes().to_vec(),
-        WordSize::W32 => word.to_ne_bytes().to_vec(),
+        _ => word.to_ne_bytes().to_vec(),
     }
 }
 

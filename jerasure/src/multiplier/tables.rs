@@ -36,7 +36,7 @@ impl Tables {
             WordSize::W16 => Self::W16(Arc::new(array::from_fn(|_| {
                 table().map(|product| product as u16)
             }))),
-            WordSize::W32 => Self::W32(Arc::new(array::from_fn(|_| table()))),
+            _ => Self::W32(Arc::new(array::from_fn(|_| table()))),
         }
     }
 
