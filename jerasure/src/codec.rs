@@ -5,7 +5,8 @@ use std::mem;
 use std::sync::{Arc, OnceLock};
 
 use crate::combine::{add_difference, blocks, check_count, check_index, combine, common_length};
-use crate::{CodeParams, CodingMatrix, Error, Multiplier, Reconstruction, Technique};
+use crate::technique::Generator;
+use crate::{CodeParams, Error, Matrix, Multiplier, Reconstruction, Technique};
 
 /// A code of k data shards and m coding shards.
 ///
@@ -19,7 +20,7 @@ pub struct Codec {
 struct Inner {
     technique: Technique,
     params: CodeParams,
-    matrix: CodingMatrix,
+    matrix: Matrix,
     /// One for each element of the matrix, prepared when first used: a large code rarely needs all.
     multipliers: Box<[OnceLock<Multiplier>]>,
 }
@@ -31,7 +32,9 @@ impl Codec {
     /// # Errors
     /// [`Error::OutOfMemory`] if the matrix could not be allocated.
     pub fn new(technique: Technique, params: CodeParams) -> Result<Self, Error> {
-        let matrix = technique.matrix(params)?;
+        let Generator::Words(matrix) = technique.generator(params)? else {
+            return Err(Error::PacketsUnused { what: "Codec" });
+        };
         let elements = matrix.as_slice().len();
         let mut multipliers = Vec::new();
         multipliers
@@ -62,7 +65,7 @@ impl Codec {
     }
 
     /// The coding matrix: m rows of k.
-    pub fn matrix(&self) -> &CodingMatrix {
+    pub fn matrix(&self) -> &Matrix {
         &self.inner.matrix
     }
 
