@@ -42,9 +42,9 @@ pub(crate) struct Args {
     #[arg(short)]
     m: usize,
 
-    /// Bits of a word
-    #[arg(short, default_value_t = 8)]
-    w: u32,
+    /// Bits of a word [default: 8; for liberation and blaum_roth the first that K allows]
+    #[arg(short)]
+    w: Option<u32>,
 
     /// How the code is made
     #[arg(short, long, default_value = "reed_sol_van", value_parser = report::technique())]
@@ -76,11 +76,12 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut source = Source::open(&args.file)?;
+    let w = args.w.unwrap_or_else(|| default_w(args.technique, args.k));
     let packet_size = args
         .packetsize
-        .unwrap_or_else(|| default_packet(args, source.bytes));
+        .unwrap_or_else(|| default_packet(args, w, source.bytes));
     let scheme =
-        Scheme::new(args.technique, args.k, args.m, args.w, packet_size).map_err(Usage::new)?;
+        Scheme::new(args.technique, args.k, args.m, w, packet_size).map_err(Usage::new)?;
     let (metadata, piece_bytes) = lay_out(&source, scheme, args.buffersize)?;
     let coder = Coder::new(scheme)?;
 
@@ -128,26 +129,43 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// A power of two of at most [`DEFAULT_PACKET`], so small that padding stays below the file's size if it can.
-fn default_packet(args: &Args, bytes: u64) -> u32 {
+fn default_packet(args: &Args, w: u32, bytes: u64) -> u32 {
     if !uses_packets(args.technique) {
         return 0;
     }
     let per_byte = (args.k as u64)
-        .saturating_mul(u64::from(args.w))
+        .saturating_mul(u64::from(w))
         .saturating_mul(8)
         .max(1);
     let fitting = (bytes / per_byte).clamp(8, u64::from(DEFAULT_PACKET));
     1 << fitting.ilog2()
 }
 
+/// The whole file up to [`DEFAULT_BUFFER`], else equal buffers of about that size, so that the last one holds little
+/// padding.
+fn default_buffer(bytes: u64, padding_unit: u64) -> u64 {
+    let read_ins = bytes.div_ceil(DEFAULT_BUFFER);
+    if read_ins <= 1 {
+        return 0;
+    }
+    bytes.div_ceil(read_ins).next_multiple_of(padding_unit)
+}
+
+/// The word size if none is given: 8, or the first one that the technique has for k.
+fn default_w(technique: Technique, k: usize) -> u32 {
+    let least = u32::try_from(k).unwrap_or(u32::MAX).max(4);
+    let is_prime = |n: u32| (2..n).all(|divisor| !n.is_multiple_of(divisor));
+    let first = |fits: &dyn Fn(u32) -> bool| (least..=32).find(|&w| fits(w)).unwrap_or(8);
+    match technique {
+        Technique::Liberation => first(&|w| is_prime(w)),
+        Technique::BlaumRoth => first(&|w| is_prime(w + 1)),
+        _ => 8,
+    }
+}
+
 fn lay_out(source: &Source, scheme: Scheme, buffer: Option<u64>) -> Result<(Metadata, u64)> {
     let name = names::bytes(&source.name);
-    let buffer = match buffer {
-        Some(buffer) => buffer,
-        None if source.bytes <= DEFAULT_BUFFER => 0,
-        // Never rounded down to 0, which would stand for the whole file.
-        None => DEFAULT_BUFFER.max(scheme.padding_unit()),
-    };
+    let buffer = buffer.unwrap_or_else(|| default_buffer(source.bytes, scheme.padding_unit()));
     Ok(Metadata::lay_out(name, source.bytes, scheme, buffer).map_err(Usage::new)?)
 }
 

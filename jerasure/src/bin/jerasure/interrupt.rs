@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 /// The last signal's number, or 0.
@@ -34,6 +34,8 @@ pub(crate) fn watch() -> io::Result<()> {
         flag::register(signal, Arc::clone(&again))?;
         flag::register_usize(signal, Arc::clone(&SIGNAL), signal as usize)?;
     }
+    // A write beyond the limit of file sizes shall fail, not end the program with its temporary files left behind.
+    flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }
 

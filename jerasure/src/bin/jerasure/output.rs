@@ -43,11 +43,6 @@ impl NewFile {
         })
     }
 
-    /// Where it will be.
-    pub(crate) fn place(&self) -> &Path {
-        &self.place
-    }
-
     /// Appends.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file
