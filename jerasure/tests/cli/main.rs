@@ -3,7 +3,9 @@
 
 mod compatibility;
 mod damage;
+mod documentation;
 mod limits;
 mod mistakes;
+mod numbers;
 mod sandbox;
 mod upstream;

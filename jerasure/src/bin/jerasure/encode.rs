@@ -14,7 +14,7 @@ use crate::names::{self, Names};
 use crate::output::{Finished, Folder, NewFile};
 use crate::progress::Progress;
 use crate::report::{self, Usage};
-use crate::scheme::{Scheme, uses_packets};
+use crate::scheme::{Scheme, default_w, uses_packets};
 
 /// The buffer for files that are larger; smaller ones are one read-in.
 const DEFAULT_BUFFER: u64 = 4 << 20;
@@ -80,8 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let packet_size = args
         .packetsize
         .unwrap_or_else(|| default_packet(args, w, source.bytes));
-    let scheme =
-        Scheme::new(args.technique, args.k, args.m, w, packet_size).map_err(Usage::new)?;
+    let scheme = Scheme::new(args.technique, args.k, args.m, w, packet_size).map_err(Usage::new)?;
     let (metadata, piece_bytes) = lay_out(&source, scheme, args.buffersize)?;
     let coder = Coder::new(scheme)?;
 
@@ -149,18 +148,6 @@ fn default_buffer(bytes: u64, padding_unit: u64) -> u64 {
         return 0;
     }
     bytes.div_ceil(read_ins).next_multiple_of(padding_unit)
-}
-
-/// The word size if none is given: 8, or the first one that the technique has for k.
-fn default_w(technique: Technique, k: usize) -> u32 {
-    let least = u32::try_from(k).unwrap_or(u32::MAX).max(4);
-    let is_prime = |n: u32| (2..n).all(|divisor| !n.is_multiple_of(divisor));
-    let first = |fits: &dyn Fn(u32) -> bool| (least..=32).find(|&w| fits(w)).unwrap_or(8);
-    match technique {
-        Technique::Liberation => first(&|w| is_prime(w)),
-        Technique::BlaumRoth => first(&|w| is_prime(w + 1)),
-        _ => 8,
-    }
 }
 
 fn lay_out(source: &Source, scheme: Scheme, buffer: Option<u64>) -> Result<(Metadata, u64)> {

@@ -6,6 +6,7 @@ mod decode;
 mod encode;
 mod encoding;
 mod interrupt;
+mod matrix;
 mod metadata;
 mod names;
 mod output;
@@ -42,6 +43,7 @@ enum Command {
     Decode(decode::Args),
     Verify(verify::Args),
     Repair(repair::Args),
+    Matrix(matrix::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +62,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Decode(args) => decode::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Repair(args) => repair::run(args),
+        Command::Matrix(args) => matrix::run(args),
     }
 }
 

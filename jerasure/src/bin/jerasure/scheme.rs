@@ -159,9 +159,38 @@ pub(crate) fn uses_packets(technique: Technique) -> bool {
     technique.uses_packets()
 }
 
+/// The word size if none is given: 8, or the first one that the technique has for k.
+pub(crate) fn default_w(technique: Technique, k: usize) -> u32 {
+    let least = u32::try_from(k).unwrap_or(u32::MAX).max(4);
+    let is_prime = |n: u32| (2..n).all(|divisor| !n.is_multiple_of(divisor));
+    let first = |fits: &dyn Fn(u32) -> bool| (least..=32).find(|&w| fits(w)).unwrap_or(8);
+    match technique {
+        Technique::Liberation => first(&|w| is_prime(w)),
+        Technique::BlaumRoth => first(&|w| is_prime(w + 1)),
+        _ => 8,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn default_word_sizes_are_allowed() {
+        for (technique, k, w) in [
+            (Technique::ReedSolVan, 200, 8),
+            (Technique::Liberation, 2, 5),
+            (Technique::Liberation, 5, 5),
+            (Technique::Liberation, 6, 7),
+            (Technique::BlaumRoth, 2, 4),
+            (Technique::BlaumRoth, 11, 12),
+            (Technique::Liber8tion, 3, 8),
+        ] {
+            assert_eq!(default_w(technique, k), w);
+            assert!(Scheme::new(technique, k, 2, w, 8).is_ok());
+        }
+        assert!(default_w(Technique::Liberation, 40) > 0);
+    }
 
     #[test]
     fn eight_stripes_become_one_and_eight_again() {
