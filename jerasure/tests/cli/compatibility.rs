@@ -1,5 +1,9 @@
 //! Files go both ways between our program and upstream's.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
 use crate::sandbox::{Sandbox, pieces};
 
 /// A code, and how large upstream's file unit is.
@@ -233,6 +237,25 @@ fn a_folder_of_upstreams_is_found_by_every_name() {
     ] {
         sandbox.succeed(&format!("decode {name} -o out"));
         assert_eq!(sandbox.read("out"), sandbox.read("a.txt"), "{name}");
-        std::fs::remove_file(sandbox.path("out")).unwrap();
+        fs::remove_file(sandbox.path("out")).unwrap();
     }
+}
+
+#[test]
+fn names_need_not_be_text() {
+    let sandbox = Sandbox::new();
+    let name = OsStr::from_bytes(b"caf\xe9.t\xff");
+    fs::write(sandbox.path("").join(name), "contents").unwrap();
+    let mut encode = sandbox.command();
+    encode
+        .arg("encode")
+        .arg(name)
+        .args(["-k", "2", "-m", "1", "-q"]);
+    assert!(encode.status().unwrap().success());
+    let piece = sandbox
+        .path("Coding")
+        .join(OsStr::from_bytes(b"caf\xe9_k1.t\xff"));
+    fs::remove_file(piece).unwrap();
+    sandbox.succeed("decode Coding -o out");
+    assert_eq!(sandbox.read("out"), b"contents");
 }

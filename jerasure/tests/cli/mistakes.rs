@@ -208,7 +208,6 @@ fn outputs_that_cannot_be_written() {
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
 }
 
-#[cfg(unix)]
 #[test]
 fn private_files_stay_private() {
     use std::os::unix::fs::PermissionsExt;

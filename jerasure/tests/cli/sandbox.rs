@@ -10,38 +10,38 @@ use tempfile::TempDir;
 use crate::upstream;
 
 /// Removed at the end.
-pub struct Sandbox(TempDir);
+pub(crate) struct Sandbox(TempDir);
 
 /// What a program did.
 #[derive(Debug)]
-pub struct Ran {
-    pub status: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Sandbox {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
     }
 
     /// With a file of so many bytes, always the same.
-    pub fn with(name: &str, bytes: usize) -> Self {
+    pub(crate) fn with(name: &str, bytes: usize) -> Self {
         let sandbox = Self::new();
         fs::write(sandbox.path(name), noise(bytes)).unwrap();
         sandbox
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// Names and bytes of the files in a folder; empty if there is none.
-    pub fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
         let Ok(entries) = fs::read_dir(self.path(folder)) else {
             return BTreeMap::new();
         };
@@ -56,26 +56,26 @@ impl Sandbox {
     }
 
     /// Our program, ready to run here.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jerasure"));
         command.current_dir(self.0.path());
         command
     }
 
     /// Runs our program with the words of a line.
-    pub fn ours(&self, line: &str) -> Ran {
+    pub(crate) fn ours(&self, line: &str) -> Ran {
         ran(self.command().args(line.split_ascii_whitespace()))
     }
 
     /// Runs our program, which must succeed without a word on standard error.
-    pub fn succeed(&self, line: &str) -> String {
+    pub(crate) fn succeed(&self, line: &str) -> String {
         let ran = self.ours(line);
         assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""), "{line}");
         ran.stdout
     }
 
     /// Runs our program, which must fail with one line on standard error; gives what follows `jerasure: `.
-    pub fn fail(&self, line: &str, status: i32) -> String {
+    pub(crate) fn fail(&self, line: &str, status: i32) -> String {
         let ran = self.ours(line);
         assert_eq!(
             (ran.status, ran.stdout.as_str()),
@@ -95,7 +95,7 @@ impl Sandbox {
 
     /// Runs upstream's `encoder FILE k m technique w packetsize buffersize`. Memory that it does not set reads as `0`,
     /// which is what it pads with elsewhere; this works with glibc.
-    pub fn upstream_encode(&self, line: &str) {
+    pub(crate) fn upstream_encode(&self, line: &str) {
         let mut command = Command::new(upstream::encoder());
         command
             .current_dir(self.0.path())
@@ -110,7 +110,7 @@ impl Sandbox {
     }
 
     /// Runs upstream's `decoder`, which writes `Coding/NAME_decoded.EXT`.
-    pub fn upstream_decode(&self, file: &str) {
+    pub(crate) fn upstream_decode(&self, file: &str) {
         let ran = ran(Command::new(upstream::decoder())
             .current_dir(self.0.path())
             .arg(file));
@@ -122,7 +122,7 @@ impl Sandbox {
     }
 
     /// Runs `work` while some files of a folder are away.
-    pub fn without(&self, folder: &str, names: &[String], work: impl FnOnce()) {
+    pub(crate) fn without(&self, folder: &str, names: &[String], work: impl FnOnce()) {
         for name in names {
             fs::rename(self.path(folder).join(name), self.path(name)).unwrap();
         }
@@ -133,7 +133,7 @@ impl Sandbox {
     }
 }
 
-pub fn ran(command: &mut Command) -> Ran {
+pub(crate) fn ran(command: &mut Command) -> Ran {
     let Output {
         status,
         stdout,
@@ -147,7 +147,7 @@ pub fn ran(command: &mut Command) -> Ran {
 }
 
 /// Bytes without a pattern (xorshift).
-pub fn noise(bytes: usize) -> Vec<u8> {
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;
@@ -159,7 +159,7 @@ pub fn noise(bytes: usize) -> Vec<u8> {
 }
 
 /// The pieces' names in order.
-pub fn pieces(stem: &str, extension: &str, k: usize, m: usize) -> Vec<String> {
+pub(crate) fn pieces(stem: &str, extension: &str, k: usize, m: usize) -> Vec<String> {
     let digits = k.to_string().len();
     let name = |kind: char, index: usize| format!("{stem}_{kind}{index:0digits$}{extension}");
     let data = (1..=k).map(|index| name('k', index));
@@ -167,7 +167,7 @@ pub fn pieces(stem: &str, extension: &str, k: usize, m: usize) -> Vec<String> {
 }
 
 /// Flips a bit.
-pub fn corrupt(path: &Path, at: usize) {
+pub(crate) fn corrupt(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= 0x10;
     fs::write(path, bytes).unwrap();

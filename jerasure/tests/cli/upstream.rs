@@ -22,12 +22,12 @@ const JERASURE: [&str; 6] = [
 const FLAGS: [&str; 4] = ["-O1", "-std=gnu11", "-UNDEBUG", "-w"];
 
 /// Upstream's `encoder`.
-pub fn encoder() -> PathBuf {
+pub(crate) fn encoder() -> PathBuf {
     folder().join("encoder")
 }
 
 /// Upstream's `decoder`.
-pub fn decoder() -> PathBuf {
+pub(crate) fn decoder() -> PathBuf {
     folder().join("decoder")
 }
 

@@ -97,12 +97,9 @@ impl Coder {
 
     /// Whether the pieces that are not lost belong together. The buffers of lost pieces are overwritten with anything.
     ///
-    /// With e pieces lost, any m - e wrong pieces are noticed.
+    /// With e pieces lost, which are at most m, up to m - e wrong ones are noticed.
     pub(crate) fn check(&self, pieces: &mut [Vec<u8>], lost: &[usize]) -> Result<Check> {
-        let spare: Vec<usize> = (0..self.scheme.pieces())
-            .filter(|index| !lost.contains(index))
-            .skip(self.scheme.k())
-            .collect();
+        let spare = self.scheme.without(lost).split_off(self.scheme.k());
         if spare.is_empty() {
             return Ok(Check::Agree);
         }
@@ -138,7 +135,7 @@ impl Coder {
             return Ok(None);
         }
         let mut found = None;
-        for index in (0..self.scheme.pieces()).filter(|index| !lost.contains(index)) {
+        for index in self.scheme.without(lost) {
             let without: Vec<usize> = lost.iter().chain([&index]).copied().collect();
             let held = pieces[index].clone();
             let check = self.check(pieces, &without);

@@ -161,17 +161,16 @@ impl Decoder<'_> {
         let scheme = self.encoding.scheme();
         let wanted: Vec<usize> = data
             .clone()
-            .filter(|index| self.lost.contains(index))
+            .filter(|index| self.lost.binary_search(index).is_ok())
             .collect();
         // Blocks that are decoded one by one go through the same windows: the first time is enough for a check.
         let check = self.spare == Spare::Checked && data.start == 0;
-        let present = (0..scheme.pieces()).filter(|index| !self.lost.contains(index));
         let read: Vec<usize> = if check {
-            present.collect()
+            scheme.without(&self.lost)
         } else if wanted.is_empty() {
             data.clone().collect()
         } else {
-            present.take(scheme.k()).collect()
+            scheme.without(&self.lost)[..scheme.k()].to_vec()
         };
         let window = Window { offset, bytes };
         self.encoding
@@ -181,9 +180,7 @@ impl Decoder<'_> {
                 .require_agreement(self.coder, &mut self.buffers, &self.lost, window)?;
         }
         if !wanted.is_empty() {
-            let unread: Vec<usize> = (0..scheme.pieces())
-                .filter(|index| !read.contains(index))
-                .collect();
+            let unread = scheme.without(&read);
             self.coder.rebuild(&mut self.buffers, &unread, &wanted)?;
         }
         for index in data {

@@ -1,4 +1,4 @@
-//! Splits files into pieces of which some may be lost, and puts them together again.
+//! Splits files into pieces of which some may be lost, and puts them together again. For Unix.
 #![forbid(unsafe_code)]
 
 mod coder;
@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Erasure coding of files: K data pieces and M coding pieces, of which any K give the file back.
 ///
@@ -68,11 +69,7 @@ fn run(command: &Command) -> Result<()> {
 
 /// Every piece is open at once, and there may be thousands. Where it cannot be raised, opening says what is wrong.
 fn raise_file_limit() {
-    #[cfg(unix)]
-    {
-        use nix::sys::resource::{Resource, getrlimit, setrlimit};
-        if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-            let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-        }
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }

@@ -1,6 +1,7 @@
 //! The names of an encoding's files, as upstream's programs make them.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Ends the metadata file's name.
@@ -98,20 +99,12 @@ pub(crate) fn stem_of_metadata(name: &OsStr) -> Option<OsString> {
 
 /// The bytes of a name, as upstream's metadata holds them.
 pub(crate) fn bytes(name: &OsStr) -> &[u8] {
-    name.as_encoded_bytes()
+    name.as_bytes()
 }
 
 /// A name of bytes, which come from a name or from metadata.
 pub(crate) fn from_bytes(bytes: &[u8]) -> OsString {
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStrExt;
-        OsStr::from_bytes(bytes).to_os_string()
-    }
-    #[cfg(not(unix))]
-    {
-        String::from_utf8_lossy(bytes).into_owned().into()
-    }
+    OsStr::from_bytes(bytes).to_os_string()
 }
 
 /// A name before its first dot, and from it on.

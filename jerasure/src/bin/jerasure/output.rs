@@ -2,6 +2,8 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -29,9 +31,7 @@ impl NewFile {
         };
         let mut builder = Builder::new();
         builder.prefix(".jerasure-").suffix(".part");
-        if let Some(permissions) = plain_permissions(like) {
-            builder.permissions(permissions);
-        }
+        builder.permissions(plain_permissions(like));
         let (file, temporary) = builder
             .tempfile_in(folder)
             .with_context(|| format!("cannot create a file in {}", folder.display()))?
@@ -77,10 +77,8 @@ impl Finished {
 pub(crate) enum Output {
     /// A regular file, new or replaced.
     File(NewFile),
-    /// A device, a pipe or the like: written in place.
+    /// A device, a pipe, standard output or the like: written in place.
     Special(File, PathBuf),
-    /// Standard output.
-    Standard(io::Stdout),
 }
 
 impl Output {
@@ -88,7 +86,9 @@ impl Output {
     /// those of `like`.
     pub(crate) fn open(place: &Path, like: &fs::Metadata) -> Result<Self> {
         if place.as_os_str() == "-" {
-            return Ok(Self::Standard(io::stdout()));
+            // Not the buffered handle, which looks for line ends.
+            let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+            return Ok(Self::Special(stdout.into(), "standard output".into()));
         }
         match fs::metadata(place) {
             Ok(there) if there.is_dir() => bail!("{} is a folder: name a file", place.display()),
@@ -117,9 +117,6 @@ impl Output {
             Self::Special(file, place) => file
                 .write_all(bytes)
                 .with_context(|| format!("cannot write {}", place.display())),
-            Self::Standard(stdout) => stdout
-                .write_all(bytes)
-                .context("cannot write standard output"),
         }
     }
 
@@ -130,7 +127,6 @@ impl Output {
             Self::Special(file, place) => {
                 close(file).with_context(|| format!("cannot write {}", place.display()))
             }
-            Self::Standard(mut stdout) => stdout.flush().context("cannot write standard output"),
         }
     }
 }
@@ -169,27 +165,11 @@ impl Drop for Folder {
 }
 
 /// Who may read and write `like` may read and write the new file; the umask still applies.
-fn plain_permissions(like: &fs::Metadata) -> Option<Permissions> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        Some(Permissions::from_mode(like.permissions().mode() & 0o666))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = like;
-        None
-    }
+fn plain_permissions(like: &fs::Metadata) -> Permissions {
+    Permissions::from_mode(like.permissions().mode() & 0o666)
 }
 
 /// The standard library closes without a word.
 fn close(file: File) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        nix::unistd::close(file).map_err(io::Error::from)
-    }
-    #[cfg(not(unix))]
-    {
-        file.sync_all()
-    }
+    nix::unistd::close(file).map_err(io::Error::from)
 }

@@ -36,9 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let coder = Coder::new(encoding.scheme())?;
     let like = fs::metadata(&metadata_path).with_context(repairing)?;
     let lost = pieces.lost_indices();
-    let present: Vec<usize> = (0..encoding.scheme().pieces())
-        .filter(|index| !lost.contains(index))
-        .collect();
+    let present = encoding.scheme().without(&lost);
     let mut files = Vec::with_capacity(lost.len());
     for &index in &lost {
         files.push(NewFile::create(encoding.piece_path(index), &like)?);

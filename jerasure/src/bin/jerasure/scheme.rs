@@ -88,6 +88,13 @@ impl Scheme {
         self.params.shards()
     }
 
+    /// The indices of all pieces but these, in order.
+    pub(crate) fn without(&self, indices: &[usize]) -> Vec<usize> {
+        let mut named = vec![false; self.pieces()];
+        indices.iter().for_each(|&index| named[index] = true);
+        (0..self.pieces()).filter(|&index| !named[index]).collect()
+    }
+
     /// Bits of a word.
     pub(crate) fn w(&self) -> u32 {
         self.params.w().bits()

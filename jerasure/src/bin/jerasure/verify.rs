@@ -77,9 +77,7 @@ fn examine(
     coder: &Coder,
 ) -> Result<BTreeMap<Option<usize>, u64>> {
     let lost = pieces.lost_indices();
-    let present: Vec<usize> = (0..encoding.scheme().pieces())
-        .filter(|index| !lost.contains(index))
-        .collect();
+    let present = encoding.scheme().without(&lost);
     let mut findings = BTreeMap::new();
     let bytes = pieces.piece_bytes();
     let progress = Progress::new("verifying", bytes * present.len() as u64);
