@@ -80,6 +80,10 @@ impl Code {
                     "{case}: ours without {lost:?}"
                 );
             });
+            // Upstream's decoder writes before its heap's start if nothing is lost of a code on packets.
+            if lost.is_empty() && !technique.starts_with("reed_sol") {
+                continue;
+            }
             ours.without("Coding", &lost, || {
                 ours.upstream_decode("f.tar.gz");
                 assert!(

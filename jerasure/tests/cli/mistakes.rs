@@ -159,6 +159,11 @@ fn metadata_that_lies_is_refused_and_leaves_nothing() {
             "9000000000000000000\n3 2 8 0 9000000000000000000\nreed_sol_van\n0\n1",
             "5 of 5 pieces are lost",
         ),
+        (
+            "1000\n3 2 8 0 384\nreed_sol_van\n0\n3",
+            "18446744073709551615\n1 2 16 0 18446744073709551615\nreed_sol_van\n0\n1",
+            "3 of 3 pieces are lost",
+        ),
         ("reed_sol_van", "../../etc/passwd", "there is no technique"),
         ("reed_sol_van\n0", "cauchy_good\n3", "packets of 0 bytes"),
         (&*good, "", "is missing"),

@@ -198,9 +198,9 @@ impl Encoding {
             [(_, bytes), ..] => Ok(bytes),
             // Nothing fits; any length that fits shows what is wrong with each piece.
             [] => {
-                let k = self.scheme().k() as u64;
-                let least = self.metadata.size().div_ceil(k);
-                Ok(least.next_multiple_of(self.scheme().step()))
+                let least = self.metadata.size().div_ceil(self.scheme().k() as u64);
+                let whole = least.checked_next_multiple_of(self.scheme().step());
+                Ok(whole.unwrap_or(least))
             }
         }
     }
