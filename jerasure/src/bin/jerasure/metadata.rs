@@ -411,4 +411,34 @@ mod tests {
         assert!(read.allows_piece_bytes(334) && read.allows_piece_bytes(4096));
         assert!(!read.allows_piece_bytes(333) && !read.allows_piece_bytes(332));
     }
+
+    proptest::proptest! {
+        /// Whatever is accepted is what would be written, and no arithmetic on it overflows.
+        #[test]
+        fn what_is_accepted_is_sound(
+            changes in proptest::collection::vec((0..48_usize, proptest::prelude::any::<u8>()), 0..4),
+            numbers in proptest::collection::vec(
+                proptest::prop_oneof![0..9_u64, 0..10_000_u64, proptest::prelude::any::<u64>()], 4),
+            one_read_in: bool,
+        ) {
+            let mut text = b"a.txt\n1000\n3 2 8 0 384\nreed_sol_van\n0\n3\n".to_vec();
+            for (at, byte) in changes {
+                let at = at % text.len();
+                text[at] = byte;
+            }
+            let [size, k, buffer, read_ins] = numbers[..] else { unreachable!() };
+            let (buffer, read_ins) = if one_read_in { (size, 1) } else { (buffer, read_ins) };
+            let made = format!("a\n{size}\n{k} 2 8 0 {buffer}\nreed_sol_van\n0\n{read_ins}\n");
+            for text in [&text[..], made.as_bytes()] {
+                if let Ok(accepted) = Metadata::parse(text) {
+                    proptest::prop_assert_eq!(Metadata::parse(&accepted.to_bytes()), Ok(accepted.clone()));
+                    let k = accepted.scheme().k() as u64;
+                    for piece in [0, 1, size, u64::MAX] {
+                        let fits = accepted.allows_piece_bytes(piece);
+                        proptest::prop_assert!(!fits || piece.saturating_mul(k) >= accepted.size());
+                    }
+                }
+            }
+        }
+    }
 }
