@@ -194,7 +194,7 @@ impl Codec {
         lost: &[usize],
         sources: &[usize],
     ) -> Result<Reconstruction, Error> {
-        Reconstruction::new(self.params().w(), self.matrix(), lost, sources)
+        Reconstruction::new(self.matrix(), lost, sources)
     }
 
     /// The first k shards that are not erased, or `None` if nothing is.

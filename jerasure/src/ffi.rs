@@ -14,7 +14,7 @@
 mod matrices;
 
 #[cfg(all(test, not(miri)))]
-pub(crate) use matrices::Oracle;
+pub(crate) use matrices::{Oracle, RawOperation};
 
 use std::ffi::{c_char, c_int};
 use std::sync::OnceLock;

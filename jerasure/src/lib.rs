@@ -20,6 +20,7 @@ mod multiplier;
 mod paper;
 mod params;
 mod reconstruction;
+mod schedule;
 mod technique;
 mod vandermonde;
 
@@ -31,4 +32,5 @@ pub use multiplier::Multiplier;
 pub use paper::{calculate_rs_code, calculate_rs_matrix, recover_data};
 pub use params::{CodeParams, WordSize};
 pub use reconstruction::Reconstruction;
+pub use schedule::{Operation, Schedule};
 pub use technique::Technique;
