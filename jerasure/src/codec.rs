@@ -4,7 +4,7 @@ use std::fmt;
 use std::mem;
 use std::sync::{Arc, OnceLock};
 
-use crate::combine::{add_difference, blocks, check_count, check_index, combine, common_length};
+use crate::combine::{blocks, check_count, check_index, combine, common_length};
 use crate::{CodeParams, CodingMatrix, Error, Multiplier, Reconstruction, Technique};
 
 /// A code of k data shards and m coding shards.
@@ -144,7 +144,7 @@ impl Codec {
         let bytes = common_length([code.len(), old.len(), new.len()])?;
         params.w().check_length(bytes)?;
 
-        add_difference(self.multiplier(row, data_index), old, new, code)
+        self.multiplier(row, data_index).update(code, old, new)
     }
 
     /// Computes the lost shards in place. `shards` holds all k + m, data first; the contents of those whose index is

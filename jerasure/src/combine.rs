@@ -3,7 +3,6 @@
 use std::iter;
 use std::ops::Range;
 
-use crate::ffi::REGION_ALIGN;
 use crate::{Error, Multiplier};
 
 /// Bytes of the shards worked on at a time, so that a block of every source stays in the cache while all
@@ -38,50 +37,6 @@ pub(crate) fn combine<'a>(
         None => target.fill(0),
     }
     terms.try_for_each(|(multiplier, source)| multiplier.mul_add(target, source))
-}
-
-/// `code ^= coefficient * (old ^ new)` over equally long regions.
-pub(crate) fn add_difference(
-    multiplier: &Multiplier,
-    old: &[u8],
-    new: &[u8],
-    code: &mut [u8],
-) -> Result<(), Error> {
-    // Clearing a large buffer would cost more than a small update itself.
-    match code.len() {
-        0..=64 => add_difference_by::<64, { 64 + REGION_ALIGN }>(multiplier, old, new, code),
-        65..=512 => add_difference_by::<512, { 512 + REGION_ALIGN }>(multiplier, old, new, code),
-        _ => add_difference_by::<4096, { 4096 + REGION_ALIGN }>(multiplier, old, new, code),
-    }
-}
-
-fn add_difference_by<const BLOCK: usize, const BUFFER: usize>(
-    multiplier: &Multiplier,
-    old: &[u8],
-    new: &[u8],
-    code: &mut [u8],
-) -> Result<(), Error> {
-    #[repr(align(64))]
-    struct Buffer<const N: usize>([u8; N]);
-
-    // The difference is aligned as the code is, which spares the multiplier a copy.
-    let mut buffer = Buffer([0; BUFFER]);
-    let start = code.as_ptr().addr() % REGION_ALIGN;
-    for block in blocks_of::<BLOCK>(code.len()) {
-        let difference = &mut buffer.0[start..][..block.len()];
-        difference.copy_from_slice(&old[block.clone()]);
-        xor(difference, &new[block.clone()]);
-        multiplier.mul_add(&mut code[block], difference)?;
-    }
-    Ok(())
-}
-
-/// `dst ^= src` over equally long regions.
-pub(crate) fn xor(dst: &mut [u8], src: &[u8]) {
-    debug_assert_eq!(dst.len(), src.len());
-    for (d, s) in dst.iter_mut().zip(src) {
-        *d ^= s;
-    }
 }
 
 /// The length that all shards share.

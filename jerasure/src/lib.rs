@@ -3,6 +3,7 @@
 
 mod codec;
 mod combine;
+mod engine;
 mod error;
 #[allow(
     unsafe_code,
@@ -20,6 +21,7 @@ mod technique;
 mod vandermonde;
 
 pub use codec::Codec;
+pub use engine::Engine;
 pub use error::Error;
 pub use matrix::CodingMatrix;
 pub use multiplier::Multiplier;
