@@ -3,9 +3,8 @@
 use std::mem;
 
 use crate::combine::{check_count, check_index};
-use crate::ffi::Library;
-use crate::inverse::inverse;
-use crate::{CodingMatrix, Error, Multiplier, WordSize};
+use crate::galois::Field;
+use crate::{Error, Matrix, Multiplier, WordSize};
 
 /// The factors by which lost shards are computed from k survivors; made by
 /// [`Codec::reconstruction`](crate::Codec::reconstruction).
@@ -65,7 +64,7 @@ impl Reconstruction {
     /// is inverted, where Jerasure inverts a k by k one for the same result.
     pub(crate) fn new(
         w: WordSize,
-        matrix: &CodingMatrix,
+        matrix: &Matrix,
         lost: &[usize],
         sources: &[usize],
     ) -> Result<Self, Error> {
@@ -78,7 +77,7 @@ impl Reconstruction {
         let unknown: Vec<usize> = (0..k).filter(|&shard| !is_source[shard]).collect();
         let solved = solve(w, matrix, &unknown, sources)?;
 
-        let field = Library::get();
+        let field = Field::of(w);
         let mut coefficients = Vec::with_capacity(lost.len() * k);
         for &shard in lost {
             if shard < k {
@@ -95,7 +94,7 @@ impl Reconstruction {
                     .iter_mut()
                     .zip(&solved[position * k..])
                 {
-                    *sum ^= field.multiply(w, row[data], part);
+                    *sum ^= field.multiply(row[data], part);
                 }
             }
         }
@@ -111,7 +110,7 @@ impl Reconstruction {
 /// Each unknown data shard as a row of k factors of the sources.
 fn solve(
     w: WordSize,
-    matrix: &CodingMatrix,
+    matrix: &Matrix,
     unknown: &[usize],
     sources: &[usize],
 ) -> Result<Vec<u32>, Error> {
@@ -128,11 +127,11 @@ fn solve(
         .iter()
         .flat_map(|row| unknown.iter().map(|&data| row[data]))
         .collect();
-    let field = Library::get();
-    let inverse = inverse(w, &square, unknown.len()).ok_or(Error::Singular)?;
+    let field = Field::of(w);
+    let inverse = Matrix::of(w, unknown.len(), square).inverse()?;
 
     let mut solved = Vec::with_capacity(unknown.len() * k);
-    for combination in inverse.chunks_exact(unknown.len()) {
+    for combination in inverse.as_slice().chunks_exact(unknown.len()) {
         let mut coding = combination.iter();
         solved.extend(sources.iter().map(|&shard| {
             if shard >= k {
@@ -141,7 +140,7 @@ fn solve(
                 combination
                     .iter()
                     .zip(&equations)
-                    .fold(0, |sum, (&c, row)| sum ^ field.multiply(w, c, row[shard]))
+                    .fold(0, |sum, (&c, row)| sum ^ field.multiply(c, row[shard]))
             }
         }));
     }
@@ -149,7 +148,7 @@ fn solve(
 }
 
 /// k sources, and no shard out of range or named twice.
-fn check_shards(matrix: &CodingMatrix, lost: &[usize], sources: &[usize]) -> Result<(), Error> {
+fn check_shards(matrix: &Matrix, lost: &[usize], sources: &[usize]) -> Result<(), Error> {
     let shards = matrix.cols() + matrix.rows();
     check_count("sources", matrix.cols(), sources.len())?;
     let mut named = vec![false; shards];
