@@ -1,27 +1,24 @@
 //! A code ready for use: encode, update, decode, verify.
 
-mod packets;
+mod map;
 mod plans;
 mod program;
 pub(crate) mod shards;
-mod words;
 
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use crate::engine::Engine;
+use crate::reconstruction::{choose_sources, packet_rows};
 use crate::technique::Generator;
 use crate::{
-    BitMatrix, CodeParams, Error, Matrix, Multiplier, Reconstruction, Technique, reconstruction,
+    BitMatrix, CodeParams, Engine, Error, Matrix, Multiplier, Reconstruction, Technique,
 };
-use packets::Packets;
+use map::{Map, update_packets};
 use plans::Plans;
-use program::Program;
-use shards::{Outputs, check_count, check_index, common_length};
-use words::Words;
+use shards::{Inputs, Outputs, check_count, check_index, common_length};
 
 /// A code of k data shards and m coding shards.
 ///
@@ -39,43 +36,19 @@ struct Inner {
     engine: Engine,
     /// Bytes of a word, or of a stripe of w packets.
     unit: usize,
-    code: Code,
+    generator: Generator,
+    /// Prepared by the first encoding: who only updates a large code never needs it.
+    encoder: OnceLock<Map>,
+    /// One for each element of a matrix over words, prepared when first used: a large code rarely needs all.
+    multipliers: Box<[OnceLock<Multiplier>]>,
     plans: Plans<Plan>,
-}
-
-/// What the shards are made of.
-enum Code {
-    Words(Words),
-    Packets(Packets),
 }
 
 /// How a set of lost shards is computed.
 struct Plan {
-    /// k shards that survive.
+    /// Shards that survive and determine the lost ones.
     sources: Box<[usize]>,
     map: Map,
-}
-
-/// A linear map from k shards to others.
-enum Map {
-    Words(words::Dots),
-    Packets(Program),
-}
-
-impl Map {
-    fn run(&self, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {
-        match self {
-            Self::Words(map) => map.run(inputs, outputs),
-            Self::Packets(program) => program.run(inputs, outputs),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Words(map) => map.bytes(),
-            Self::Packets(program) => program.bytes(),
-        }
-    }
 }
 
 impl Codec {
@@ -134,10 +107,7 @@ impl Codec {
     /// # Errors
     /// [`Error::EngineUnavailable`] if this machine lacks it.
     pub fn on_engine(&self, engine: Engine) -> Result<Self, Error> {
-        let generator = match &self.inner.code {
-            Code::Words(words) => Generator::Words(words.matrix().clone()),
-            Code::Packets(packets) => packets.generator(),
-        };
+        let generator = self.inner.generator.clone();
         Self::build(self.technique(), self.params(), generator, engine)
     }
 
@@ -147,24 +117,32 @@ impl Codec {
         generator: Generator,
         engine: Engine,
     ) -> Result<Self, Error> {
-        engine.check()?;
-        let code = match generator {
-            Generator::Words(matrix) => Code::Words(Words::new(params, matrix, engine)?),
-            Generator::Packets { matrix, bits } => {
-                Code::Packets(Packets::new(params, matrix, bits, engine)?)
+        let engine = engine.check()?;
+        let (unit, elements) = match (&generator, params.packet_bytes()) {
+            (Generator::Packets { .. }, Some(bytes)) => (bytes * params.w().bits() as usize, 0),
+            (Generator::Packets { .. }, None) => {
+                let technique = technique.map_or("a bit matrix", Technique::name);
+                return Err(Error::PacketsNeeded { technique });
             }
+            (Generator::Words(matrix), _) => (params.w().bytes(), matrix.as_slice().len()),
         };
-        let unit = match params.packet_bytes() {
-            Some(bytes) => bytes * params.w().bits() as usize,
-            None => params.w().bytes(),
-        };
+        let mut multipliers = Vec::new();
+        multipliers
+            .try_reserve_exact(elements)
+            .map_err(|_| Error::OutOfMemory {
+                k: params.k(),
+                m: params.m(),
+            })?;
+        multipliers.resize_with(elements, OnceLock::new);
         Ok(Self {
             inner: Arc::new(Inner {
                 technique,
                 params,
                 engine,
                 unit,
-                code,
+                generator,
+                encoder: OnceLock::new(),
+                multipliers: multipliers.into(),
                 plans: Plans::new(),
             }),
         })
@@ -187,17 +165,17 @@ impl Codec {
 
     /// The coding matrix, m rows of k; `None` for a code that has only a bit matrix.
     pub fn matrix(&self) -> Option<&Matrix> {
-        match &self.inner.code {
-            Code::Words(words) => Some(words.matrix()),
-            Code::Packets(packets) => packets.matrix(),
+        match &self.inner.generator {
+            Generator::Words(matrix) => Some(matrix),
+            Generator::Packets { matrix, .. } => matrix.as_ref(),
         }
     }
 
     /// The coding bit matrix, m * w rows of k * w; `None` for a code on words.
     pub fn bit_matrix(&self) -> Option<&BitMatrix> {
-        match &self.inner.code {
-            Code::Words(_) => None,
-            Code::Packets(packets) => Some(packets.bits()),
+        match &self.inner.generator {
+            Generator::Words(_) => None,
+            Generator::Packets { bits, .. } => Some(bits),
         }
     }
 
@@ -227,10 +205,16 @@ impl Codec {
     /// # Panics
     /// If `row` or `col` is out of range, or the code works on packets.
     pub fn multiplier(&self, row: usize, col: usize) -> &Multiplier {
-        match &self.inner.code {
-            Code::Words(words) => words.multiplier(row, col),
-            Code::Packets(_) => panic!("a code on packets has no multipliers"),
-        }
+        let Generator::Words(matrix) = &self.inner.generator else {
+            panic!("a code on packets has no multipliers");
+        };
+        let k = matrix.cols();
+        assert!(col < k, "column {col} of {k}");
+        self.inner.multipliers[row * k + col].get_or_init(|| {
+            let coefficient = matrix.get(row, col);
+            Multiplier::with_engine(matrix.word_size(), coefficient, self.inner.engine)
+                .expect("the engine was checked, and a matrix holds elements of its field")
+        })
     }
 
     /// Computes all coding shards from all data shards: k of `data`, m of `coding`.
@@ -255,7 +239,7 @@ impl Codec {
         let bytes = common_length(lengths.chain(coding.iter().map(|shard| shard.len())))?;
         self.check_length(bytes)?;
 
-        self.inner.code.encoder().run(&data, &mut coding);
+        self.encoder().run(&data, &mut coding);
         Ok(())
     }
 
@@ -281,12 +265,12 @@ impl Codec {
         let params = self.params();
         check_index("coding row", row, params.m())?;
         check_index("data shard", data_index, params.k())?;
-        match &self.inner.code {
-            Code::Words(words) => words.multiplier(row, data_index).update(code, old, new),
-            Code::Packets(packets) => {
+        match &self.inner.generator {
+            Generator::Words(_) => self.multiplier(row, data_index).update(code, old, new),
+            Generator::Packets { bits, .. } => {
                 self.check_length(common_length([code.len(), old.len(), new.len()])?)?;
-                packets.update(row, data_index, code, old, new);
-                Ok(())
+                let at = (row, data_index);
+                update_packets(self.inner.engine, params, bits, at, code, (old, new))
             }
         }
     }
@@ -307,11 +291,11 @@ impl Codec {
 
         let block = VERIFY_BLOCK.next_multiple_of(self.inner.unit).min(bytes);
         let mut scratch = vec![0; m * block];
-        let encoder = self.inner.code.encoder();
+        let encoder = self.encoder();
         let mut start = 0;
         while start < bytes {
             let range = start..bytes.min(start + block);
-            let data: shards::Inputs<'_> = shards[..k].iter().map(|s| &s[range.clone()]).collect();
+            let data: Inputs<'_> = shards[..k].iter().map(|s| &s[range.clone()]).collect();
             let chunks = scratch.chunks_exact_mut(block);
             let mut coding: Outputs<'_> = chunks.map(|c| &mut c[..range.len()]).collect();
             encoder.run(&data, &mut coding);
@@ -367,7 +351,7 @@ impl Codec {
             .iter()
             .map(|&lost| mem::take(&mut shards[lost as usize]))
             .collect();
-        let sources: shards::Inputs<'_> = plan.sources.iter().map(|&s| &*shards[s]).collect();
+        let sources: Inputs<'_> = plan.sources.iter().map(|&s| &*shards[s]).collect();
         plan.map.run(&sources, &mut targets);
         Ok(())
     }
@@ -385,19 +369,19 @@ impl Codec {
         lost: &[usize],
         sources: &[usize],
     ) -> Result<Reconstruction, Error> {
-        match &self.inner.code {
-            Code::Words(words) => Reconstruction::new(words.matrix(), lost, sources),
-            Code::Packets(_) => Err(Error::PacketsUnused {
+        match &self.inner.generator {
+            Generator::Words(matrix) => Reconstruction::new(matrix, lost, sources),
+            Generator::Packets { .. } => Err(Error::PacketsUnused {
                 what: "a reconstruction",
             }),
         }
     }
 
     fn check_length(&self, bytes: usize) -> Result<(), Error> {
-        match &self.inner.code {
-            Code::Words(_) => self.params().w().check_length(bytes),
-            Code::Packets(_) if bytes.is_multiple_of(self.inner.unit) => Ok(()),
-            Code::Packets(_) => Err(Error::PartialStripe {
+        match &self.inner.generator {
+            Generator::Words(_) => self.params().w().check_length(bytes),
+            Generator::Packets { .. } if bytes.is_multiple_of(self.inner.unit) => Ok(()),
+            Generator::Packets { .. } => Err(Error::PartialStripe {
                 bytes,
                 stripe: self.inner.unit,
             }),
@@ -440,10 +424,41 @@ impl Codec {
         self.inner.plans.get(pattern, bytes, || {
             let indices = |list: &[u32]| list.iter().map(|&i| i as usize).collect::<Vec<_>>();
             let (erased, wanted) = (indices(erased), indices(wanted));
-            match &self.inner.code {
-                Code::Words(words) => words.plan(&erased, &wanted),
-                Code::Packets(packets) => packets.plan(&erased, &wanted),
-            }
+            let Inner {
+                params,
+                engine,
+                generator,
+                ..
+            } = &*self.inner;
+            let sources = choose_sources(generator, params.w(), &erased, &wanted)?;
+            let map = match generator {
+                Generator::Words(matrix) => {
+                    let rows = Reconstruction::new(matrix, &wanted, &sources)?;
+                    Map::of_words(*engine, params.w(), rows.as_slice())?
+                }
+                Generator::Packets { bits, .. } => {
+                    let rows = packet_rows(bits, params.w(), &wanted, &sources)?;
+                    Map::of_packets(*engine, *params, &rows)?
+                }
+            };
+            Ok(Plan {
+                sources: sources.into(),
+                map,
+            })
+        })
+    }
+
+    /// The map from all data shards to all coding shards.
+    fn encoder(&self) -> &Map {
+        self.inner.encoder.get_or_init(|| {
+            let Inner { params, engine, .. } = &*self.inner;
+            let map = match &self.inner.generator {
+                Generator::Words(matrix) => {
+                    Map::of_words(*engine, matrix.word_size(), matrix.as_slice())
+                }
+                Generator::Packets { bits, .. } => Map::of_packets(*engine, *params, bits),
+            };
+            map.expect("the engine was checked, and a matrix holds elements of its field")
         })
     }
 
