@@ -3,7 +3,6 @@
 mod map;
 mod plans;
 mod program;
-pub(crate) mod shards;
 
 use std::fmt;
 use std::mem;
@@ -12,13 +11,11 @@ use std::sync::{Arc, OnceLock};
 use smallvec::SmallVec;
 
 use crate::reconstruction::{choose_sources, packet_rows};
+use crate::shards::{Inputs, Outputs, check_count, check_index, common_length, inputs, outputs};
 use crate::technique::Generator;
-use crate::{
-    BitMatrix, CodeParams, Engine, Error, Matrix, Multiplier, Reconstruction, Technique,
-};
+use crate::{BitMatrix, CodeParams, Engine, Error, Matrix, Multiplier, Reconstruction, Technique};
 use map::{Map, update_packets};
 use plans::Plans;
-use shards::{Inputs, Outputs, check_count, check_index, common_length};
 
 /// A code of k data shards and m coding shards.
 ///
@@ -88,7 +85,7 @@ impl Codec {
     /// [`Error::MatrixShape`] unless it is m by k, [`Error::WordSize`] for a w other than its own, or that words cannot
     /// have, [`Error::MatrixTooLarge`] if its bit matrix would be; and as [`new`](Self::new) for the engine.
     pub fn from_matrix(params: CodeParams, matrix: Matrix) -> Result<Self, Error> {
-        let generator = Generator::custom(params, matrix)?;
+        let generator = Generator::of_matrix(params, matrix)?;
         Self::build(None, params, generator, Engine::selected()?)
     }
 
@@ -98,7 +95,7 @@ impl Codec {
     /// [`Error::MatrixShape`] unless it has that shape; [`Error::PacketsNeeded`] if `params` has no packet size; and as
     /// [`new`](Self::new) for the engine.
     pub fn from_bit_matrix(params: CodeParams, bits: BitMatrix) -> Result<Self, Error> {
-        let generator = Generator::custom_bits(params, bits)?;
+        let generator = Generator::of_bit_matrix(params, bits)?;
         Self::build(None, params, generator, Engine::selected()?)
     }
 
@@ -233,8 +230,8 @@ impl Codec {
         let params = self.params();
         check_count("data shards", params.k(), data.len())?;
         check_count("coding shards", params.m(), coding.len())?;
-        let data = shards::inputs(data);
-        let mut coding = shards::outputs(coding);
+        let data = inputs(data);
+        let mut coding = outputs(coding);
         let lengths = data.iter().map(|shard| shard.len());
         let bytes = common_length(lengths.chain(coding.iter().map(|shard| shard.len())))?;
         self.check_length(bytes)?;
@@ -285,7 +282,7 @@ impl Codec {
     pub fn verify(&self, shards: &[impl AsRef<[u8]>]) -> Result<bool, Error> {
         let (k, m) = (self.params().k(), self.params().m());
         check_count("shards", k + m, shards.len())?;
-        let shards = shards::inputs(shards);
+        let shards = inputs(shards);
         let bytes = common_length(shards.iter().map(|shard| shard.len()))?;
         self.check_length(bytes)?;
 
@@ -334,7 +331,7 @@ impl Codec {
         check_count("shards", self.params().shards(), shards.len())?;
         let pattern = self.pattern(erased, wanted)?;
         let (erased, wanted) = pattern.split_at(erased.len());
-        let mut shards = shards::outputs(shards);
+        let mut shards = outputs(shards);
         let is_used = |&(index, _): &(usize, _)| {
             let index = &(index as u32);
             erased.binary_search(index).is_err() || wanted.binary_search(index).is_ok()
@@ -409,8 +406,11 @@ impl Codec {
             let lost = erased.len();
             return Err(Error::TooManyErasures { lost, m });
         }
-        let (erased, wanted) = pattern.split_at(erased.len());
-        match wanted.iter().find(|w| erased.binary_search(w).is_err()) {
+        let (erased, wanted): (&[u32], &[u32]) = pattern.split_at(erased.len());
+        match wanted
+            .iter()
+            .find(|&index| erased.binary_search(index).is_err())
+        {
             Some(&index) => Err(Error::NotErased {
                 index: index as usize,
             }),

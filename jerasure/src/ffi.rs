@@ -18,7 +18,7 @@ use std::ffi::c_int;
 use std::sync::OnceLock;
 
 #[cfg(all(test, not(miri)))]
-pub(crate) use matrices::Oracle;
+pub(crate) use matrices::{Oracle, RawOperation};
 pub(crate) use regions::{MIN_REGION, REGION_ALIGN};
 
 use crate::WordSize;

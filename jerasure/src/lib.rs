@@ -4,7 +4,6 @@
 mod bit_matrix;
 mod cauchy;
 mod codec;
-mod combine;
 mod engine;
 mod error;
 #[allow(
@@ -21,6 +20,8 @@ mod multiplier;
 mod paper;
 mod params;
 mod reconstruction;
+mod schedule;
+mod shards;
 mod technique;
 mod vandermonde;
 
@@ -33,4 +34,5 @@ pub use multiplier::Multiplier;
 pub use paper::{calculate_rs_code, calculate_rs_matrix, recover_data};
 pub use params::{CodeParams, WordSize};
 pub use reconstruction::Reconstruction;
+pub use schedule::{Operation, Schedule};
 pub use technique::Technique;

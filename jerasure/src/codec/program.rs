@@ -70,8 +70,10 @@ impl Program {
                 Some(_) => &after[at - start - size..][..size],
             }
         };
-        let sources: SmallVec<[&[u8]; 64]> = step.sources.iter().map(region).collect();
-        self.xor.xor_many(target, &sources);
+        {
+            let sources: SmallVec<[&[u8]; 64]> = step.sources.iter().map(region).collect();
+            self.xor.xor_many(target, &sources);
+        }
         outputs[number] = shard;
     }
 
