@@ -183,12 +183,14 @@ mod tests {
     use super::*;
     use crate::Matrix;
 
+    type Name = (u32, u32);
+
     /// What each target packet is of the packets that are no targets, by running the schedule on sets of packets.
-    fn sums(schedule: &Schedule) -> Vec<((u32, u32), Vec<(u32, u32)>)> {
+    fn sums(schedule: &Schedule) -> Vec<(Name, Vec<Name>)> {
         let name = |packet: Packet| (packet.shard, packet.packet);
-        let mut sums: Vec<((u32, u32), Vec<(u32, u32)>)> = Vec::new();
+        let mut sums: Vec<(Name, Vec<Name>)> = Vec::new();
         for step in schedule.steps() {
-            let mut sum: Vec<(u32, u32)> = Vec::new();
+            let mut sum: Vec<Name> = Vec::new();
             for &source in step.sources {
                 let earlier = sums.iter().find(|(target, _)| *target == name(source));
                 let parts = earlier.map_or_else(|| vec![name(source)], |(_, parts)| parts.clone());

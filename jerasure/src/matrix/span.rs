@@ -40,6 +40,8 @@ impl Span {
         };
         let scale = self.field.inverse(line[pivot]);
         self.field.scale(&mut line, scale);
+        // Later rows are no part of this one.
+        line.truncate(self.width + self.added);
         self.lines.push(line);
         self.pivots.push(pivot);
         true
@@ -71,8 +73,8 @@ impl Span {
     fn reduce(&self, line: &mut [u32]) {
         for (&pivot, known) in self.pivots.iter().zip(&self.lines) {
             let factor = line[pivot];
-            self.field
-                .add_scaled(&mut line[pivot..], factor, &known[pivot..]);
+            let target = &mut line[pivot..known.len()];
+            self.field.add_scaled(target, factor, &known[pivot..]);
         }
     }
 }
