@@ -4,6 +4,9 @@ mod factors;
 #[allow(unsafe_code, reason = "vectors are loaded and stored by raw pointers")]
 mod kernel;
 mod maps;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[allow(unsafe_code, reason = "instructions that not every machine has")]
+mod neon;
 mod reference;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -67,6 +70,8 @@ impl Engine {
             Self::Gfni256 => x86::Gfni256::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
             Self::Gfni512 => x86::Gfni512::detect().is_some(),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => neon::Neon::detect().is_some(),
             _ => false,
         }
     }
@@ -127,6 +132,8 @@ impl Engine {
             Self::Gfni256 => x86::Gfni256::detect().map(|isa| kernel::prepare(isa, w, elements)),
             #[cfg(target_arch = "x86_64")]
             Self::Gfni512 => x86::Gfni512::detect().map(|isa| kernel::prepare(isa, w, elements)),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => neon::Neon::detect().map(|isa| kernel::prepare(isa, w, elements)),
             _ => None,
         };
         factors.ok_or_else(|| self.unavailable())
@@ -146,6 +153,8 @@ impl Engine {
             Self::Gfni256 => x86::Gfni256::detect().map(kernel::sums),
             #[cfg(target_arch = "x86_64")]
             Self::Gfni512 => x86::Gfni512::detect().map(kernel::sums),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => neon::Neon::detect().map(kernel::sums),
             _ => None,
         };
         sums.ok_or_else(|| self.unavailable())

@@ -69,6 +69,22 @@ pub(super) trait Task<I: Isa> {
     unsafe fn run(self);
 }
 
+/// Each plane made ready. Loops, here and elsewhere: a closure on vectors would be compiled without the instruction set.
+///
+/// # Safety
+/// The machine has the instruction set.
+#[inline(always)]
+unsafe fn split<I: Isa, V: Multiply<I>, const P: usize>(planes: [V; P]) -> [V::Split; P] {
+    // SAFETY: the caller vouches for it.
+    unsafe {
+        let mut split = [planes[0].split(); P];
+        for i in 1..P {
+            split[i] = planes[i].split();
+        }
+        split
+    }
+}
+
 /// Prepares factors.
 pub(super) fn prepare<I: Isa>(isa: I, w: WordSize, elements: &[u32]) -> Arc<dyn Factors> {
     match w {
@@ -89,12 +105,17 @@ pub(super) fn sums<I: Isa>(isa: I) -> &'static dyn Xor {
 struct Prepared<I: Isa, const P: usize> {
     isa: I,
     blocks: Box<[Blocks<I::Map, P>]>,
+    /// Which factors are 1.
+    ones: Box<[bool]>,
 }
 
 impl<I: Isa, const P: usize> Prepared<I, P> {
     fn new(isa: I, w: WordSize, elements: &[u32]) -> Self {
-        let blocks = elements.iter().map(|&element| blocks(w, element)).collect();
-        Self { isa, blocks }
+        Self {
+            isa,
+            blocks: elements.iter().map(|&element| blocks(w, element)).collect(),
+            ones: elements.iter().map(|&element| element == 1).collect(),
+        }
     }
 
     /// `dst` becomes the factor times the sum of the sources, plus what it was if ADD is set.
@@ -135,6 +156,7 @@ impl<I: Isa, const P: usize> Factors for Prepared<I, P> {
         let bytes = check_dot(self.blocks.len(), P, first, sources, outputs);
         let task = Dot::<I, P> {
             blocks: &self.blocks[first..],
+            ones: &self.ones[first..],
             sources,
             outputs,
             bytes,
@@ -145,7 +167,7 @@ impl<I: Isa, const P: usize> Factors for Prepared<I, P> {
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(&*self.blocks)
+        size_of_val(&*self.blocks) + size_of_val(&*self.ones)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One factor times one region: `mul`, `mul_add` and `update`.
 
 use super::lanes::{load, load_part, planes, store, store_part, words};
-use super::{Isa, Lanes, Multiply, Task};
+use super::{Isa, Lanes, Multiply, Task, split};
 use crate::engine::maps::Blocks;
 
 /// `dst` becomes the factor times the sum of N sources, plus what it was if ADD is set.
@@ -21,12 +21,16 @@ impl<I: Isa, const P: usize, const N: usize, const ADD: bool> Task<I>
     unsafe fn run(self) {
         // SAFETY: the caller vouches for the machine and the regions, and each branch has made sure of its length.
         unsafe {
-            match self.bytes {
-                bytes if bytes >= P * I::Wide::BYTES => self.whole::<I::Wide>(),
-                bytes if bytes >= P * I::Middle::BYTES => self.whole::<I::Middle>(),
-                bytes if bytes >= P * I::Narrow::BYTES => self.whole::<I::Narrow>(),
-                0 => {}
-                _ => self.part(),
+            if self.bytes >= P * I::Wide::BYTES {
+                self.wide();
+            } else if const { I::Middle::BYTES < I::Wide::BYTES }
+                && self.bytes >= P * I::Middle::BYTES
+            {
+                self.pair::<I::Middle>();
+            } else if self.bytes >= P * I::Narrow::BYTES {
+                self.pair::<I::Narrow>();
+            } else if self.bytes > 0 {
+                self.part();
             }
         }
     }
@@ -34,28 +38,28 @@ impl<I: Isa, const P: usize, const N: usize, const ADD: bool> Task<I>
 
 impl<I: Isa, const P: usize, const N: usize, const ADD: bool> Pointwise<'_, I, P, N, ADD> {
     /// # Safety
-    /// As [`Task::run`], for at least P vectors.
+    /// As [`Task::run`], for at least P wide vectors.
     #[inline(always)]
-    unsafe fn whole<V: Lanes + Multiply<I>>(&self) {
-        let step = P * V::BYTES;
+    unsafe fn wide(&self) {
+        let step = P * I::Wide::BYTES;
         let last = self.bytes - step;
         // SAFETY: `at` is at most `last` wherever P vectors are loaded or stored at it.
         unsafe {
-            let maps = Maps::<I, V, P>::load(self.blocks);
+            let maps = Maps::<I, I::Wide, P>::load(self.blocks);
             // Before anything is written: it may overlap what the loop writes.
             let end = self.value(maps, last);
             let mut at = 0;
-            while at + 4 * step <= last {
-                let values: [[V; P]; 4] = [
-                    self.value(maps, at),
-                    self.value(maps, at + step),
-                    self.value(maps, at + 2 * step),
-                    self.value(maps, at + 3 * step),
-                ];
-                for (i, value) in values.into_iter().enumerate() {
-                    store(value, self.dst.add(at + i * step));
+            if P == 1 {
+                while at + 4 * step <= last {
+                    let mut values = [[I::Wide::zero(); P]; 4];
+                    for i in 0..4 {
+                        values[i] = self.value(maps, at + i * step);
+                    }
+                    for i in 0..4 {
+                        store(values[i], self.dst.add(at + i * step));
+                    }
+                    at += 4 * step;
                 }
-                at += 4 * step;
             }
             while at < last {
                 store(self.value(maps, at), self.dst.add(at));
@@ -66,12 +70,29 @@ impl<I: Isa, const P: usize, const N: usize, const ADD: bool> Pointwise<'_, I, P
     }
 
     /// # Safety
+    /// As [`Task::run`], for P to 2 P vectors.
+    #[inline(always)]
+    unsafe fn pair<V: Lanes + Multiply<I>>(&self) {
+        let last = self.bytes - P * V::BYTES;
+        // SAFETY: there are P vectors at 0 and at `last`, which may overlap: all is read before anything is written.
+        unsafe {
+            let maps = Maps::<I, V, P>::load(self.blocks);
+            let (start, end) = (self.value(maps, 0), self.value(maps, last));
+            store(start, self.dst);
+            store(end, self.dst.add(last));
+        }
+    }
+
+    /// # Safety
     /// As [`Task::run`], with P vectors at `at`.
     #[inline(always)]
     unsafe fn value<V: Lanes + Multiply<I>>(&self, maps: Maps<'_, I, V, P>, at: usize) -> [V; P] {
         // SAFETY: the caller vouches for the machine and the place.
         unsafe {
-            let input = add_all(self.sources.map(|source| load::<V, P>(source.add(at))));
+            let mut input = load::<V, P>(self.sources[0].add(at));
+            for source in 1..N {
+                input = add(input, load(self.sources[source].add(at)));
+            }
             let product = maps.product(input);
             if ADD {
                 add(product, load(self.dst.add(at)))
@@ -88,8 +109,11 @@ impl<I: Isa, const P: usize, const N: usize, const ADD: bool> Pointwise<'_, I, P
         // SAFETY: the caller vouches for the machine and the regions.
         unsafe {
             let maps = Maps::<I, I::Narrow, P>::load(self.blocks);
-            let sources = self.sources.map(|source| load_part(source, self.bytes));
-            let mut value = maps.product(add_all(sources));
+            let mut input = load_part(self.sources[0], self.bytes);
+            for source in 1..N {
+                input = add(input, load_part(self.sources[source], self.bytes));
+            }
+            let mut value = maps.product(input);
             if ADD {
                 value = add(value, load_part(self.dst, self.bytes));
             }
@@ -135,7 +159,7 @@ impl<'a, I: Isa, V: Lanes + Multiply<I>, const P: usize> Maps<'a, I, V, P> {
     unsafe fn product(self, input: [V; P]) -> [V; P] {
         // SAFETY: the caller vouches for it.
         unsafe {
-            let input = planes(input).map(|plane| plane.split());
+            let input = split::<I, V, P>(planes(input));
             let mut product = [V::zero(); P];
             for i in 0..P {
                 for j in 0..P {
@@ -163,16 +187,4 @@ unsafe fn add<V: Lanes, const P: usize>(mut a: [V; P], b: [V; P]) -> [V; P] {
         }
     }
     a
-}
-
-/// # Safety
-/// The machine has the instruction set.
-#[inline(always)]
-unsafe fn add_all<V: Lanes, const P: usize, const N: usize>(sources: [[V; P]; N]) -> [V; P] {
-    let mut sum = sources[0];
-    for &source in &sources[1..] {
-        // SAFETY: the caller vouches for it.
-        sum = unsafe { add(sum, source) };
-    }
-    sum
 }

@@ -110,9 +110,8 @@ unsafe fn add<V: Lanes>(dst: *mut u8, src: *const u8, bytes: usize) {
     let mut at = 0;
     // SAFETY: each place has the vectors that are made there before `bytes`.
     unsafe {
-        let sum = |at| V::load(dst.add(at)).xor(V::load(src.add(at)));
         // Before anything is written: it may overlap what the loop writes.
-        let end = sum(last);
+        let end = V::load(dst.add(last)).xor(V::load(src.add(last)));
         while at + UNROLL * V::BYTES <= last {
             let (mut a, b) = (
                 load::<V, UNROLL>(dst.add(at)),
@@ -125,7 +124,8 @@ unsafe fn add<V: Lanes>(dst: *mut u8, src: *const u8, bytes: usize) {
             at += UNROLL * V::BYTES;
         }
         while at < last {
-            sum(at).store(dst.add(at));
+            let sum = V::load(dst.add(at)).xor(V::load(src.add(at)));
+            sum.store(dst.add(at));
             at += V::BYTES;
         }
         end.store(dst.add(last));
