@@ -160,7 +160,7 @@ impl Engine {
         sums.ok_or_else(|| self.unavailable())
     }
 
-    fn check(self) -> Result<Self, Error> {
+    pub(crate) fn check(self) -> Result<Self, Error> {
         if self.is_available() {
             Ok(self)
         } else {
