@@ -1,9 +1,17 @@
 //! The engines: implementations of the same arithmetic for different machines.
 
 mod factors;
+#[allow(unsafe_code, reason = "vectors are loaded and stored by raw pointers")]
+mod kernel;
 mod maps;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[allow(unsafe_code, reason = "instructions that not every machine has")]
+mod neon;
 mod reference;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "instructions that not every machine has")]
+mod x86;
 
 use std::fmt;
 use std::str::FromStr;
@@ -56,6 +64,14 @@ impl Engine {
             // Miri runs no C.
             Self::Reference => !cfg!(miri),
             Self::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::Avx2::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gfni256 => x86::Gfni256::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gfni512 => x86::Gfni512::detect().is_some(),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => neon::Neon::detect().is_some(),
             _ => false,
         }
     }
@@ -95,18 +111,6 @@ impl Engine {
         }
     }
 
-    /// The engine itself, if this machine can run it.
-    pub(crate) fn check(self) -> Result<Self, Error> {
-        if self.is_available() {
-            return Ok(self);
-        }
-        let available: Vec<&str> = Self::available().map(Self::name).collect();
-        Err(Error::EngineUnavailable {
-            engine: self.name(),
-            available: available.join(", "),
-        })
-    }
-
     /// Prepares a list of factors, usually a matrix row after row, for multiplying regions of words of w bits.
     ///
     /// # Errors
@@ -117,10 +121,22 @@ impl Engine {
         elements
             .iter()
             .try_for_each(|&element| w.check_element(element))?;
-        Ok(match self.check()? {
-            Self::Reference => Arc::new(reference::Reference::new(w, elements)),
-            _ => scalar::prepare(w, elements),
-        })
+        let factors: Option<Arc<dyn Factors>> = match self {
+            Self::Reference if self.is_available() => {
+                Some(Arc::new(reference::Reference::new(w, elements)))
+            }
+            Self::Scalar => Some(scalar::prepare(w, elements)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::Avx2::detect().map(|isa| kernel::prepare(isa, w, elements)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gfni256 => x86::Gfni256::detect().map(|isa| kernel::prepare(isa, w, elements)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gfni512 => x86::Gfni512::detect().map(|isa| kernel::prepare(isa, w, elements)),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => neon::Neon::detect().map(|isa| kernel::prepare(isa, w, elements)),
+            _ => None,
+        };
+        factors.ok_or_else(|| self.unavailable())
     }
 
     /// The engine's sums of regions.
@@ -128,10 +144,36 @@ impl Engine {
     /// # Errors
     /// [`Error::EngineUnavailable`].
     pub(crate) fn xor(self) -> Result<&'static dyn Xor, Error> {
-        Ok(match self.check()? {
-            Self::Reference => &reference::ReferenceXor,
-            _ => &scalar::ScalarXor,
-        })
+        let sums: Option<&'static dyn Xor> = match self {
+            Self::Reference if self.is_available() => Some(&reference::ReferenceXor),
+            Self::Scalar => Some(&scalar::ScalarXor),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::Avx2::detect().map(kernel::sums),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gfni256 => x86::Gfni256::detect().map(kernel::sums),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gfni512 => x86::Gfni512::detect().map(kernel::sums),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => neon::Neon::detect().map(kernel::sums),
+            _ => None,
+        };
+        sums.ok_or_else(|| self.unavailable())
+    }
+
+    pub(crate) fn check(self) -> Result<Self, Error> {
+        if self.is_available() {
+            Ok(self)
+        } else {
+            Err(self.unavailable())
+        }
+    }
+
+    fn unavailable(self) -> Error {
+        let available: Vec<&str> = Self::available().map(Self::name).collect();
+        Error::EngineUnavailable {
+            engine: self.name(),
+            available: available.join(", "),
+        }
     }
 }
 
@@ -152,3 +194,6 @@ impl FromStr for Engine {
             .ok_or_else(|| Error::UnknownEngine { name: name.into() })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,8 @@
 
 use super::factors::{Factors, Xor, check_dot, check_regions};
 use crate::WordSize;
-use crate::combine::blocks_of;
 use crate::ffi::{Library, MIN_REGION, REGION_ALIGN};
+use crate::shards::blocks_of;
 
 /// Bytes of one call into C, whose lengths are `int`.
 const MAX_REGION: usize = 1 << 30;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::factors::{Factors, Xor, check_dot, check_regions};
 use super::maps::double;
 use crate::WordSize;
-use crate::combine::blocks_of;
+use crate::shards::blocks_of;
 
 /// Prepares factors.
 pub(super) fn prepare(w: WordSize, elements: &[u32]) -> Arc<dyn Factors> {
