@@ -1,5 +1,7 @@
 //! Matrices of bits as values.
 
+#[cfg(all(test, not(miri)))]
+mod against_c;
 mod decoding;
 mod span;
 
@@ -203,4 +205,60 @@ pub(crate) fn ones(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
 pub(crate) fn xor(dst: &mut [u64], src: &[u64]) {
     debug_assert_eq!(dst.len(), src.len());
     dst.iter_mut().zip(src).for_each(|(d, s)| *d ^= s);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Matrix, WordSize};
+
+    #[test]
+    fn bits_are_where_they_were_put() {
+        for cols in [1, 63, 64, 65, 127, 128, 200] {
+            let bit = |row: usize, col: usize| (row * 7 + col * col).is_multiple_of(3);
+            let matrix = BitMatrix::new(5, cols, bit).unwrap();
+            let mut ones = 0;
+            for row in 0..5 {
+                let want: Vec<usize> = (0..cols).filter(|&col| bit(row, col)).collect();
+                assert_eq!(matrix.row(row).collect::<Vec<_>>(), want);
+                assert!((0..cols).all(|col| matrix.get(row, col) == bit(row, col)));
+                ones += want.len() as u64;
+            }
+            assert_eq!(matrix.n_ones(), ones);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "column 3 of 3")]
+    fn a_column_beyond_the_last_is_a_panic_and_no_bit() {
+        BitMatrix::identity(3).unwrap().get(0, 3);
+    }
+
+    #[test]
+    fn a_matrix_without_full_rank_has_no_inverse() {
+        for size in [2, 64, 100] {
+            let matrix = BitMatrix::new(size, size, |row, col| row.max(1) == col.max(1)).unwrap();
+            assert_eq!(matrix.inverse(), Err(Error::Singular));
+            assert_eq!(matrix.is_invertible(), Ok(false));
+        }
+    }
+
+    #[test]
+    fn a_bit_matrix_does_to_packets_what_its_matrix_does_to_words() {
+        // Bit q of word j is packet q of shard j, for stripes of one bit.
+        let w = WordSize::new(13).unwrap();
+        let matrix = Matrix::cauchy_original(3, 2, w).unwrap();
+        let bits = matrix.to_bit_matrix().unwrap();
+        let words = [0x1234, 0x0a5b, 0x1fff];
+        let vector = Matrix::new(w, 3, 1, words).unwrap();
+        let codes = matrix.multiply(&vector).unwrap();
+        let packets = BitMatrix::new(39, 1, |row, _| words[row / 13] >> (row % 13) & 1 == 1);
+        let coded = bits.multiply(&packets.unwrap()).unwrap();
+        for row in 0..26 {
+            assert_eq!(
+                coded.get(row, 0),
+                codes.get(row / 13, 0) >> (row % 13) & 1 == 1
+            );
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Matrices over GF(2^w) as values.
 
+#[cfg(all(test, not(miri)))]
+mod against_c;
 mod decoding;
 mod span;
 
@@ -8,8 +10,8 @@ pub(crate) use span::Span;
 
 use std::fmt;
 
-use crate::combine::check_count;
 use crate::galois::Field;
+use crate::shards::check_count;
 use crate::{BitMatrix, Error, WordSize};
 
 /// A matrix over GF(2^w), row-major, at least 1 x 1 and of at most 2^31 - 1 elements.
@@ -240,4 +242,61 @@ pub(crate) fn check_shape(
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn w(bits: u32) -> WordSize {
+        WordSize::new(bits).unwrap()
+    }
+
+    fn square(w: WordSize, rows: usize, elements: &[u32]) -> Matrix {
+        Matrix::new(w, rows, rows, elements).unwrap()
+    }
+
+    #[test]
+    fn rows_are_swapped_where_a_pivot_is_zero() {
+        for w in [w(1), w(3), WordSize::W8, WordSize::W32] {
+            let swap = square(w, 2, &[0, 1, 1, 0]);
+            assert_eq!(swap.inverse(), Ok(swap.clone()));
+            let rotate = square(w, 3, &[0, 1, 0, 0, 0, 1, 1, 0, 0]);
+            let back = square(w, 3, &[0, 0, 1, 1, 0, 0, 0, 1, 0]);
+            assert_eq!(rotate.inverse(), Ok(back));
+        }
+    }
+
+    #[test]
+    fn a_singular_matrix_has_no_inverse() {
+        for w in [w(3), WordSize::W8, WordSize::W16, WordSize::W32] {
+            for (rows, elements) in [
+                (1, vec![0]),
+                (2, vec![3, 3, 3, 3]),
+                (3, vec![1, 2, 0, 4, 5, 0, 6, 7, 0]),
+            ] {
+                let matrix = square(w, rows, &elements);
+                assert_eq!(matrix.inverse(), Err(Error::Singular));
+                assert_eq!(matrix.is_invertible(), Ok(false));
+            }
+        }
+    }
+
+    #[test]
+    fn a_coding_matrix_has_the_ones_of_its_bit_matrix() {
+        for w in (1..=32).map(w) {
+            let elements = [0, 1, w.max_element(), w.max_element() / 2 + 1];
+            let matrix = square(w, 2, &elements);
+            let bits = matrix.to_bit_matrix().unwrap();
+            assert_eq!(bits.n_ones(), matrix.n_ones());
+        }
+    }
+
+    #[test]
+    fn without_erasures_the_data_decode_to_themselves() {
+        let matrix = Matrix::reed_sol_van(3, 2, WordSize::W8).unwrap();
+        let (decoding, sources) = matrix.decoding_matrix(&[]).unwrap();
+        assert_eq!(decoding, Matrix::identity(WordSize::W8, 3).unwrap());
+        assert_eq!(sources, [0, 1, 2]);
+    }
 }

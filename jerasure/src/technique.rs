@@ -143,6 +143,31 @@ impl Technique {
 }
 
 impl Generator {
+    /// A coding matrix of the caller's own, for words or, if a packet size is given, for packets.
+    pub(crate) fn of_matrix(params: CodeParams, matrix: Matrix) -> Result<Self, Error> {
+        matrix.check_shape(params.m(), params.k())?;
+        let (got, w) = (matrix.word_size(), params.w());
+        if got != w {
+            let allowed = "the matrix's own w";
+            return Err(Error::WordSize {
+                w: w.bits(),
+                allowed,
+            });
+        }
+        if params.packet_bytes().is_some() {
+            return Self::expanded(matrix);
+        }
+        w.check_region()?;
+        Ok(Self::Words(matrix))
+    }
+
+    /// A coding bit matrix of the caller's own.
+    pub(crate) fn of_bit_matrix(params: CodeParams, bits: BitMatrix) -> Result<Self, Error> {
+        let w = params.w().bits() as usize;
+        bits.check_shape(params.m() * w, params.k() * w)?;
+        Ok(Self::Packets { matrix: None, bits })
+    }
+
     /// A matrix over words, to be used on packets.
     pub(crate) fn expanded(matrix: Matrix) -> Result<Self, Error> {
         let bits = matrix.to_bit_matrix()?;

@@ -11,7 +11,7 @@ pub(crate) struct BitSpan {
     added: usize,
     /// Lines of a row, whose pivot is its first one, and of numbers. It is zero at the pivots of the lines before it,
     /// though not of those behind it.
-    lines: Vec<u64>,
+    lines: Vec<Vec<u64>>,
     pivots: Vec<usize>,
 }
 
@@ -38,7 +38,7 @@ impl BitSpan {
         let Some(pivot) = ones(&line[..self.words]).next() else {
             return false;
         };
-        self.lines.extend(line);
+        self.lines.push(line);
         self.pivots.push(pivot);
         true
     }
@@ -65,8 +65,7 @@ impl BitSpan {
     }
 
     fn reduce(&self, line: &mut [u64]) {
-        let known = self.lines.chunks_exact(self.words + self.number_words);
-        for (&pivot, known) in self.pivots.iter().zip(known) {
+        for (&pivot, known) in self.pivots.iter().zip(&self.lines) {
             if line[pivot / 64] >> (pivot % 64) & 1 == 1 {
                 xor(line, known);
             }

@@ -168,11 +168,11 @@ impl Logs {
         let mut log = vec![0; order + 1];
         let mut power = vec![0; 2 * order + 1];
         let mut element = 1;
-        for exponent in 0..power.len() {
+        for (exponent, power) in power.iter_mut().enumerate() {
             if exponent < order {
                 log[element as usize] = exponent as u16;
             }
-            power[exponent] = element as u16;
+            *power = element as u16;
             element = double(w, element);
         }
         assert_eq!(

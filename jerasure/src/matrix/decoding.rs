@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::zeros;
-use crate::combine::check_index;
+use crate::shards::check_index;
 use crate::{Error, Matrix};
 
 impl Matrix {

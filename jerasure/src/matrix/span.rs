@@ -11,7 +11,7 @@ pub(crate) struct Span {
     added: usize,
     /// Lines of a row, whose first element that is not 0 is 1 and stands at the line's pivot, and of its factors.
     /// It is zero at the pivots of the lines before it, though not of those behind it.
-    lines: Vec<u32>,
+    lines: Vec<Vec<u32>>,
     pivots: Vec<usize>,
 }
 
@@ -40,7 +40,9 @@ impl Span {
         };
         let scale = self.field.inverse(line[pivot]);
         self.field.scale(&mut line, scale);
-        self.lines.extend(line);
+        // Later rows are no part of this one.
+        line.truncate(self.width + self.added);
+        self.lines.push(line);
         self.pivots.push(pivot);
         true
     }
@@ -69,11 +71,10 @@ impl Span {
     }
 
     fn reduce(&self, line: &mut [u32]) {
-        let known = self.lines.chunks_exact(self.width + self.capacity);
-        for (&pivot, known) in self.pivots.iter().zip(known) {
+        for (&pivot, known) in self.pivots.iter().zip(&self.lines) {
             let factor = line[pivot];
-            self.field
-                .add_scaled(&mut line[pivot..], factor, &known[pivot..]);
+            let target = &mut line[pivot..known.len()];
+            self.field.add_scaled(target, factor, &known[pivot..]);
         }
     }
 }

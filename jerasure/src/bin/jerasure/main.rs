@@ -1,6 +1,7 @@
 //! Splits files into pieces of which some may be lost, and puts them together again. For Unix.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod coder;
 mod decode;
 mod encode;
@@ -45,6 +46,7 @@ enum Command {
     Verify(verify::Args),
     Repair(repair::Args),
     Matrix(matrix::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +66,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Verify(args) => verify::run(args),
         Command::Repair(args) => repair::run(args),
         Command::Matrix(args) => matrix::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }
 
