@@ -56,13 +56,20 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let w = args.w.unwrap_or_else(|| default_w(args.technique, args.k));
-    let packet_size = if uses_packets(args.technique) { args.packetsize } else { 0 };
+    let packet_size = if uses_packets(args.technique) {
+        args.packetsize
+    } else {
+        0
+    };
     let scheme = Scheme::new(args.technique, args.k, args.m, w, packet_size).map_err(Usage::new)?;
     const LIMIT: u64 = 4 << 30;
     let bytes = args.size.max(1).checked_next_multiple_of(scheme.step());
     let bytes = bytes.filter(|bytes| bytes.saturating_mul(scheme.pieces() as u64) <= LIMIT);
     let Some(bytes) = bytes else {
-        return Err(Usage::new(format_args!("shards of {LIMIT} bytes in all are the limit: make them smaller")).into());
+        return Err(Usage::new(format_args!(
+            "shards of {LIMIT} bytes in all are the limit: make them smaller"
+        ))
+        .into());
     };
     let workload = Workload::new(scheme, bytes as usize)?;
     let mut rows = Vec::new();
@@ -135,7 +142,9 @@ impl Workload {
         let mut noise = || {
             let mut shard = vec![0; bytes];
             for byte in &mut shard {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 *byte = (state >> 56) as u8;
             }
             shard
@@ -164,16 +173,31 @@ impl Workload {
         let (data, coding) = self.shards.split_at(self.k);
         let mut encoded = vec![vec![0x55; data[0].len()]; coding.len()];
         codec.encode(data, &mut encoded)?;
-        ensure!(encoded == coding, "{engine} encodes other bytes than reference");
+        ensure!(
+            encoded == coding,
+            "{engine} encodes other bytes than reference"
+        );
         let mut decoded = self.shards.clone();
         for &index in &self.lost {
             decoded[index].fill(0x55);
         }
         codec.decode(&mut decoded, &self.lost)?;
-        ensure!(decoded == self.shards, "{engine} decodes other bytes than were encoded");
+        ensure!(
+            decoded == self.shards,
+            "{engine} decodes other bytes than were encoded"
+        );
         let mut updated = coding[coding.len() - 1].clone();
-        codec.update(coding.len() - 1, self.k - 1, &data[self.k - 1], &self.new, &mut updated)?;
-        ensure!(updated == self.updated, "{engine} updates to other bytes than encoding anew");
+        codec.update(
+            coding.len() - 1,
+            self.k - 1,
+            &data[self.k - 1],
+            &self.new,
+            &mut updated,
+        )?;
+        ensure!(
+            updated == self.updated,
+            "{engine} updates to other bytes than encoding anew"
+        );
         Ok(())
     }
 
@@ -183,7 +207,9 @@ impl Workload {
         let (data, coding) = shards.split_at_mut(self.k);
         let bytes = data[0].len();
         match kind {
-            Kind::Encode => throughput(bytes * self.k, time, || Ok(codec.encode(black_box(&*data), coding)?)),
+            Kind::Encode => throughput(bytes * self.k, time, || {
+                Ok(codec.encode(black_box(&*data), coding)?)
+            }),
             Kind::Decode => throughput(bytes * self.lost.len(), time, || {
                 Ok(codec.decode(black_box(&mut shards), &self.lost)?)
             }),
@@ -249,7 +275,10 @@ fn report(args: &Args, scheme: Scheme, bytes: u64, rows: &[Row]) -> Result<()> {
         scheme.m(),
         scheme.w()
     ))?;
-    report::line(format_args!("{:10}{:>18}{:>18}{:>18}", "", "encode", "decode", "update"))?;
+    report::line(format_args!(
+        "{:10}{:>18}{:>18}{:>18}",
+        "", "encode", "decode", "update"
+    ))?;
     for row in rows {
         let mut line = format!("{:10}", row.engine.name());
         for (index, &best) in row.best.iter().enumerate() {

@@ -92,7 +92,9 @@ impl Coder {
         if wanted.is_empty() {
             return Ok(());
         }
-        self.grouped(pieces, |pieces| self.codec.reconstruct(pieces, lost, wanted))
+        self.grouped(pieces, |pieces| {
+            self.codec.reconstruct(pieces, lost, wanted)
+        })
     }
 
     /// Whether the pieces that are not lost belong together. The buffers of lost pieces are overwritten with anything.
