@@ -92,7 +92,8 @@ pub fn recover_data(
         }
     }
     let mut recovered = data.to_vec();
-    let sources = survivors(k, m, erasures)?;
+    let mut sources = survivors(k, m, erasures)?;
+    sources.truncate(k);
     if !erasures.is_empty() {
         let plan = codec.reconstruction(erasures, &sources)?;
         let word = |shard: usize| {
