@@ -105,11 +105,10 @@ fn update(engine: Engine, w: WordSize, bytes: usize) -> Call {
     codec.encode(&data, &mut coding).unwrap();
     assert!(code.as_ref() == coding[3].as_ref(), "{engine} differs");
     Box::new(move || {
+        let (old, new, code) = (old.as_ref(), new.as_ref(), code.as_mut());
         for _ in 0..BATCH {
-            let code = black_box(code.as_mut());
-            codec
-                .update(3, 5, black_box(old.as_ref()), black_box(new.as_ref()), code)
-                .unwrap();
+            let (old, new) = (black_box(old), black_box(new));
+            codec.update(3, 5, old, new, black_box(&mut *code)).unwrap();
         }
     })
 }
@@ -124,9 +123,10 @@ fn mul_add(engine: Engine, w: WordSize, bytes: usize) -> Call {
     reference.mul_add(expected.as_mut(), src.as_ref()).unwrap();
     assert!(dst.as_ref() == expected.as_ref(), "{engine} differs");
     Box::new(move || {
+        let (src, dst) = (src.as_ref(), dst.as_mut());
         for _ in 0..BATCH {
             multiplier
-                .mul_add(black_box(dst.as_mut()), black_box(src.as_ref()))
+                .mul_add(black_box(&mut *dst), black_box(src))
                 .unwrap();
         }
     })
