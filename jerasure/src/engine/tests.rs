@@ -1,5 +1,7 @@
 //! One suite for every engine that this machine has, against multiplication by shifting and adding.
 
+use std::sync::Arc;
+
 use super::*;
 
 const SIZES: [WordSize; 3] = [WordSize::W8, WordSize::W16, WordSize::W32];
@@ -138,6 +140,9 @@ fn every_engine_multiplies_regions_of_every_length_and_alignment() {
             let changes = region_product(w, factor, &xor(&old, &new));
             for engine in Engine::available() {
                 let prepared = engine.prepare(w, &factors).unwrap();
+                let direct = Arc::clone(&prepared).direct(index);
+                let detours = [Engine::Reference, Engine::Scalar].contains(&engine);
+                assert_eq!(direct.is_none(), detours, "{engine}");
                 for bytes in lengths(w) {
                     let skews = [noise.below(20), noise.below(20), noise.below(20)];
                     let what = || format!("{engine} w={w} {factor:#x} {bytes} bytes at {skews:?}");
@@ -152,6 +157,11 @@ fn every_engine_multiplies_regions_of_every_length_and_alignment() {
                     dst.region().copy_from_slice(&before[..bytes]);
                     prepared.update(index, dst.region(), other.region(), src.region());
                     dst.check(&xor(&before[..bytes], &changes), what);
+                    if let Some(direct) = &direct {
+                        dst.region().copy_from_slice(&before[..bytes]);
+                        direct.update(dst.region(), other.region(), src.region());
+                        dst.check(&xor(&before[..bytes], &changes), what);
+                    }
                     src.check(&new[..bytes], what);
                 }
             }
