@@ -56,7 +56,11 @@ fn use_the_library_at_once(process: usize) {
             let (barrier, engines) = (&barrier, &engines);
             scope.spawn(move || {
                 let mixed = process.is_multiple_of(2);
-                let turn = if mixed { process / 2 + thread } else { process / 2 };
+                let turn = if mixed {
+                    process / 2 + thread
+                } else {
+                    process / 2
+                };
                 let engine = engines[turn % engines.len()];
                 let w = [WordSize::W8, WordSize::W16, WordSize::W32][turn / engines.len() % 3];
                 barrier.wait();

@@ -33,7 +33,11 @@ fn every_loss_comes_back(shape: &Shape) -> usize {
     let codecs: Vec<Codec> = Engine::available().map(|e| shape.codec(e)).collect();
     let (k, m) = (shape.k, shape.m);
     // More than one vector of every engine, and a ragged end.
-    let bytes = if shape.packet_bytes == 0 { 132 } else { 3 * shape.unit() };
+    let bytes = if shape.packet_bytes == 0 {
+        132
+    } else {
+        3 * shape.unit()
+    };
     let data = Xorshift::new((k * 100 + m) as u64 ^ u64::from(shape.w) << 20).shards(k, bytes);
 
     let want = c_code.encode(&data);
@@ -87,7 +91,9 @@ fn every_loss_comes_back(shape: &Shape) -> usize {
 
 /// Of the number of shapes and of loss sets, so that a technique that refuses what it has does not pass unseen.
 fn check(technique: Technique, shapes_expected: usize) {
-    let _alone = c_library::alone();
+    let words_of_32 = !technique.uses_packets();
+    let _together = (!words_of_32).then(c_library::together);
+    let _alone = words_of_32.then(c_library::alone);
     let word_sizes = codes::word_sizes().into_iter();
     let mut seen = 0;
     for (_, w) in word_sizes.filter(|&(other, _)| other == technique) {

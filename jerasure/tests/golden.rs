@@ -67,7 +67,11 @@ fn every_golden_encoding_is_every_engines() {
             let mut coding = vec![vec![0xee; bytes]; m];
             codec.encode(&data, &mut coding).unwrap();
             let hashes: Vec<String> = coding.iter().map(|code| data::fnv1a64(code)).collect();
-            assert_eq!(Value::from(hashes), row["coding_fnv1a64"], "{engine}: {row}");
+            assert_eq!(
+                Value::from(hashes),
+                row["coding_fnv1a64"],
+                "{engine}: {row}"
+            );
 
             // What was written is consistent, and any m losses come back.
             let mut shards = [data.clone(), coding].concat();

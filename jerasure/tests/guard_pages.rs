@@ -18,13 +18,20 @@ use jerasure::{Codec, Engine};
 /// Every length up to a little more than the longest step of an engine, and some around a page.
 fn lengths(shape: &Shape) -> impl Iterator<Item = usize> {
     let unit = shape.unit();
-    let most = if shape.packet_bytes == 0 { 300 / unit } else { 6 };
+    let most = if shape.packet_bytes == 0 {
+        300 / unit
+    } else {
+        6
+    };
     let pages = [4096_usize, 5000].map(|bytes| bytes / unit);
     (0..=most).chain(pages).map(move |units| units * unit)
 }
 
 fn guarded(shards: &[Vec<u8>], edge: Edge) -> Vec<Guarded> {
-    shards.iter().map(|shard| Guarded::new(shard, edge)).collect()
+    shards
+        .iter()
+        .map(|shard| Guarded::new(shard, edge))
+        .collect()
 }
 
 /// Encodes, decodes, verifies and updates where a wrong step is fatal.
@@ -35,21 +42,46 @@ fn stays_inside(shape: &Shape, codec: &Codec, bytes: usize, edge: Edge) {
     let want = shape.c_code().encode(&data);
     let mut coding = guarded(&vec![vec![0; bytes]; m], edge);
     codec.encode(&guarded(&data, edge), &mut coding).unwrap();
-    let told = format!("{}, {shape:?}, {bytes} bytes, guarded at its {edge:?}", codec.engine());
-    assert!(coding.iter().zip(&want).all(|(got, want)| got.as_ref() == want), "{told}");
+    let told = format!(
+        "{}, {shape:?}, {bytes} bytes, guarded at its {edge:?}",
+        codec.engine()
+    );
+    assert!(
+        coding
+            .iter()
+            .zip(&want)
+            .all(|(got, want)| got.as_ref() == want),
+        "{told}"
+    );
 
     let whole = [data, want].concat();
     let mut shards = guarded(&whole, edge);
     let erased: Vec<usize> = (0..m).map(|i| i * 2 % (k + m)).collect();
-    erased.iter().for_each(|&lost| shards[lost].as_mut().fill(0x5e));
+    erased
+        .iter()
+        .for_each(|&lost| shards[lost].as_mut().fill(0x5e));
     codec.decode(&mut shards, &erased).unwrap();
     assert_eq!(codec.verify(&shards), Ok(true), "{told}");
-    assert!(shards.iter().zip(&whole).all(|(got, want)| got.as_ref() == want), "{told}");
+    assert!(
+        shards
+            .iter()
+            .zip(&whole)
+            .all(|(got, want)| got.as_ref() == want),
+        "{told}"
+    );
 
     let new = Guarded::new(&random.bytes(bytes), edge);
     let (data, coding) = shards.split_at_mut(k);
     for (row, code) in coding.iter_mut().enumerate() {
-        codec.update(row, k - 1, data[k - 1].as_ref(), new.as_ref(), code.as_mut()).unwrap();
+        codec
+            .update(
+                row,
+                k - 1,
+                data[k - 1].as_ref(),
+                new.as_ref(),
+                code.as_mut(),
+            )
+            .unwrap();
     }
     data[k - 1].as_mut().copy_from_slice(new.as_ref());
     assert_eq!(codec.verify(&shards), Ok(true), "{told}");
@@ -59,7 +91,10 @@ fn stays_inside(shape: &Shape, codec: &Codec, bytes: usize, edge: Edge) {
 fn no_engine_leaves_its_shards() {
     let _alone = c_library::alone();
     for engine in Engine::available() {
-        for shape in codes::shapes(3, 2, 8).into_iter().chain(codes::shapes(3, 2, 40)) {
+        for shape in codes::shapes(3, 2, 8)
+            .into_iter()
+            .chain(codes::shapes(3, 2, 40))
+        {
             let codec = shape.codec(engine);
             for bytes in lengths(&shape) {
                 stays_inside(&shape, &codec, bytes, Edge::Start);

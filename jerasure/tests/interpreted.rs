@@ -14,8 +14,14 @@ fn engines() -> Vec<Engine> {
     let engines: Vec<Engine> = Engine::available().collect();
     assert!(engines.contains(&Engine::Scalar));
     // `./check` says which engines the interpreter must have had.
-    for name in option_env!("INTERPRETED_ENGINES").unwrap_or_default().split_whitespace() {
-        assert!(engines.contains(&name.parse().unwrap()), "{name} is not here");
+    for name in option_env!("INTERPRETED_ENGINES")
+        .unwrap_or_default()
+        .split_whitespace()
+    {
+        assert!(
+            engines.contains(&name.parse().unwrap()),
+            "{name} is not here"
+        );
     }
     engines
 }
@@ -35,7 +41,9 @@ fn combination(w: WordSize, factors: &[u32], data: &[Vec<u8>]) -> Vec<u8> {
         })
     };
     let starts = (0..data[0].len()).step_by(bytes);
-    starts.flat_map(|start| sum(start).to_le_bytes().into_iter().take(bytes)).collect()
+    starts
+        .flat_map(|start| sum(start).to_le_bytes().into_iter().take(bytes))
+        .collect()
 }
 
 /// Encodes, decodes, verifies and updates; returns the coding shards.
@@ -102,7 +110,10 @@ fn codes_on_packets() {
                 works(&codec, &data, &mut random)
             });
             let first = all.next().unwrap();
-            assert!(all.all(|coding| coding == first), "{technique}, {bytes} bytes");
+            assert!(
+                all.all(|coding| coding == first),
+                "{technique}, {bytes} bytes"
+            );
         }
     }
 }

@@ -3,25 +3,37 @@
 #![allow(dead_code, reason = "each test that includes this file uses a part")]
 
 use std::ffi::{c_char, c_int};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::{ptr, slice};
 
 use jerasure_sys as c;
 
-/// Holds off every other test of this process that asks for it. What the C library changes while it runs belongs to
-/// whoever holds this: its field tables, all made here first, and what it keeps of w = 32 without SIMD.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    static TABLES: Once = Once::new();
+/// What the library changes while it runs, and so what tests of one process may not do at the same time: w = 32 without
+/// SIMD keeps a table of the last factor.
+static REGIONS: RwLock<()> = RwLock::new(());
+
+/// Holds off every other test of this process that uses the library by these two functions.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    make_tables();
     // The test that failed has said so; the others go on.
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    REGIONS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For tests that leave w = 32 alone.
+pub(crate) fn together() -> RwLockReadGuard<'static, ()> {
+    make_tables();
+    REGIONS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The field tables are made on first use, without a lock: here, before any test.
+fn make_tables() {
+    static TABLES: Once = Once::new();
     TABLES.call_once(|| {
         for w in 1..=32 {
-            // SAFETY: 1 is an element of every field, and no other thread is in the library.
+            // SAFETY: 1 is an element of every field. Every test starts here, so no thread is in the library.
             assert_eq!(unsafe { c::galois_single_multiply(1, 1, w) }, 1);
         }
     });
-    alone
 }
 
 /// How the library is asked to encode, and to decode.
@@ -62,6 +74,9 @@ impl CCode {
         let pairs_only = || assert!(m == 2, "{technique} has two coding shards");
         let cells = (k * m) as c_int;
         let [k, m, w, packet] = [k, m, w, packet].map(|number| number as c_int);
+        // The Cauchy functions count ones in static tables.
+        static MATRICES: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = MATRICES.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the assertions are each technique's conditions; `take` copies and frees what is allocated.
         unsafe {
             let (matrix, own_bits) = match technique {

@@ -30,10 +30,11 @@ impl Shape {
     /// Whether the technique has such a code.
     pub(crate) fn is_possible(&self) -> bool {
         let w = WordSize::new(self.w).unwrap();
-        let params = CodeParams::new(self.k, self.m, w).and_then(|params| match self.packet_bytes {
-            0 => Ok(params),
-            bytes => params.with_packet_bytes(bytes),
-        });
+        let params =
+            CodeParams::new(self.k, self.m, w).and_then(|params| match self.packet_bytes {
+                0 => Ok(params),
+                bytes => params.with_packet_bytes(bytes),
+            });
         params.is_ok_and(|params| self.technique.check(params).is_ok())
     }
 
@@ -67,14 +68,23 @@ pub(crate) fn word_sizes() -> Vec<(Technique, u32)> {
         (Technique::Liber8tion, &[8]),
     ];
     let pairs = all.iter();
-    pairs.flat_map(|&(t, sizes)| sizes.iter().map(move |&w| (t, w))).collect()
+    pairs
+        .flat_map(|&(t, sizes)| sizes.iter().map(move |&w| (t, w)))
+        .collect()
 }
 
 /// One shape of each technique and word size, k + m shards or fewer where the technique has no more.
 pub(crate) fn shapes(k: usize, m: usize, packet_bytes: usize) -> Vec<Shape> {
     let of = |(technique, w): (Technique, u32)| {
-        let packet_bytes = if technique.uses_packets() { packet_bytes } else { 0 };
-        let smaller = (1..=k).rev().map(move |k| (k, m)).chain((1..=k).rev().map(|k| (k, 2)));
+        let packet_bytes = if technique.uses_packets() {
+            packet_bytes
+        } else {
+            0
+        };
+        let smaller = (1..=k)
+            .rev()
+            .map(move |k| (k, m))
+            .chain((1..=k).rev().map(|k| (k, 2)));
         smaller
             .map(|(k, m)| Shape {
                 technique,

@@ -111,7 +111,10 @@ impl Pointers {
         if pointers.len() > list.near.len() {
             list.far = pointers.collect();
         } else {
-            list.near.iter_mut().zip(pointers).for_each(|(place, pointer)| *place = pointer);
+            list.near
+                .iter_mut()
+                .zip(pointers)
+                .for_each(|(place, pointer)| *place = pointer);
         }
         list
     }
