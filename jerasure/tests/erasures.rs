@@ -29,6 +29,7 @@ fn shapes(technique: Technique, w: u32) -> impl Iterator<Item = Shape> {
 
 /// Every set of losses; returns how many there were.
 fn every_loss_comes_back(shape: &Shape) -> usize {
+    let _place = shape.place();
     let c_code = shape.c_code();
     let codecs: Vec<Codec> = Engine::available().map(|e| shape.codec(e)).collect();
     let (k, m) = (shape.k, shape.m);
@@ -91,9 +92,6 @@ fn every_loss_comes_back(shape: &Shape) -> usize {
 
 /// Of the number of shapes and of loss sets, so that a technique that refuses what it has does not pass unseen.
 fn check(technique: Technique, shapes_expected: usize) {
-    let words_of_32 = !technique.uses_packets();
-    let _together = (!words_of_32).then(c_library::together);
-    let _alone = words_of_32.then(c_library::alone);
     let word_sizes = codes::word_sizes().into_iter();
     let mut seen = 0;
     for (_, w) in word_sizes.filter(|&(other, _)| other == technique) {

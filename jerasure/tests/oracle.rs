@@ -121,9 +121,9 @@ impl Displaced {
 
 /// Every word size of a technique with every length of 0 to 257 units.
 fn every_length_is_as_in_c(technique: Technique) {
-    let _alone = c_library::alone();
     let shapes = codes::shapes(5, 3, 8);
     for shape in shapes.iter().filter(|shape| shape.technique == technique) {
+        let _place = shape.place();
         let codecs: Vec<Codec> = Engine::available().map(|e| shape.codec(e)).collect();
         let c_code = shape.c_code();
         let mut random = Xorshift::new(u64::from(shape.w));
@@ -301,6 +301,7 @@ impl Case {
 
     fn check(&self, engine: Engine) {
         let Self { shape, units, seed } = self;
+        let _place = shape.place();
         let mut random = Xorshift::new(*seed);
         let (codec, c_code) = (shape.codec(engine), shape.c_code());
         let data = random.shards(shape.k, units * shape.unit());
@@ -314,7 +315,6 @@ impl Case {
 
 /// An engine that this machine lacks is refused, and there is nothing more to see.
 fn anything_is_as_in_c(engine: Engine) {
-    let _alone = c_library::alone();
     if !engine.is_available() {
         let shape = codes::shapes(4, 2, 8)[0];
         Codec::with_engine(shape.technique, shape.params(), engine).unwrap_err();

@@ -4,7 +4,7 @@
 
 use jerasure::{CodeParams, Codec, Engine, Technique, WordSize};
 
-use crate::c_library::CCode;
+use crate::c_library::{self, CCode};
 
 /// A technique with the parameters that make a code of it.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,13 @@ impl Shape {
     pub(crate) fn c_code(&self) -> CCode {
         let Self { k, m, w, .. } = *self;
         CCode::new(self.technique.name(), k, m, w as usize, self.packet_bytes)
+    }
+
+    /// What to hold while the C library works on it, also as the reference engine.
+    pub(crate) fn place(&self) -> impl Sized {
+        let is_alone = self.w == 32 && self.packet_bytes == 0;
+        let together = (!is_alone).then(c_library::together);
+        (together, is_alone.then(c_library::alone))
     }
 
     /// Bytes that a shard's length is a multiple of.
