@@ -219,6 +219,13 @@ pub enum Error {
         index: usize,
     },
 
+    /// A shard that was asked for as lost is not among the erased ones.
+    #[error("shard {index} is wanted but not erased: name it in both lists")]
+    NotErased {
+        /// The shard's index.
+        index: usize,
+    },
+
     /// More shards are lost than the code can bring back.
     #[error("{lost} shards are lost and only {m} can be recovered: find more survivors")]
     TooManyErasures {

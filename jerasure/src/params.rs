@@ -53,11 +53,26 @@ impl WordSize {
         u32::MAX >> (32 - self.bits())
     }
 
-    /// The field's polynomial without its leading term.
+    /// The field's polynomial without its leading term: GF-Complete's default (`gf_wgen.c`, `gf_w4.c`, `gf_w8.c`,
+    /// `gf_w16.c`, `gf_w32.c`). Each is primitive, so the powers of 2 are all elements but 0.
     pub(crate) const fn polynomial(self) -> u32 {
         match self.0 {
+            1 => 0x1,
+            2..=4 | 6 | 15 | 22 => 0x3,
+            5 | 11 | 21 | 29 => 0x5,
+            7 | 10 | 17 | 20 | 25 | 28 | 31 => 0x9,
             8 => 0x1d,
+            9 => 0x11,
+            12 => 0x53,
+            13 => 0x1b,
+            14 => 0x443,
             16 => 0x100b,
+            18 => 0x81,
+            19 | 27 => 0x27,
+            23 => 0x21,
+            24 => 0x87,
+            26 => 0x47,
+            30 => 0x0080_0007,
             _ => 0x0040_0007,
         }
     }
