@@ -22,10 +22,19 @@ const CODES: [(u8, u8, u8, u8, u16); 12] = [
 
 const METADATA: [(&str, &str); 6] = [
     ("word", "a\n1000\n3 2 8 0 384\nreed_sol_van\n0\n3\n"),
-    ("one_read_in", "a\n1000\n3 2 16 0 1000\nreed_sol_van\n0\n1\n"),
+    (
+        "one_read_in",
+        "a\n1000\n3 2 16 0 1000\nreed_sol_van\n0\n1\n",
+    ),
     ("empty", "\n0\n4 2 8 8 0\nliber8tion\n6\n1\n"),
-    ("cauchy", "report.pdf\n81920\n4 2 8 1024 524288\ncauchy_good\n3\n1\n"),
-    ("liberation", "x y\nz\n5000\n2 2 7 8 1792\nliberation\n4\n3\n"),
+    (
+        "cauchy",
+        "report.pdf\n81920\n4 2 8 1024 524288\ncauchy_good\n3\n1\n",
+    ),
+    (
+        "liberation",
+        "x y\nz\n5000\n2 2 7 8 1792\nliberation\n4\n3\n",
+    ),
     ("blaum_roth", "b\n96\n4 2 4 8 96\nblaum_roth\n5\n1\n"),
 ];
 
@@ -57,7 +66,9 @@ fn main() -> io::Result<()> {
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("seeds")
+        .join(target);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), bytes)
 }

@@ -18,13 +18,21 @@ fn round_trip(input: &mut Input<'_>) {
     };
     let data = input.shards(k, length);
     let mut coding = Displaced::new(&vec![vec![0xee; length]; m], input);
-    let encoded = codec.encode(&Displaced::new(&data, input).slices(), &mut coding.slices_mut());
+    let encoded = codec.encode(
+        &Displaced::new(&data, input).slices(),
+        &mut coding.slices_mut(),
+    );
     if !length.is_multiple_of(codec.unit()) {
         assert!(matches!(
             encoded,
             Err(Error::PartialWord { .. } | Error::PartialStripe { .. })
         ));
-        assert!(coding.slices().iter().all(|code| code.iter().all(|&byte| byte == 0xee)));
+        assert!(
+            coding
+                .slices()
+                .iter()
+                .all(|code| code.iter().all(|&byte| byte == 0xee))
+        );
         return;
     }
     encoded.expect("shards of whole units");
@@ -35,7 +43,9 @@ fn round_trip(input: &mut Input<'_>) {
 
     // Losses may be named in any order, twice, or be none of the shards.
     let losses = usize::from(input.byte() % 9);
-    let erased: Vec<usize> = (0..losses).map(|_| usize::from(input.byte() % 33)).collect();
+    let erased: Vec<usize> = (0..losses)
+        .map(|_| usize::from(input.byte() % 33))
+        .collect();
     let mut lost = whole.clone();
     for &shard in erased.iter().filter(|&&shard| shard < k + m) {
         lost[shard].fill(0x5e);
@@ -65,7 +75,10 @@ fn round_trip(input: &mut Input<'_>) {
             .expect("what can be decoded can be reconstructed");
         for (shard, got) in shards.slices().into_iter().enumerate() {
             let want = if shard == wanted { &whole } else { &lost };
-            assert!(got == want[shard], "reconstructed wrongly: {wanted} of {erased:?}");
+            assert!(
+                got == want[shard],
+                "reconstructed wrongly: {wanted} of {erased:?}"
+            );
         }
     }
     if length > 0 {

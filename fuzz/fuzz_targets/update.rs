@@ -28,7 +28,13 @@ fn update(input: &mut Input<'_>) {
         for (row, code) in coding.iter_mut().enumerate() {
             let mut moved = Displaced::new(&[code[part.clone()].to_vec()], input);
             codec
-                .update(row, index, old.slices()[0], new.slices()[0], moved.slices_mut()[0])
+                .update(
+                    row,
+                    index,
+                    old.slices()[0],
+                    new.slices()[0],
+                    moved.slices_mut()[0],
+                )
                 .expect("parts of whole units");
             code[part.clone()].copy_from_slice(moved.slices()[0]);
         }

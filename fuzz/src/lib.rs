@@ -84,12 +84,18 @@ impl Displaced {
 
     /// All of them.
     pub fn slices(&self) -> Vec<&[u8]> {
-        self.buffers.iter().map(|(buffer, start)| &buffer[*start..]).collect()
+        self.buffers
+            .iter()
+            .map(|(buffer, start)| &buffer[*start..])
+            .collect()
     }
 
     /// All of them, to be written.
     pub fn slices_mut(&mut self) -> Vec<&mut [u8]> {
-        self.buffers.iter_mut().map(|(buffer, start)| &mut buffer[*start..]).collect()
+        self.buffers
+            .iter_mut()
+            .map(|(buffer, start)| &mut buffer[*start..])
+            .collect()
     }
 
     /// Bytes of each.

@@ -102,7 +102,11 @@ fn numbers(stripe: &Stripe) -> [c_int; 4] {
 }
 
 fn c_matrix(stripe: &Stripe) -> Vec<c_int> {
-    stripe.matrix().iter().map(|element| element.cast_signed()).collect()
+    stripe
+        .matrix()
+        .iter()
+        .map(|element| element.cast_signed())
+        .collect()
 }
 
 fn pointers(shards: &mut [Shard]) -> Vec<*mut c_char> {

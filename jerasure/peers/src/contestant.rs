@@ -78,7 +78,8 @@ impl Table {
         let calls: Vec<u32> = contestants.iter_mut().map(Contestant::calls).collect();
         let mut times = vec![Vec::with_capacity(ROUNDS); contestants.len()];
         for _ in 0..ROUNDS {
-            for ((contestant, &calls), times) in contestants.iter_mut().zip(&calls).zip(&mut times) {
+            for ((contestant, &calls), times) in contestants.iter_mut().zip(&calls).zip(&mut times)
+            {
                 times.push(contestant.time(calls));
             }
         }

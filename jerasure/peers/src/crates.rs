@@ -1,5 +1,7 @@
 //! Two crates of Reed-Solomon codes. Their matrices are not Jerasure's, so each is checked by what it brings back.
 
+use std::hint::black_box;
+
 use reed_solomon_erasure::galois_8::ReedSolomon;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
@@ -15,7 +17,9 @@ pub(crate) fn erasure_encoder(stripe: &Stripe) -> Contestant {
     code.encode_sep(&data, &mut coding).unwrap();
     let all: Vec<&[u8]> = data.iter().chain(&coding).map(AsRef::as_ref).collect();
     assert!(code.verify(&all).unwrap());
-    Contestant::new(ERASURE, move || code.encode_sep(&data, &mut coding).unwrap())
+    Contestant::new(ERASURE, move || {
+        code.encode_sep(&data, &mut coding).unwrap()
+    })
 }
 
 /// Keeps decoding matrices itself.
@@ -24,13 +28,18 @@ pub(crate) fn erasure_decoder(stripe: &Stripe) -> Contestant {
     let (data, mut coding) = stripe.to_encode();
     code.encode_sep(&data, &mut coding).unwrap();
     let lost = stripe.lost().len();
-    let mut shards: Vec<(Shard, bool)> =
-        data.into_iter().chain(coding).map(|shard| (shard, true)).collect();
+    let mut shards: Vec<(Shard, bool)> = data
+        .into_iter()
+        .chain(coding)
+        .map(|shard| (shard, true))
+        .collect();
     for (shard, _) in &mut shards[..lost] {
         shard.as_mut().fill(0xee);
     }
     let decode = move |code: &ReedSolomon, shards: &mut [(Shard, bool)]| {
-        shards[..lost].iter_mut().for_each(|(_, is_there)| *is_there = false);
+        shards[..lost]
+            .iter_mut()
+            .for_each(|(_, is_there)| *is_there = false);
         code.reconstruct_data(shards).unwrap();
     };
     decode(&code, &mut shards);
@@ -48,10 +57,12 @@ pub(crate) fn simd_encoder(stripe: &Stripe) -> Contestant {
             encoder.add_original_shard(shard).unwrap();
         }
         let result = encoder.encode().unwrap();
-        std::hint::black_box(result.recovery_iter().count())
+        black_box(result.recovery_iter().count())
     };
     assert_eq!(run(), stripe.m());
-    Contestant::new(SIMD, move || drop(run()))
+    Contestant::new(SIMD, move || {
+        run();
+    })
 }
 
 pub(crate) fn simd_decoder(stripe: &Stripe) -> Contestant {

@@ -48,9 +48,14 @@ pub(crate) fn updater(stripe: &Stripe) -> Contestant {
 fn encode(isal: &mut Isal, sources: &[Shard], targets: &mut [Shard]) {
     // Lists on the stack, as a C program would have them.
     let mut from = [&[][..]; 32];
-    from.iter_mut().zip(sources).for_each(|(place, shard)| *place = shard.as_ref());
+    from.iter_mut()
+        .zip(sources)
+        .for_each(|(place, shard)| *place = shard.as_ref());
     let mut places: [&mut [u8]; 32] = std::array::from_fn(|_| &mut [][..]);
     let count = targets.len();
-    places.iter_mut().zip(targets).for_each(|(place, shard)| *place = shard.as_mut());
+    places
+        .iter_mut()
+        .zip(targets)
+        .for_each(|(place, shard)| *place = shard.as_mut());
     isal.encode(&from[..sources.len()], &mut places[..count]);
 }

@@ -23,7 +23,9 @@ pub(crate) fn encoders(stripe: &Stripe) -> impl Iterator<Item = Contestant> {
         codec.encode(&data, &mut coding).unwrap();
         assert!(are(&coding, &stripe.whole[stripe.k()..]), "{name}");
         Contestant::new(name, move || {
-            codec.encode(black_box(&data), black_box(&mut coding)).unwrap();
+            codec
+                .encode(black_box(&data), black_box(&mut coding))
+                .unwrap();
         })
     })
 }
@@ -35,7 +37,9 @@ pub(crate) fn decoders(stripe: &Stripe) -> impl Iterator<Item = Contestant> {
         codec.decode(&mut shards, &lost).unwrap();
         assert!(are(&shards, &stripe.whole), "{name}");
         Contestant::new(name, move || {
-            codec.decode(black_box(&mut shards), black_box(&lost)).unwrap();
+            codec
+                .decode(black_box(&mut shards), black_box(&lost))
+                .unwrap();
         })
     })
 }
@@ -43,11 +47,15 @@ pub(crate) fn decoders(stripe: &Stripe) -> impl Iterator<Item = Contestant> {
 pub(crate) fn updaters(stripe: &Stripe) -> impl Iterator<Item = Contestant> {
     codecs(stripe).map(|(name, codec)| {
         let (old, new, mut code, want) = stripe.to_update();
-        codec.update(ROW, UPDATED, old.as_ref(), new.as_ref(), code.as_mut()).unwrap();
+        codec
+            .update(ROW, UPDATED, old.as_ref(), new.as_ref(), code.as_mut())
+            .unwrap();
         assert!(code.as_ref() == want, "{name}");
         Contestant::new(name, move || {
             let (old, new) = (black_box(old.as_ref()), black_box(new.as_ref()));
-            codec.update(ROW, UPDATED, old, new, black_box(code.as_mut())).unwrap();
+            codec
+                .update(ROW, UPDATED, old, new, black_box(code.as_mut()))
+                .unwrap();
         })
     })
 }

@@ -24,7 +24,9 @@ impl Stripe {
             state ^= state << 17;
             (state >> 32) as u8
         };
-        let mut whole: Vec<Vec<u8>> = (0..k).map(|_| (0..bytes).map(|_| next()).collect()).collect();
+        let mut whole: Vec<Vec<u8>> = (0..k)
+            .map(|_| (0..bytes).map(|_| next()).collect())
+            .collect();
         let mut coding = vec![vec![0; bytes]; m];
         codec.encode(&whole, &mut coding).unwrap();
         whole.extend(coding);
@@ -83,7 +85,9 @@ impl Stripe {
         let mut shards = self.shards(|_| false);
         let mut want = self.whole[self.k() + ROW].clone();
         let [old, new] = [&self.whole[0], &self.whole[1]];
-        self.codec.update(ROW, UPDATED, old, new, &mut want).unwrap();
+        self.codec
+            .update(ROW, UPDATED, old, new, &mut want)
+            .unwrap();
         let code = shards.swap_remove(self.k() + ROW);
         let new = shards.swap_remove(1);
         let old = shards.swap_remove(0);
@@ -138,5 +142,9 @@ impl AsMut<[u8]> for Shard {
 
 /// Whether shards hold these bytes.
 pub(crate) fn are(shards: &[Shard], want: &[Vec<u8>]) -> bool {
-    shards.len() == want.len() && shards.iter().zip(want).all(|(got, want)| got.as_ref() == want)
+    shards.len() == want.len()
+        && shards
+            .iter()
+            .zip(want)
+            .all(|(got, want)| got.as_ref() == want)
 }
