@@ -15,14 +15,22 @@ use metadata::Metadata;
 fuzz_target!(|bytes: &[u8]| parse(bytes));
 
 fn parse(bytes: &[u8]) {
-    let Ok(read) = Metadata::parse(bytes) else { return };
+    let Ok(read) = Metadata::parse(bytes) else {
+        return;
+    };
     let (k, size) = (read.scheme().k() as u128, u128::from(read.size()));
     assert!(read.read_ins() > 0);
     // What a decoder computes from them does not overflow, and the pieces hold the file.
     if let Some(piece) = read.piece_bytes() {
         assert!(read.allows_piece_bytes(piece));
-        assert!(u128::from(piece) * k >= size, "pieces shorter than the file");
-        assert_eq!(u128::from(piece) * k, u128::from(read.buffer()) * u128::from(read.read_ins()));
+        assert!(
+            u128::from(piece) * k >= size,
+            "pieces shorter than the file"
+        );
+        assert_eq!(
+            u128::from(piece) * k,
+            u128::from(read.buffer()) * u128::from(read.read_ins())
+        );
     } else {
         assert!(read.size() == 0 || !read.allows_piece_bytes(0));
     }
