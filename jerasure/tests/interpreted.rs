@@ -7,17 +7,15 @@ mod data;
 use data::Xorshift;
 use jerasure::{CodeParams, Codec, Engine, Technique, WordSize, galois};
 
-/// None, below and above each engine's steps, and a ragged end.
-const LENGTHS: [usize; 5] = [0, 8, 52, 132, 260];
+/// Below and above each engine's steps, with a ragged end.
+const LENGTHS: [usize; 2] = [52, 204];
 
 fn engines() -> Vec<Engine> {
     let engines: Vec<Engine> = Engine::available().collect();
     assert!(engines.contains(&Engine::Scalar));
-    // `./check` says which engines the interpreter must have had.
-    for name in option_env!("INTERPRETED_ENGINES")
-        .unwrap_or_default()
-        .split_whitespace()
-    {
+    // `./check` names those that the interpreter must have.
+    let needed = std::env::var("INTERPRETED_ENGINES").unwrap_or_default();
+    for name in needed.split_whitespace() {
         assert!(
             engines.contains(&name.parse().unwrap()),
             "{name} is not here"
@@ -76,7 +74,9 @@ fn works(codec: &Codec, data: &[Vec<u8>], random: &mut Xorshift) -> Vec<Vec<u8>>
 #[cfg(target_endian = "little")]
 fn codes_on_words() {
     let mut random = Xorshift::new(1);
-    for w in [WordSize::W8, WordSize::W16, WordSize::W32] {
+    // The tables of logarithms of w = 16 take Miri minutes.
+    let sizes = [WordSize::W8, WordSize::W32, WordSize::W16];
+    for &w in &sizes[..if cfg!(miri) { 2 } else { 3 }] {
         let params = CodeParams::new(3, 2, w).unwrap();
         for bytes in LENGTHS {
             let data = random.shards(3, bytes);
@@ -95,14 +95,12 @@ fn codes_on_words() {
 fn codes_on_packets() {
     let mut random = Xorshift::new(2);
     for (technique, w, packet_bytes) in [
-        (Technique::CauchyGood, 4, 24),
+        (Technique::CauchyGood, 3, 40),
         (Technique::Liberation, 3, 8),
-        (Technique::BlaumRoth, 4, 8),
-        (Technique::Liber8tion, 8, 8),
     ] {
         let params = CodeParams::new(3, 2, WordSize::new(w).unwrap()).unwrap();
         let params = params.with_packet_bytes(packet_bytes).unwrap();
-        for stripes in [0, 1, 3] {
+        for stripes in [1, 2] {
             let bytes = stripes * packet_bytes * w as usize;
             let data = random.shards(3, bytes);
             let mut all = engines().into_iter().map(|engine| {
