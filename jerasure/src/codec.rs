@@ -461,17 +461,6 @@ impl Codec {
             map.expect("the engine was checked, and a matrix holds elements of its field")
         })
     }
-
-    /// The first k shards that are not erased, or `None` if nothing is.
-    pub(crate) fn survivors(&self, erased: &[usize]) -> Result<Option<Vec<usize>>, Error> {
-        let erased = self.pattern(erased, &[])?;
-        if erased.is_empty() {
-            return Ok(None);
-        }
-        let survivors = (0..self.params().shards())
-            .filter(|&index| erased.binary_search(&(index as u32)).is_err());
-        Ok(Some(survivors.take(self.params().k()).collect()))
-    }
 }
 
 /// Bytes of a shard that are verified at a time.

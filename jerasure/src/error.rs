@@ -33,7 +33,7 @@ pub enum Error {
         m: usize,
         /// Word size in bits.
         w: u32,
-        /// The largest `k + m` for this word size.
+        /// The largest `k + m`.
         limit: usize,
     },
 

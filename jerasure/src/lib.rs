@@ -25,6 +25,9 @@ mod shards;
 mod technique;
 mod vandermonde;
 
+#[doc = include_str!("../docs/from_c.md")]
+pub mod from_c {}
+
 pub use bit_matrix::BitMatrix;
 pub use codec::Codec;
 pub use engine::Engine;

@@ -5,6 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::matrix::survivors;
 use crate::shards::{check_count, check_index};
 use crate::{CodeParams, Codec, Error, Technique, WordSize, galois};
 
@@ -91,7 +92,9 @@ pub fn recover_data(
         }
     }
     let mut recovered = data.to_vec();
-    if let Some(sources) = codec.survivors(erasures)? {
+    let mut sources = survivors(k, m, erasures)?;
+    sources.truncate(k);
+    if !erasures.is_empty() {
         let plan = codec.reconstruction(erasures, &sources)?;
         let word = |shard: usize| {
             if shard < k {

@@ -161,18 +161,17 @@ impl CodeParams {
         }
     }
 
-    /// Checks the shape against what holds for every technique. Most have a limit of their own, which
-    /// [`Technique::check`](crate::Technique::check) knows: 2^w shards for Reed-Solomon codes.
+    /// Checks the shape against what holds for every technique. Each has a limit of its own besides, which
+    /// [`Technique::check`](crate::Technique::check) knows: 2^w shards for most.
     ///
     /// # Errors
-    /// [`Error::NoShards`] if `k` or `m` is 0; [`Error::TooManyShards`] if `k + m` exceeds 2^w + 1 or 46,340, on
-    /// 32-bit machines 23,170.
+    /// [`Error::NoShards`] if `k` or `m` is 0; [`Error::TooManyShards`] if `k + m` exceeds 46,340, on 32-bit machines
+    /// 23,170.
     pub fn new(k: usize, m: usize, w: WordSize) -> Result<Self, Error> {
         if k == 0 || m == 0 {
             return Err(Error::NoShards { k, m });
         }
-        let by_field = (w.max_element() as usize).saturating_add(2);
-        let limit = by_field.min(Self::MAX_SHARDS);
+        let limit = Self::MAX_SHARDS;
         if k.checked_add(m).is_none_or(|shards| shards > limit) {
             return Err(Error::TooManyShards {
                 k,
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_beyond_the_field_or_the_integers_are_refused() {
+    fn shapes_beyond_the_integers_are_refused() {
         for (k, m) in [(0, 1), (1, 0), (0, 0)] {
             assert_eq!(
                 CodeParams::new(k, m, WordSize::W8),
@@ -272,8 +271,6 @@ mod tests {
         assert!(CodeParams::new(255, 1, WordSize::W8).is_ok());
         assert!(CodeParams::new(CodeParams::MAX_SHARDS - 1, 1, WordSize::W32).is_ok());
         for (k, m, w) in [
-            (256, 2, WordSize::W8),
-            (2, 256, WordSize::W8),
             (65_536, 1, WordSize::W16),
             (46_340, 1, WordSize::W32),
             (usize::MAX, 1, WordSize::W32),

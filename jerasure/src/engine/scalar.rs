@@ -23,6 +23,8 @@ pub(super) fn prepare(w: WordSize, elements: &[u32]) -> Arc<dyn Factors> {
 #[derive(Debug)]
 struct Scalar<W: Word> {
     factors: Box<[W::Factor]>,
+    /// Which factors are 1: the first row of most matrices.
+    ones: Box<[bool]>,
 }
 
 /// Bytes of a region worked on at a time where several sources are added: they stay in the first-level cache, and are
@@ -36,6 +38,7 @@ impl<W: Word> Scalar<W> {
     fn new(elements: &[u32]) -> Self {
         Self {
             factors: elements.iter().map(|&element| W::factor(element)).collect(),
+            ones: elements.iter().map(|&element| element == 1).collect(),
         }
     }
 
@@ -73,11 +76,17 @@ fn words<W: Word>(region: &[u8]) -> impl Iterator<Item = W> {
 impl<W: Word> Factors for Scalar<W> {
     fn mul(&self, index: usize, dst: &mut [u8], src: &[u8]) {
         check_regions(size_of::<W>(), dst.len(), &[src.len()]);
+        if self.ones[index] {
+            return dst.copy_from_slice(src);
+        }
         self.each(index, dst, words(src), |_, product| product);
     }
 
     fn mul_add(&self, index: usize, dst: &mut [u8], src: &[u8]) {
         check_regions(size_of::<W>(), dst.len(), &[src.len()]);
+        if self.ones[index] {
+            return ScalarXor.xor_add(dst, src);
+        }
         self.each(index, dst, words(src), BitXor::bitxor);
     }
 
@@ -108,7 +117,7 @@ impl<W: Word> Factors for Scalar<W> {
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(&*self.factors)
+        size_of_val(&*self.factors) + size_of_val(&*self.ones)
     }
 }
 

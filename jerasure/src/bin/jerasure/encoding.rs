@@ -1,17 +1,22 @@
 //! An encoding on disk: found by a path, its metadata read, its pieces opened and their lengths compared.
 
-use std::ffi::OsString;
+mod location;
+mod pieces;
+
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::coder::{Check, Coder};
 use crate::metadata::{MAX_BYTES, Metadata};
-use crate::names::{self, Names};
+use crate::names::Names;
 use crate::report;
 use crate::scheme::Scheme;
+
+use pieces::{Loss, State};
+pub(crate) use pieces::{LostPiece, Pieces, Window};
 
 /// An encoding whose metadata is sound. Its pieces may be lost.
 pub(crate) struct Encoding {
@@ -23,9 +28,9 @@ impl Encoding {
     /// Finds the encoding that a user means by `path`: a folder with one metadata file, a metadata file, or the name of
     /// the encoded file in the folder of its pieces or, as upstream's `decoder` takes it, beside the folder `Coding`.
     pub(crate) fn find(path: &Path) -> Result<Self> {
-        let (names, extension_given) = locate(path)?;
+        let (names, extension_given) = location::locate(path)?;
         let metadata = read_metadata(&names.metadata())?;
-        let names = choose_extension(names, extension_given, &metadata)?;
+        let names = location::choose_extension(names, extension_given, &metadata)?;
         Ok(Self { names, metadata })
     }
 
@@ -71,43 +76,23 @@ impl Encoding {
             Some(bytes) => bytes,
             None => self.vote(&states)?,
         };
-        let mut files = Vec::with_capacity(states.len());
-        let mut lost = Vec::new();
-        for (index, state) in states.into_iter().enumerate() {
-            let why = match state {
-                State::Open { file, bytes } if bytes == piece_bytes => {
-                    files.push(Some(file));
-                    continue;
-                }
-                State::Open { bytes, .. } => Loss::Length {
-                    bytes,
-                    expected: piece_bytes,
-                },
-                State::Absent => Loss::Missing,
-                State::Unusable(error) => Loss::Unusable(error),
-            };
-            files.push(None);
-            lost.push(LostPiece { index, why });
-        }
+        let pieces = Pieces::new(states, piece_bytes);
+        let lost = pieces.lost();
         if lost.len() > scheme.m() {
             bail!(
                 "{} of {} pieces are lost, and {} can be made up for: {}",
                 lost.len(),
                 scheme.pieces(),
                 scheme.m(),
-                self.describe(&lost)
+                self.describe(lost)
             );
         }
-        Ok(Pieces {
-            files,
-            lost,
-            piece_bytes,
-        })
+        Ok(pieces)
     }
 
     /// Warns of pieces that are there and still count as lost.
     pub(crate) fn warn_of_damage(&self, pieces: &Pieces) {
-        for piece in &pieces.lost {
+        for piece in pieces.lost() {
             if !matches!(piece.why, Loss::Missing) {
                 report::warn(format_args!(
                     "{} {} and counts as missing",
@@ -178,12 +163,8 @@ impl Encoding {
     fn vote(&self, states: &[State]) -> Result<u64> {
         let mut lengths: Vec<u64> = states
             .iter()
-            .filter_map(|state| match state {
-                State::Open { bytes, .. } if self.metadata.allows_piece_bytes(*bytes) => {
-                    Some(*bytes)
-                }
-                _ => None,
-            })
+            .filter_map(State::bytes)
+            .filter(|&bytes| self.metadata.allows_piece_bytes(bytes))
             .collect();
         lengths.sort_unstable();
         let mut votes: Vec<(usize, u64)> = lengths
@@ -206,167 +187,6 @@ impl Encoding {
     }
 }
 
-/// Why a piece counts as lost.
-#[derive(Debug)]
-pub(crate) enum Loss {
-    /// There is no such file.
-    Missing,
-    /// It is truncated, or longer than the others.
-    Length {
-        /// Its bytes.
-        bytes: u64,
-        /// The others' bytes.
-        expected: u64,
-    },
-    /// It cannot be opened, or is no regular file.
-    Unusable(String),
-}
-
-impl std::fmt::Display for Loss {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Missing => f.write_str("is missing"),
-            Self::Length { bytes, expected } => {
-                let how = if bytes < expected {
-                    "truncated"
-                } else {
-                    "too long"
-                };
-                write!(f, "is {how} ({bytes} bytes instead of {expected})")
-            }
-            Self::Unusable(error) => write!(f, "cannot be used ({error})"),
-        }
-    }
-}
-
-/// A piece that counts as lost.
-#[derive(Debug)]
-pub(crate) struct LostPiece {
-    pub(crate) index: usize,
-    pub(crate) why: Loss,
-}
-
-/// A part of all pieces.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
-    /// Where it starts in each piece.
-    pub(crate) offset: u64,
-    /// Its length in each piece.
-    pub(crate) bytes: usize,
-}
-
-/// The pieces of an encoding, at least k of them open and all of one length.
-pub(crate) struct Pieces {
-    files: Vec<Option<File>>,
-    lost: Vec<LostPiece>,
-    piece_bytes: u64,
-}
-
-impl Pieces {
-    /// Those that count as lost, in order.
-    pub(crate) fn lost(&self) -> &[LostPiece] {
-        &self.lost
-    }
-
-    /// The indices of the lost.
-    pub(crate) fn lost_indices(&self) -> Vec<usize> {
-        self.lost.iter().map(|piece| piece.index).collect()
-    }
-
-    /// Bytes of every piece.
-    pub(crate) fn piece_bytes(&self) -> u64 {
-        self.piece_bytes
-    }
-
-    /// Fills the buffer with the part of a piece, which is not lost, that starts at `offset`.
-    fn read(&mut self, index: usize, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let file = self.files[index].as_mut().expect("the piece is not lost");
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(buffer)
-    }
-}
-
-/// What is at a piece's path.
-enum State {
-    Open { file: File, bytes: u64 },
-    Absent,
-    Unusable(String),
-}
-
-impl State {
-    fn of(path: &Path) -> Self {
-        // Asked before opening, because opening a pipe waits for a writer.
-        let opened = fs::metadata(path).and_then(|metadata| {
-            if metadata.is_file() {
-                File::open(path).map(|file| Some((file, metadata.len())))
-            } else {
-                Ok(None)
-            }
-        });
-        match opened {
-            Ok(Some((file, bytes))) => Self::Open { file, bytes },
-            Ok(None) => Self::Unusable("not a regular file".into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::Absent,
-            Err(error) => Self::Unusable(error.to_string()),
-        }
-    }
-}
-
-/// The folder and stem that `path` means, and whether it also gives the extension.
-fn locate(path: &Path) -> Result<(Names, bool)> {
-    if path.is_dir() {
-        return Ok((only_metadata(path)?, false));
-    }
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let Some(name) = path.file_name() else {
-        bail!("{} is neither a folder nor a name", path.display());
-    };
-    if let Some(stem) = names::stem_of_metadata(name).filter(|_| path.is_file()) {
-        return Ok((Names::new(folder, &stem), false));
-    }
-    let beside = Names::new(folder, name);
-    let below = Names::new(&folder.join("Coding"), name);
-    for names in [&beside, &below] {
-        if names.metadata().exists() {
-            return Ok((names.clone(), !names.extension().is_empty()));
-        }
-    }
-    bail!(
-        "there is no encoding of {}: neither {} nor {} is there",
-        path.display(),
-        beside.metadata().display(),
-        below.metadata().display()
-    )
-}
-
-/// The one metadata file of a folder.
-fn only_metadata(folder: &Path) -> Result<Names> {
-    let mut found: Vec<(OsString, Names)> = Vec::new();
-    for entry in list(folder)? {
-        if let Some(stem) = names::stem_of_metadata(&entry) {
-            // A stem never has a dot.
-            if names::split_at_dot(&stem).1.is_empty() {
-                found.push((entry, Names::new(folder, &stem)));
-            }
-        }
-    }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    match &found[..] {
-        [] => bail!(
-            "{} holds no metadata file (NAME_meta.txt)",
-            folder.display()
-        ),
-        [(_, names)] => Ok(names.clone()),
-        [(first, _), (second, _), ..] => bail!(
-            "{} holds {} metadata files: name one, such as {} or {}",
-            folder.display(),
-            found.len(),
-            folder.join(first).display(),
-            folder.join(second).display()
-        ),
-    }
-}
-
 fn read_metadata(path: &Path) -> Result<Metadata> {
     let read = || -> Result<Metadata> {
         if !fs::metadata(path)?.is_file() {
@@ -379,56 +199,4 @@ fn read_metadata(path: &Path) -> Result<Metadata> {
         Ok(Metadata::parse(&bytes)?)
     };
     read().with_context(|| format!("cannot use the metadata {}", path.display()))
-}
-
-/// Fills in the extension from the pieces that are there, where the user did not give it. The name in the metadata only
-/// chooses among several.
-fn choose_extension(names: Names, given: bool, metadata: &Metadata) -> Result<Names> {
-    if given {
-        return Ok(names);
-    }
-    let mut extensions: Vec<OsString> = list(names.folder())?
-        .iter()
-        .filter_map(|entry| names.extension_of_piece(entry))
-        .collect();
-    extensions.sort();
-    extensions.dedup();
-    let recorded = metadata.name().rsplit(|&byte| byte == b'/').next();
-    let recorded = names::split_at_dot(&names::from_bytes(recorded.unwrap_or_default())).1;
-    let extension = match &extensions[..] {
-        [] => bail!(
-            "no piece of {} is in {}",
-            names.stem().display(),
-            show(names.folder()).display()
-        ),
-        [only] => only.clone(),
-        several if several.contains(&recorded) => recorded,
-        [first, second, ..] => bail!(
-            "pieces {0}_k*{1} and {0}_k*{2} are both there: name the file with its extension",
-            names.stem().display(),
-            first.display(),
-            second.display()
-        ),
-    };
-    Ok(names.with_extension(extension))
-}
-
-fn list(folder: &Path) -> Result<Vec<OsString>> {
-    let folder = show(folder);
-    fs::read_dir(folder)
-        .and_then(|entries| {
-            entries
-                .map(|entry| entry.map(|entry| entry.file_name()))
-                .collect()
-        })
-        .with_context(|| format!("cannot list {}", folder.display()))
-}
-
-/// The empty path is the working folder.
-fn show(folder: &Path) -> &Path {
-    if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    }
 }
