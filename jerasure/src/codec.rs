@@ -251,7 +251,25 @@ impl Codec {
     /// # Errors
     /// [`Error::OutOfRange`] if `row` is not in `0..m` or `data_index` not in `0..k`; [`Error::LengthMismatch`],
     /// [`Error::PartialWord`] and [`Error::PartialStripe`] as for [`encode`](Self::encode). Nothing is written then.
+    #[inline]
     pub fn update(
+        &self,
+        row: usize,
+        data_index: usize,
+        old: &[u8],
+        new: &[u8],
+        code: &mut [u8],
+    ) -> Result<(), Error> {
+        match self.prepared(row, data_index) {
+            Some(multiplier) => multiplier.update(code, old, new),
+            None => self.update_first(row, data_index, old, new, code),
+        }
+    }
+
+    /// [`update`](Self::update) where the coefficient has not been used before, or is not there. Apart, so that the
+    /// update of a few bytes does not carry it along.
+    #[inline(never)]
+    fn update_first(
         &self,
         row: usize,
         data_index: usize,
@@ -270,6 +288,20 @@ impl Codec {
                 update_packets(self.inner.engine, params, bits, at, code, (old, new))
             }
         }
+    }
+
+    /// The multiplier at `row` and `col`, if it is there and has been used. Codes on packets have none.
+    #[inline]
+    fn prepared(&self, row: usize, col: usize) -> Option<&Multiplier> {
+        let Inner {
+            params,
+            multipliers,
+            ..
+        } = &*self.inner;
+        if row >= params.m() || col >= params.k() {
+            return None;
+        }
+        multipliers.get(row * params.k() + col)?.get()
     }
 
     /// Whether the coding shards are those of the data shards. `shards` holds all k + m, data first.

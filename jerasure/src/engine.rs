@@ -2,6 +2,10 @@
 
 mod factors;
 #[allow(unsafe_code, reason = "vectors are loaded and stored by raw pointers")]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "loops over small arrays that are unrolled: several are indexed at once"
+)]
 mod kernel;
 mod maps;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]

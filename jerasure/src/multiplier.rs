@@ -54,6 +54,7 @@ impl Multiplier {
     /// # Errors
     /// [`Error::LengthMismatch`] if the regions differ in length, [`Error::PartialWord`] if they are not whole words;
     /// nothing is written then.
+    #[inline]
     pub fn mul_add(&self, dst: &mut [u8], src: &[u8]) -> Result<(), Error> {
         self.check(dst, src)?;
         self.factors.mul_add(0, dst, src);
@@ -64,6 +65,7 @@ impl Multiplier {
     ///
     /// # Errors
     /// As [`mul_add`](Self::mul_add).
+    #[inline]
     pub fn mul(&self, dst: &mut [u8], src: &[u8]) -> Result<(), Error> {
         self.check(dst, src)?;
         self.factors.mul(0, dst, src);
@@ -74,6 +76,7 @@ impl Multiplier {
     ///
     /// # Errors
     /// As [`mul_add`](Self::mul_add).
+    #[inline]
     pub fn update(&self, code: &mut [u8], old: &[u8], new: &[u8]) -> Result<(), Error> {
         self.check(code, old)?;
         self.check(code, new)?;
@@ -81,13 +84,20 @@ impl Multiplier {
         Ok(())
     }
 
+    #[inline]
     fn check(&self, dst: &[u8], src: &[u8]) -> Result<(), Error> {
-        if dst.len() != src.len() {
-            return Err(Error::LengthMismatch {
-                expected: dst.len(),
-                got: src.len(),
-            });
+        if dst.len() == src.len() && self.w.divides(dst.len()) {
+            return Ok(());
         }
-        self.w.check_length(src.len())
+        self.refuse(dst.len(), src.len())
+    }
+
+    /// Apart, so that it does not weigh on what is called for every few bytes.
+    #[cold]
+    fn refuse(&self, expected: usize, got: usize) -> Result<(), Error> {
+        if got != expected {
+            return Err(Error::LengthMismatch { expected, got });
+        }
+        self.w.check_length(got)
     }
 }

@@ -105,6 +105,7 @@ impl WordSize {
     }
 
     /// Whether a length or an address is a whole number of words. Without a division: this is on every path.
+    #[inline]
     pub(crate) const fn divides(self, bytes: usize) -> bool {
         bytes & (self.bytes() - 1) == 0
     }

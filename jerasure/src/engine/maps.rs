@@ -24,14 +24,12 @@ pub(super) fn blocks<M: Map, const P: usize>(w: WordSize, element: u32) -> Block
     if P == 1 {
         return [[M::BYTES[element as usize]; P]; P];
     }
+    // What bit i of the word alone gives: the element times x^i, each twice the one before.
+    let powers = std::iter::successors(Some(element), |&power| Some(double(w, power)));
     let mut columns = [[[0; 8]; P]; P];
-    let mut power = element;
-    for j in 0..P {
-        for bit in 0..8 {
-            for (i, byte) in power.to_le_bytes().into_iter().take(P).enumerate() {
-                columns[i][j][bit] = byte;
-            }
-            power = double(w, power);
+    for (bit, power) in powers.take(8 * P).enumerate() {
+        for (row, byte) in columns.iter_mut().zip(power.to_le_bytes()) {
+            row[bit / 8][bit % 8] = byte;
         }
     }
     columns.map(|row| row.map(M::new))
