@@ -37,10 +37,12 @@ pub(super) fn blocks<M: Map, const P: usize>(w: WordSize, element: u32) -> Block
 
 /// A block as eight rows of eight bits for `vgf2p8affineqb`, which takes the row of bit 0 from the highest byte
 /// (Intel's instruction set reference).
+#[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct Affine(pub(super) u64);
 
+#[cfg(target_arch = "x86_64")]
 impl Affine {
     const fn of(columns: [u8; 8]) -> Self {
         let mut rows = 0;
@@ -59,6 +61,7 @@ impl Affine {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 impl Map for Affine {
     const BYTES: &'static [Self; 256] = {
         static BLOCKS: [Affine; 256] = {
