@@ -1,5 +1,10 @@
 //! The engines: implementations of the same arithmetic for different machines.
 
+#[allow(
+    unsafe_code,
+    reason = "a factor is named by a pointer whose type is lost"
+)]
+mod direct;
 mod factors;
 #[allow(unsafe_code, reason = "vectors are loaded and stored by raw pointers")]
 #[allow(
@@ -21,6 +26,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
+pub(crate) use direct::Direct;
 pub(crate) use factors::{Factors, Xor};
 
 use crate::{Error, WordSize};

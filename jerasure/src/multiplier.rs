@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::Factors;
+use crate::engine::{Direct, Factors};
 use crate::{Engine, Error, WordSize};
 
 /// One coefficient, prepared for multiplying regions.
@@ -15,6 +15,7 @@ pub struct Multiplier {
     coefficient: u32,
     /// The coefficient alone.
     factors: Arc<dyn Factors>,
+    direct: Option<Direct>,
 }
 
 impl Multiplier {
@@ -32,10 +33,12 @@ impl Multiplier {
     /// # Errors
     /// As [`new`](Self::new); [`Error::EngineUnavailable`] if this machine cannot run the engine.
     pub fn with_engine(w: WordSize, coefficient: u32, engine: Engine) -> Result<Self, Error> {
+        let factors = engine.prepare(w, &[coefficient])?;
         Ok(Self {
             w,
             coefficient,
-            factors: engine.prepare(w, &[coefficient])?,
+            direct: Arc::clone(&factors).direct(0),
+            factors,
         })
     }
 
@@ -80,7 +83,10 @@ impl Multiplier {
     pub fn update(&self, code: &mut [u8], old: &[u8], new: &[u8]) -> Result<(), Error> {
         self.check(code, old)?;
         self.check(code, new)?;
-        self.factors.update(0, code, old, new);
+        match &self.direct {
+            Some(direct) => direct.update(code, old, new),
+            None => self.factors.update(0, code, old, new),
+        }
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! What an engine computes: the two traits that codes are written on.
 
 use std::fmt;
+use std::sync::Arc;
+
+use super::direct::Direct;
 
 /// Factors prepared by one engine for one word size, in the order in which they were given.
 ///
@@ -19,6 +22,11 @@ pub(crate) trait Factors: fmt::Debug + Send + Sync {
     /// `outputs[r]` becomes the sum over c of factor `first + r * sources.len() + c` times `sources[c]`: zero if there
     /// are no sources. Sources may be one another. What the outputs held does not matter.
     fn dot(&self, first: usize, sources: &[&[u8]], outputs: &mut [&mut [u8]]);
+
+    /// [`update`](Self::update) by the factor at `index`, for engines whose updates are short enough to feel a call.
+    fn direct(self: Arc<Self>, _index: usize) -> Option<Direct> {
+        None
+    }
 
     /// The memory that the factors take, in bytes.
     fn bytes(&self) -> usize;

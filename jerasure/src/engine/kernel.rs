@@ -17,11 +17,12 @@ use std::sync::Arc;
 
 pub(super) use lanes::{Lanes, Quarter};
 
+use super::direct::{Direct, Update};
 use super::factors::{Factors, Xor, check_dot, check_regions};
 use super::maps::{Blocks, Map, blocks};
 use crate::WordSize;
 use dot::Dot;
-use pointwise::Pointwise;
+pub(super) use pointwise::Pointwise;
 use sum::{Add, Sum};
 
 /// An instruction set: its vectors, from wide to narrow, and how it multiplies. A value of it exists only on machines
@@ -38,6 +39,9 @@ pub(super) trait Isa: Copy + Debug + Send + Sync + 'static {
 
     /// Outputs made at once in a dot product, for words of 1, 2 and 4 bytes: as many as the registers allow.
     const ROWS: [usize; 3];
+
+    /// [`Pointwise`] as an update by one factor of words of P bytes, compiled for the instruction set.
+    fn update<const P: usize>() -> Update;
 
     /// Runs a task, compiled for the instruction set.
     ///
@@ -150,6 +154,13 @@ impl<I: Isa, const P: usize> Factors for Prepared<I, P> {
 
     fn update(&self, index: usize, code: &mut [u8], old: &[u8], new: &[u8]) {
         self.pointwise::<2, true>(index, code, [old, new]);
+    }
+
+    fn direct(self: Arc<Self>, index: usize) -> Option<Direct> {
+        let factor: *const Blocks<I::Map, P> = &raw const self.blocks[index];
+        // SAFETY: `self.isa` proves that the machine has the instruction set. The factor is in a box that is not
+        // touched after it was made, and `self` owns it.
+        Some(unsafe { Direct::new(I::update::<P>(), factor.cast(), self) })
     }
 
     fn dot(&self, first: usize, sources: &[&[u8]], outputs: &mut [&mut [u8]]) {

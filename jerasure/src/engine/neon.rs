@@ -2,7 +2,8 @@
 
 use std::arch::aarch64::*;
 
-use super::kernel::{Isa, Lanes, Multiply, Quarter, Task};
+use super::direct::Update;
+use super::kernel::{Isa, Lanes, Multiply, Pointwise, Quarter, Task};
 use super::maps::Nibbles;
 
 /// NEON.
@@ -23,6 +24,22 @@ impl Isa for Neon {
     type Narrow = uint8x16_t;
 
     const ROWS: [usize; 3] = [4, 4, 2];
+
+    fn update<const P: usize>() -> Update {
+        #[target_feature(enable = "neon")]
+        unsafe fn compiled<const P: usize>(
+            factor: *const (),
+            code: *mut u8,
+            old: *const u8,
+            new: *const u8,
+            bytes: usize,
+        ) {
+            // SAFETY: the caller vouches for the factor, which is one of this instruction set and word, the regions
+            // and the machine.
+            unsafe { Pointwise::<Neon, P, 2, true>::update(factor, code, old, new, bytes).run() }
+        }
+        compiled::<P>
+    }
 
     #[inline(always)]
     unsafe fn run(self, task: impl Task<Self>) {

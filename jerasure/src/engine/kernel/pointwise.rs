@@ -7,11 +7,35 @@ use crate::engine::maps::Blocks;
 /// `dst` becomes the factor times the sum of N sources, plus what it was if ADD is set.
 ///
 /// The sources are readable and `dst` is writable for `bytes` bytes, whole words; `dst` does not overlap them.
-pub(super) struct Pointwise<'a, I: Isa, const P: usize, const N: usize, const ADD: bool> {
+pub(in crate::engine) struct Pointwise<'a, I: Isa, const P: usize, const N: usize, const ADD: bool>
+{
     pub(super) blocks: &'a Blocks<I::Map, P>,
     pub(super) dst: *mut u8,
     pub(super) sources: [*const u8; N],
     pub(super) bytes: usize,
+}
+
+impl<I: Isa, const P: usize> Pointwise<'_, I, P, 2, true> {
+    /// An update by a factor whose type is lost.
+    ///
+    /// # Safety
+    /// `factor` is a [`Blocks<I::Map, P>`] that outlives the task.
+    #[inline(always)]
+    pub(in crate::engine) unsafe fn update(
+        factor: *const (),
+        code: *mut u8,
+        old: *const u8,
+        new: *const u8,
+        bytes: usize,
+    ) -> Self {
+        Self {
+            // SAFETY: the caller vouches for it.
+            blocks: unsafe { &*factor.cast() },
+            dst: code,
+            sources: [old, new],
+            bytes,
+        }
+    }
 }
 
 impl<I: Isa, const P: usize, const N: usize, const ADD: bool> Task<I>

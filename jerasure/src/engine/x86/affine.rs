@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use crate::engine::kernel::{Isa, Multiply, Task};
+use crate::engine::direct::Update;
+use crate::engine::kernel::{Isa, Multiply, Pointwise, Task};
 use crate::engine::maps::Affine;
 
 /// GFNI and AVX2.
@@ -24,6 +25,22 @@ impl Isa for Gfni256 {
     type Narrow = __m128i;
 
     const ROWS: [usize; 3] = [4, 4, 2];
+
+    fn update<const P: usize>() -> Update {
+        #[target_feature(enable = "gfni,avx2")]
+        unsafe fn compiled<const P: usize>(
+            factor: *const (),
+            code: *mut u8,
+            old: *const u8,
+            new: *const u8,
+            bytes: usize,
+        ) {
+            // SAFETY: the caller vouches for the factor, which is one of this instruction set and word, the regions
+            // and the machine.
+            unsafe { Pointwise::<Gfni256, P, 2, true>::update(factor, code, old, new, bytes).run() }
+        }
+        compiled::<P>
+    }
 
     #[inline(always)]
     unsafe fn run(self, task: impl Task<Self>) {
@@ -59,6 +76,22 @@ impl Isa for Gfni512 {
     type Narrow = __m128i;
 
     const ROWS: [usize; 3] = [4, 4, 4];
+
+    fn update<const P: usize>() -> Update {
+        #[target_feature(enable = "gfni,avx2,avx512f,avx512bw,avx512vl")]
+        unsafe fn compiled<const P: usize>(
+            factor: *const (),
+            code: *mut u8,
+            old: *const u8,
+            new: *const u8,
+            bytes: usize,
+        ) {
+            // SAFETY: the caller vouches for the factor, which is one of this instruction set and word, the regions
+            // and the machine.
+            unsafe { Pointwise::<Gfni512, P, 2, true>::update(factor, code, old, new, bytes).run() }
+        }
+        compiled::<P>
+    }
 
     #[inline(always)]
     unsafe fn run(self, task: impl Task<Self>) {

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use crate::engine::kernel::{Isa, Multiply, Task};
+use crate::engine::direct::Update;
+use crate::engine::kernel::{Isa, Multiply, Pointwise, Task};
 use crate::engine::maps::Nibbles;
 
 /// AVX2.
@@ -23,6 +24,22 @@ impl Isa for Avx2 {
     type Narrow = __m128i;
 
     const ROWS: [usize; 3] = [4, 2, 1];
+
+    fn update<const P: usize>() -> Update {
+        #[target_feature(enable = "avx2")]
+        unsafe fn compiled<const P: usize>(
+            factor: *const (),
+            code: *mut u8,
+            old: *const u8,
+            new: *const u8,
+            bytes: usize,
+        ) {
+            // SAFETY: the caller vouches for the factor, which is one of this instruction set and word, the regions
+            // and the machine.
+            unsafe { Pointwise::<Avx2, P, 2, true>::update(factor, code, old, new, bytes).run() }
+        }
+        compiled::<P>
+    }
 
     #[inline(always)]
     unsafe fn run(self, task: impl Task<Self>) {
