@@ -275,3 +275,13 @@ fn codec(row: &Golden) -> Codec {
     let params = CodeParams::new(row.size("k"), row.size("m"), w).unwrap();
     Codec::new(Technique::ReedSolVan, params).unwrap()
 }
+
+#[test]
+fn the_matrix_that_is_kept_is_not_taken_for_another() {
+    let small = calculate_rs_matrix(3, 2, 8).unwrap();
+    let large = calculate_rs_matrix(3, 2, 16).unwrap();
+    assert_ne!(small, large);
+    assert_eq!(calculate_rs_matrix(3, 2, 8).unwrap(), small);
+    assert_eq!(calculate_rs_matrix(2, 3, 8).unwrap().len(), 6);
+    assert_eq!(calculate_rs_matrix(3, 2, 16).unwrap(), large);
+}

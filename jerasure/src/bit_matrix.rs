@@ -11,6 +11,7 @@ use std::{fmt, iter};
 
 use crate::Error;
 use crate::matrix::{check_shape, checked_size};
+use crate::memory;
 
 /// A matrix of bits, at least 1 x 1 and of at most 2^31 - 1 bits, 64 of them to a machine word.
 ///
@@ -59,10 +60,7 @@ impl BitMatrix {
     pub(crate) fn zeros(rows: usize, cols: usize) -> Result<Self, Error> {
         checked_size(rows, cols)?;
         let words = rows * cols.div_ceil(64);
-        let mut bits = Vec::new();
-        bits.try_reserve_exact(words)
-            .map_err(|_| Error::OutOfMemory { k: cols, m: rows })?;
-        bits.resize(words, 0);
+        let bits = memory::zeros::<u64>(words)?;
         Ok(Self {
             rows,
             cols,
@@ -162,12 +160,14 @@ impl BitMatrix {
 
     /// A row, packed.
     pub(crate) fn words(&self, row: usize) -> &[u64] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
         let stride = self.cols.div_ceil(64);
         &self.bits[row * stride..][..stride]
     }
 
     /// A row, packed; bits beyond the last column stay 0.
     pub(crate) fn words_mut(&mut self, row: usize) -> &mut [u64] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
         let stride = self.cols.div_ceil(64);
         &mut self.bits[row * stride..][..stride]
     }
@@ -188,6 +188,25 @@ impl fmt::Debug for BitMatrix {
         let digit = |bit| if bit { '1' } else { '0' };
         let row = |row| -> String { (0..self.cols).map(|c| digit(self.get(row, c))).collect() };
         f.debug_list().entries((0..self.rows).map(row)).finish()
+    }
+}
+
+/// Block number `index` of `size` bits, at most 32.
+pub(crate) fn block(words: &[u64], index: usize, size: usize) -> u64 {
+    let (word, bit) = (index * size / 64, index * size % 64);
+    let mut block = words[word] >> bit;
+    if bit + size > 64 {
+        block |= words[word + 1] << (64 - bit);
+    }
+    block & ((1 << size) - 1)
+}
+
+/// Puts a block where there are zeros.
+pub(crate) fn put(words: &mut [u64], index: usize, size: usize, block: u64) {
+    let (word, bit) = (index * size / 64, index * size % 64);
+    words[word] |= block << bit;
+    if bit + size > 64 {
+        words[word + 1] |= block >> (64 - bit);
     }
 }
 

@@ -5,16 +5,19 @@ mod plans;
 mod program;
 
 use std::fmt;
+use std::iter;
 use std::mem;
 use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
+use crate::memory;
 use crate::reconstruction::{choose_sources, packet_rows};
 use crate::shards::{Inputs, Outputs, check_count, check_index, common_length, inputs, outputs};
 use crate::technique::Generator;
 use crate::{BitMatrix, CodeParams, Engine, Error, Matrix, Multiplier, Reconstruction, Technique};
-use map::{Map, update_packets};
+pub(crate) use map::Map;
+use map::update_packets;
 use plans::Plans;
 
 /// A code of k data shards and m coding shards.
@@ -36,10 +39,13 @@ struct Inner {
     generator: Generator,
     /// Prepared by the first encoding: who only updates a large code never needs it.
     encoder: OnceLock<Map>,
-    /// One for each element of a matrix over words, prepared when first used: a large code rarely needs all.
-    multipliers: Box<[OnceLock<Multiplier>]>,
+    /// A row of them for each row of a matrix over words.
+    multipliers: Box<[OnceLock<Row>]>,
     plans: Plans<Plan>,
 }
+
+/// A multiplier for each element of a row, prepared when first used: a large code rarely needs all.
+type Row = Box<[OnceLock<Multiplier>]>;
 
 /// How a set of lost shards is computed.
 struct Plan {
@@ -49,11 +55,11 @@ struct Plan {
 }
 
 impl Codec {
-    /// Makes the code's matrix, and for a code on packets its schedule, for the engine that [`Engine::selected`] names.
+    /// Makes the code's matrix, for the engine that [`Engine::selected`] names. What the engine needs of it is prepared by
+    /// the first call that uses it; for a code on packets that is a schedule, a smart one if it is found in about a second.
     ///
     /// The matrix of `reed_sol_van` takes time proportional to its k * m elements: well under a millisecond for
-    /// thousands of data shards and two coding shards. A smart schedule takes (m * w)^2 * k * w / 64 steps. Still, a
-    /// clone is cheaper, and shares what is prepared.
+    /// thousands of data shards and two coding shards. Still, a clone is cheaper, and shares what is prepared.
     ///
     /// # Errors
     /// Those of [`Technique::check`]; [`Error::OutOfMemory`] if the matrix could not be allocated;
@@ -115,22 +121,15 @@ impl Codec {
         engine: Engine,
     ) -> Result<Self, Error> {
         let engine = engine.check()?;
-        let (unit, elements) = match (&generator, params.packet_bytes()) {
+        let (unit, rows) = match (&generator, params.packet_bytes()) {
             (Generator::Packets { .. }, Some(bytes)) => (bytes * params.w().bits() as usize, 0),
             (Generator::Packets { .. }, None) => {
                 let technique = technique.map_or("a bit matrix", Technique::name);
                 return Err(Error::PacketsNeeded { technique });
             }
-            (Generator::Words(matrix), _) => (params.w().bytes(), matrix.as_slice().len()),
+            (Generator::Words(matrix), _) => (params.w().bytes(), matrix.rows()),
         };
-        let mut multipliers = Vec::new();
-        multipliers
-            .try_reserve_exact(elements)
-            .map_err(|_| Error::OutOfMemory {
-                k: params.k(),
-                m: params.m(),
-            })?;
-        multipliers.resize_with(elements, OnceLock::new);
+        let multipliers = memory::list(rows, iter::repeat_with(OnceLock::new))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 technique,
@@ -205,9 +204,10 @@ impl Codec {
         let Generator::Words(matrix) = &self.inner.generator else {
             panic!("a code on packets has no multipliers");
         };
-        let k = matrix.cols();
-        assert!(col < k, "column {col} of {k}");
-        self.inner.multipliers[row * k + col].get_or_init(|| {
+        let (m, k) = (matrix.rows(), matrix.cols());
+        assert!(row < m && col < k, "({row}, {col}) is beyond {m} x {k}");
+        let row_of = || iter::repeat_with(OnceLock::new).take(k).collect();
+        self.inner.multipliers[row].get_or_init(row_of)[col].get_or_init(|| {
             let coefficient = matrix.get(row, col);
             Multiplier::with_engine(matrix.word_size(), coefficient, self.inner.engine)
                 .expect("the engine was checked, and a matrix holds elements of its field")
@@ -216,12 +216,13 @@ impl Codec {
 
     /// Computes all coding shards from all data shards: k of `data`, m of `coding`.
     ///
-    /// Allocates nothing up to 32 shards of each kind, but what the first call prepares. Each shard is asked for its
-    /// slice once. Empty shards are fine.
+    /// Allocates nothing up to 32 shards of each kind, but for what the first call prepares, and on
+    /// [`Engine::Reference`]. Each shard is asked for its slice once. Empty shards are fine.
     ///
     /// # Errors
     /// [`Error::Count`] for a wrong number of shards, [`Error::LengthMismatch`] if they differ in length,
-    /// [`Error::PartialWord`] or [`Error::PartialStripe`] if they are not whole units; nothing is written then.
+    /// [`Error::PartialWord`] or [`Error::PartialStripe`] if they are not whole units; [`Error::OutOfMemory`] if the
+    /// first call cannot prepare the matrix. Nothing is written then.
     pub fn encode(
         &self,
         data: &[impl AsRef<[u8]>],
@@ -236,7 +237,7 @@ impl Codec {
         let bytes = common_length(lengths.chain(coding.iter().map(|shard| shard.len())))?;
         self.check_length(bytes)?;
 
-        self.encoder().run(&data, &mut coding);
+        self.encoder()?.run(&data, &mut coding);
         Ok(())
     }
 
@@ -293,21 +294,13 @@ impl Codec {
     /// The multiplier at `row` and `col`, if it is there and has been used. Codes on packets have none.
     #[inline]
     fn prepared(&self, row: usize, col: usize) -> Option<&Multiplier> {
-        let Inner {
-            params,
-            multipliers,
-            ..
-        } = &*self.inner;
-        if row >= params.m() || col >= params.k() {
-            return None;
-        }
-        multipliers.get(row * params.k() + col)?.get()
+        self.inner.multipliers.get(row)?.get()?.get(col)?.get()
     }
 
     /// Whether the coding shards are those of the data shards. `shards` holds all k + m, data first.
     ///
-    /// Stops at the first difference, and does not tell which shard is wrong. Takes m buffers of 16 KiB, or of a stripe
-    /// where that is longer.
+    /// Stops at the first difference, and does not tell which shard is wrong. Takes buffers of 128 KiB in all, or of m words
+    /// or stripes where these are more.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -318,14 +311,16 @@ impl Codec {
         let bytes = common_length(shards.iter().map(|shard| shard.len()))?;
         self.check_length(bytes)?;
 
-        let block = VERIFY_BLOCK.next_multiple_of(self.inner.unit).min(bytes);
-        let mut scratch = vec![0; m * block];
-        let encoder = self.encoder();
+        let block = (VERIFY_BYTES / m)
+            .next_multiple_of(self.inner.unit)
+            .min(bytes);
+        let mut scratch = memory::zeros::<u8>(m.saturating_mul(block))?;
+        let encoder = self.encoder()?;
         let mut start = 0;
         while start < bytes {
             let range = start..bytes.min(start + block);
             let data: Inputs<'_> = shards[..k].iter().map(|s| &s[range.clone()]).collect();
-            let chunks = scratch.chunks_exact_mut(block);
+            let chunks = scratch.chunks_exact_mut(block.max(1));
             let mut coding: Outputs<'_> = chunks.map(|c| &mut c[..range.len()]).collect();
             encoder.run(&data, &mut coding);
             let mut pairs = coding.iter().zip(&shards[k..]);
@@ -385,6 +380,58 @@ impl Codec {
         Ok(())
     }
 
+    /// Computes the shards `lost` from `survivors`, both given as pairs of a shard's index and its bytes: for survivors
+    /// that are only read, and where the other shards have no buffers. All shards that are no survivors count as erased.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode): [`Error::TooManyErasures`] if there are fewer than k survivors,
+    /// [`Error::RepeatedShard`] for a shard named twice or in both lists.
+    pub fn reconstruct_from(
+        &self,
+        survivors: &[(usize, impl AsRef<[u8]>)],
+        lost: &mut [(usize, impl AsMut<[u8]>)],
+    ) -> Result<(), Error> {
+        let shards = self.params().shards();
+        let mut position = memory::list(shards, iter::repeat(usize::MAX))?;
+        for (at, &(index, _)) in survivors.iter().enumerate() {
+            check_index("shard", index, shards)?;
+            if mem::replace(&mut position[index], at) != usize::MAX {
+                return Err(Error::RepeatedShard { index });
+            }
+        }
+        let mut targets: SmallVec<[(usize, &mut [u8]); 32]> = SmallVec::new();
+        for (index, shard) in lost {
+            if position.get(*index).is_some_and(|&at| at != usize::MAX) {
+                return Err(Error::RepeatedShard { index: *index });
+            }
+            targets.push((*index, shard.as_mut()));
+        }
+        // Plans make the shards in order.
+        targets.sort_unstable_by_key(|(index, _)| *index);
+        let erased = position
+            .iter()
+            .enumerate()
+            .filter(|(_, at)| **at == usize::MAX);
+        let erased: SmallVec<[usize; 32]> = erased.map(|(index, _)| index).collect();
+        let wanted: SmallVec<[usize; 32]> = targets.iter().map(|(index, _)| *index).collect();
+        let pattern = self.pattern(&erased, &wanted)?;
+        let sources: Inputs<'_> = survivors.iter().map(|(_, shard)| shard.as_ref()).collect();
+        let lengths = sources.iter().map(|source| source.len());
+        let bytes = common_length(lengths.chain(targets.iter().map(|(_, shard)| shard.len())))?;
+        self.check_length(bytes)?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+
+        let (erased, wanted) = pattern.split_at(erased.len());
+        let plan = self.plan(&pattern, erased, wanted)?;
+        let mut outputs: Outputs<'_> = targets.into_iter().map(|(_, shard)| shard).collect();
+        let used = plan.sources.iter();
+        let inputs: Inputs<'_> = used.map(|&index| sources[position[index]]).collect();
+        plan.map.run(&inputs, &mut outputs);
+        Ok(())
+    }
+
     /// How to compute the shards `lost` from exactly k surviving `sources`, both in any order:
     /// lost\[l\] is the sum over s of `coefficient(l, s)` times sources\[s\]. For codes on words.
     ///
@@ -399,7 +446,9 @@ impl Codec {
         sources: &[usize],
     ) -> Result<Reconstruction, Error> {
         match &self.inner.generator {
-            Generator::Words(matrix) => Reconstruction::new(matrix, lost, sources),
+            Generator::Words(matrix) => {
+                Reconstruction::new(matrix, self.inner.engine, lost, sources)
+            }
             Generator::Packets { .. } => Err(Error::PacketsUnused {
                 what: "a reconstruction",
             }),
@@ -462,11 +511,15 @@ impl Codec {
                 generator,
                 ..
             } = &*self.inner;
-            let sources = choose_sources(generator, params.w(), &erased, &wanted)?;
+            let mut sources = choose_sources(generator, params.w(), &erased, &wanted)?;
             let map = match generator {
                 Generator::Words(matrix) => {
-                    let rows = Reconstruction::new(matrix, &wanted, &sources)?;
-                    Map::of_words(*engine, params.w(), rows.as_slice())?
+                    let rows = Reconstruction::new(matrix, *engine, &wanted, &sources)?;
+                    // A code of one's own may need only some of the k: the others are not read.
+                    let used = rows.used_sources();
+                    let elements = rows.columns(&used)?;
+                    sources = used.iter().map(|&position| sources[position]).collect();
+                    Map::of_words(*engine, params.w(), &elements)?
                 }
                 Generator::Packets { bits, .. } => {
                     let rows = packet_rows(bits, params.w(), &wanted, &sources)?;
@@ -481,22 +534,24 @@ impl Codec {
     }
 
     /// The map from all data shards to all coding shards.
-    fn encoder(&self) -> &Map {
-        self.inner.encoder.get_or_init(|| {
-            let Inner { params, engine, .. } = &*self.inner;
-            let map = match &self.inner.generator {
-                Generator::Words(matrix) => {
-                    Map::of_words(*engine, matrix.word_size(), matrix.as_slice())
-                }
-                Generator::Packets { bits, .. } => Map::of_packets(*engine, *params, bits),
-            };
-            map.expect("the engine was checked, and a matrix holds elements of its field")
-        })
+    fn encoder(&self) -> Result<&Map, Error> {
+        if let Some(map) = self.inner.encoder.get() {
+            return Ok(map);
+        }
+        let Inner { params, engine, .. } = &*self.inner;
+        let map = match &self.inner.generator {
+            Generator::Words(matrix) => {
+                Map::of_words(*engine, matrix.word_size(), matrix.as_slice())?
+            }
+            Generator::Packets { bits, .. } => Map::of_packets(*engine, *params, bits)?,
+        };
+        // Of two threads that make it at once, one throws it away.
+        Ok(self.inner.encoder.get_or_init(|| map))
     }
 }
 
-/// Bytes of a shard that are verified at a time.
-const VERIFY_BLOCK: usize = 16 * 1024;
+/// Bytes of all coding shards that are verified at a time, if stripes are not longer.
+const VERIFY_BYTES: usize = 128 * 1024;
 
 impl fmt::Debug for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

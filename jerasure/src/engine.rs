@@ -125,15 +125,16 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::WordSize`] unless w is 8, 16 or 32; [`Error::NotAnElement`] for a factor of 2^w or more;
-    /// [`Error::EngineUnavailable`].
+    /// [`Error::EngineUnavailable`]; [`Error::OutOfMemory`].
     pub(crate) fn prepare(self, w: WordSize, elements: &[u32]) -> Result<Arc<dyn Factors>, Error> {
         w.check_region()?;
         elements
             .iter()
             .try_for_each(|&element| w.check_element(element))?;
-        let factors: Option<Arc<dyn Factors>> = match self {
+        let factors: Option<Result<Arc<dyn Factors>, Error>> = match self {
             Self::Reference if self.is_available() => {
-                Some(Arc::new(reference::Reference::new(w, elements)))
+                let made = reference::Reference::new(w, elements);
+                Some(made.map(|made| Arc::new(made) as Arc<dyn Factors>))
             }
             Self::Scalar => Some(scalar::prepare(w, elements)),
             #[cfg(target_arch = "x86_64")]
@@ -146,7 +147,7 @@ impl Engine {
             Self::Neon => neon::Neon::detect().map(|isa| kernel::prepare(isa, w, elements)),
             _ => None,
         };
-        factors.ok_or_else(|| self.unavailable())
+        factors.unwrap_or_else(|| Err(self.unavailable()))
     }
 
     /// The engine's sums of regions.

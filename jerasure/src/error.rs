@@ -139,13 +139,11 @@ pub enum Error {
         value: u32,
     },
 
-    /// The matrix could not be allocated.
-    #[error("no memory for the coding matrix of k = {k}, m = {m}: use fewer shards")]
+    /// Memory whose size the caller's parameters decide could not be allocated.
+    #[error("cannot allocate {bytes} bytes: use fewer or smaller shards")]
     OutOfMemory {
-        /// Data shards.
-        k: usize,
-        /// Coding shards.
-        m: usize,
+        /// Bytes asked for.
+        bytes: usize,
     },
 
     /// A number that is not an element of the field.
@@ -202,7 +200,7 @@ pub enum Error {
     },
 
     /// An index beyond its range.
-    #[error("{what} {index} is out of range: use 0 to {}", .limit - 1)]
+    #[error("{what} {index} is out of range: use numbers below {limit}")]
     OutOfRange {
         /// What is indexed.
         what: &'static str,

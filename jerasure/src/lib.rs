@@ -4,17 +4,16 @@
 mod bit_matrix;
 mod cauchy;
 mod codec;
+mod dot;
 mod engine;
 mod error;
-#[allow(
-    unsafe_code,
-    reason = "the one boundary to C; every other file is safe"
-)]
+#[allow(unsafe_code, reason = "the one boundary to C")]
 mod ffi;
 pub mod galois;
 #[cfg(test)]
 mod golden;
 mod matrix;
+mod memory;
 mod minimal_density;
 mod multiplier;
 mod paper;

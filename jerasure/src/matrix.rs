@@ -11,6 +11,7 @@ pub(crate) use span::Span;
 use std::fmt;
 
 use crate::galois::Field;
+use crate::memory;
 use crate::shards::check_count;
 use crate::{BitMatrix, Error, WordSize};
 
@@ -94,6 +95,8 @@ impl Matrix {
     /// # Panics
     /// If `row` is out of range.
     pub fn row(&self, row: usize) -> &[u32] {
+        let rows = self.rows();
+        assert!(row < rows, "row {row} of {rows}");
         &self.elements[row * self.cols..][..self.cols]
     }
 
@@ -220,12 +223,7 @@ pub(crate) fn checked_size(rows: usize, cols: usize) -> Result<usize, Error> {
 /// The elements of a zero matrix.
 pub(crate) fn zeros(rows: usize, cols: usize) -> Result<Vec<u32>, Error> {
     let count = checked_size(rows, cols)?;
-    let mut elements = Vec::new();
-    elements
-        .try_reserve_exact(count)
-        .map_err(|_| Error::OutOfMemory { k: cols, m: rows })?;
-    elements.resize(count, 0);
-    Ok(elements)
+    memory::zeros(count)
 }
 
 /// Refuses one shape where another is needed.

@@ -1,13 +1,13 @@
 //! The three functions of the paper's extension module (section 5.6), on single words.
 //!
 //! They take loose integers, because the paper's callers have them, and check every one. For regions of bytes, and
-//! for many words under one code, use [`Codec`].
+//! for many words under one code, use [`Codec`](crate::Codec).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::matrix::survivors;
 use crate::shards::{check_count, check_index};
-use crate::{CodeParams, Codec, Error, Technique, WordSize, galois};
+use crate::{CodeParams, Engine, Error, Matrix, Reconstruction, Technique, WordSize, galois};
 
 /// The coding matrix of k data words and m codes over GF(2^w): m rows of k, row after row.
 ///
@@ -17,9 +17,7 @@ use crate::{CodeParams, Codec, Error, Technique, WordSize, galois};
 /// [`Error::WordSize`] unless w is 8, 16 or 32; [`Error::NoShards`], [`Error::TooManyShards`] and
 /// [`Error::OutOfMemory`] for a shape that has no matrix.
 pub fn calculate_rs_matrix(k: usize, m: usize, w: u32) -> Result<Vec<u32>, Error> {
-    let codec = codec(k, m, w)?;
-    let matrix = codec.matrix().expect("a code on words has a matrix");
-    Ok(matrix.as_slice().to_vec())
+    Ok(matrix(k, m, w)?.as_slice().to_vec())
 }
 
 /// The code number `code_index` after the data word at `position` has changed from `old` to `new`:
@@ -46,14 +44,14 @@ pub fn calculate_rs_code(
     position: usize,
     coefficient: u32,
 ) -> Result<u32, Error> {
-    let codec = codec(k, m, w)?;
+    let matrix = matrix(k, m, w)?;
     check_index("code", code_index, m)?;
     check_index("position", position, k)?;
-    let w = codec.params().w();
+    let w = matrix.word_size();
     w.check_element(code)?;
     w.check_element(old)?;
     w.check_element(new)?;
-    let expected = codec.coefficient(code_index, position);
+    let expected = matrix.get(code_index, position);
     if coefficient != expected {
         return Err(Error::WrongCoefficient {
             row: code_index,
@@ -82,27 +80,26 @@ pub fn recover_data(
     data: &[u32],
     erasures: &[usize],
 ) -> Result<Vec<u32>, Error> {
-    let codec = codec(k, m, w)?;
+    let matrix = matrix(k, m, w)?;
     check_count("codes", m, codes.len())?;
     check_count("data words", k, data.len())?;
-    let w = codec.params().w();
-    for (index, &value) in data.iter().chain(codes).enumerate() {
-        if !erasures.contains(&index) {
-            w.check_element(value)?;
-        }
-    }
-    let mut recovered = data.to_vec();
+    let w = matrix.word_size();
+    // In order, and none twice.
     let mut sources = survivors(k, m, erasures)?;
+    let word = |shard: usize| {
+        if shard < k {
+            data[shard]
+        } else {
+            codes[shard - k]
+        }
+    };
+    sources
+        .iter()
+        .try_for_each(|&shard| w.check_element(word(shard)))?;
+    let mut recovered = data.to_vec();
     sources.truncate(k);
     if !erasures.is_empty() {
-        let plan = codec.reconstruction(erasures, &sources)?;
-        let word = |shard: usize| {
-            if shard < k {
-                data[shard]
-            } else {
-                codes[shard - k]
-            }
-        };
+        let plan = Reconstruction::new(&matrix, Engine::Scalar, erasures, &sources)?;
         for (position, &lost) in erasures.iter().enumerate().filter(|&(_, &lost)| lost < k) {
             let mut sum = 0;
             for (&coefficient, &source) in plan.row(position).iter().zip(&sources) {
@@ -114,17 +111,21 @@ pub fn recover_data(
     Ok(recovered)
 }
 
-/// The codec of this shape; the last one is kept, because callers come back word by word.
-fn codec(k: usize, m: usize, w: u32) -> Result<Codec, Error> {
-    static LAST: Mutex<Option<Codec>> = Mutex::new(None);
-    let params = CodeParams::new(k, m, WordSize::of_regions(w)?)?;
+/// The matrix of this shape; the last one is kept, because callers come back word by word.
+fn matrix(k: usize, m: usize, w: u32) -> Result<Arc<Matrix>, Error> {
+    static LAST: Mutex<Option<Arc<Matrix>>> = Mutex::new(None);
+    let w = WordSize::of_regions(w)?;
+    let is_it =
+        |matrix: &&Arc<Matrix>| (matrix.cols(), matrix.rows(), matrix.word_size()) == (k, m, w);
     let last = || LAST.lock().unwrap_or_else(PoisonError::into_inner);
 
-    if let Some(codec) = last().as_ref().filter(|codec| codec.params() == params) {
-        return Ok(codec.clone());
+    if let Some(matrix) = last().as_ref().filter(is_it) {
+        return Ok(Arc::clone(matrix));
     }
     // Made without the lock, so that one large matrix does not keep other shapes waiting.
-    let codec = Codec::new(Technique::ReedSolVan, params)?;
-    *last() = Some(codec.clone());
-    Ok(codec)
+    let params = CodeParams::new(k, m, w)?;
+    Technique::ReedSolVan.check(params)?;
+    let matrix = Arc::new(Matrix::reed_sol_van(k, m, w)?);
+    *last() = Some(Arc::clone(&matrix));
+    Ok(matrix)
 }

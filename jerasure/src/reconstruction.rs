@@ -8,7 +8,7 @@ use std::mem;
 use crate::galois::Field;
 use crate::shards::{check_count, check_index};
 use crate::technique::Generator;
-use crate::{Error, Matrix, Multiplier, WordSize};
+use crate::{Engine, Error, Matrix, Multiplier, WordSize, dot, memory};
 
 pub(crate) use packets::packet_rows;
 
@@ -17,6 +17,7 @@ pub(crate) use packets::packet_rows;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconstruction {
     w: WordSize,
+    engine: Engine,
     lost: Box<[usize]>,
     sources: Box<[usize]>,
     /// A row of `sources.len()` for each lost shard.
@@ -49,12 +50,27 @@ impl Reconstruction {
     /// If the position is out of range.
     pub fn row(&self, lost_pos: usize) -> &[u32] {
         let k = self.sources.len();
+        assert!(
+            lost_pos < self.lost.len(),
+            "position {lost_pos} is out of range"
+        );
         &self.coefficients[lost_pos * k..][..k]
     }
 
-    /// The factors of all lost shards, row after row.
-    pub(crate) fn as_slice(&self) -> &[u32] {
-        &self.coefficients
+    /// Positions of the sources that some lost shard needs.
+    pub(crate) fn used_sources(&self) -> Vec<usize> {
+        let k = self.sources.len();
+        let rows = || self.coefficients.chunks_exact(k);
+        (0..k)
+            .filter(|&position| rows().any(|row| row[position] != 0))
+            .collect()
+    }
+
+    /// The factors of all lost shards, row after row, for the sources at these positions alone.
+    pub(crate) fn columns(&self, positions: &[usize]) -> Result<Vec<u32>, Error> {
+        let rows = self.coefficients.chunks_exact(self.sources.len());
+        let elements = rows.flat_map(|row| positions.iter().map(|&position| row[position]));
+        memory::list(self.lost.len() * positions.len(), elements)
     }
 
     /// [`row`](Self::row), prepared for multiplying regions.
@@ -65,9 +81,32 @@ impl Reconstruction {
         self.row(lost_pos)
             .iter()
             .map(|&coefficient| {
-                Multiplier::new(self.w, coefficient).expect("a combination of elements is one")
+                Multiplier::with_engine(self.w, coefficient, self.engine)
+                    .expect("the engine was checked, and a combination of elements is one")
             })
             .collect()
+    }
+
+    /// Computes the lost shards from the sources, both in the order that was asked for: a dot product of regions
+    /// (`jerasure_matrix_dotprod`) for each.
+    ///
+    /// # Errors
+    /// [`Error::Count`] for a wrong number of sources or lost shards, [`Error::LengthMismatch`] and
+    /// [`Error::PartialWord`] for their lengths; nothing is written then. [`Error::OutOfMemory`].
+    pub fn apply(
+        &self,
+        sources: &[impl AsRef<[u8]>],
+        lost: &mut [impl AsMut<[u8]>],
+    ) -> Result<(), Error> {
+        let shape = (self.lost.len(), self.sources.len());
+        dot::of_words(
+            self.engine,
+            self.w,
+            &self.coefficients,
+            shape,
+            sources,
+            lost,
+        )
     }
 
     /// Solves only for the data shards that are no source: each coding shard among the sources, minus its known part,
@@ -75,7 +114,12 @@ impl Reconstruction {
     /// the same result.
     ///
     /// The sources need not determine all data, as long as they determine the lost shards.
-    pub(crate) fn new(matrix: &Matrix, lost: &[usize], sources: &[usize]) -> Result<Self, Error> {
+    pub(crate) fn new(
+        matrix: &Matrix,
+        engine: Engine,
+        lost: &[usize],
+        sources: &[usize],
+    ) -> Result<Self, Error> {
         let (w, k) = (matrix.word_size(), matrix.cols());
         check_count("sources", k, sources.len())?;
         check_shards(k + matrix.rows(), lost, sources)?;
@@ -88,7 +132,8 @@ impl Reconstruction {
         }
 
         let field = Field::of(w);
-        let mut coefficients = Vec::with_capacity(lost.len() * k);
+        let mut coefficients = Vec::new();
+        memory::reserve(&mut coefficients, lost.len().saturating_mul(k))?;
         for &shard in lost {
             // What the lost shard is of all data shards; adding equations makes the unknown ones of it vanish.
             let mut known = words::row(matrix, shard);
@@ -106,6 +151,7 @@ impl Reconstruction {
         }
         Ok(Self {
             w,
+            engine,
             lost: lost.into(),
             sources: sources.into(),
             coefficients: coefficients.into(),

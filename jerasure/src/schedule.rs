@@ -55,6 +55,16 @@ struct StepRecord {
 }
 
 impl Schedule {
+    /// A [`smart`](Self::smart) one, unless the search for it would take long, as it does for thousands of rows.
+    pub(crate) fn cheapest(
+        rows: &BitMatrix,
+        w: WordSize,
+        sources: &[usize],
+        targets: &[usize],
+    ) -> Self {
+        Self::of_rows(rows, w, sources, targets, order::is_worth_it(rows))
+    }
+
     /// Each coding packet is made of data packets alone, row by row (`jerasure_dumb_bitmatrix_to_schedule`).
     ///
     /// # Errors

@@ -15,7 +15,7 @@
 //! where subtraction is XOR. With one coding row, which is first and last, the scaling makes it all ones.
 
 use crate::galois::Field;
-use crate::matrix::zeros;
+use crate::matrix::{checked_size, zeros};
 use crate::{CodeParams, Error, Matrix, WordSize};
 
 impl Matrix {
@@ -64,13 +64,14 @@ impl Matrix {
     /// [`Error::NoShards`] if `rows` or `cols` is 0, [`Error::TooManyShards`] if one of them exceeds 2^w,
     /// [`Error::MatrixTooLarge`] or [`Error::OutOfMemory`].
     pub fn extended_vandermonde(rows: usize, cols: usize, w: WordSize) -> Result<Self, Error> {
-        let mut elements = zeros(rows, cols)?;
+        checked_size(rows, cols)?;
         let limit = field_size(w);
         if rows.max(cols) > limit {
             let (k, m) = (cols, rows.saturating_sub(cols));
             let w = w.bits();
             return Err(Error::TooManyShards { k, m, w, limit });
         }
+        let mut elements = zeros(rows, cols)?;
         let field = Field::of(w);
         elements[0] = 1;
         for (row, line) in elements.chunks_exact_mut(cols).enumerate().skip(1) {

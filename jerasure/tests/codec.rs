@@ -403,3 +403,165 @@ fn codecs_are_shared_between_threads() {
         });
     }
 }
+
+#[test]
+fn lost_shards_come_from_survivors_that_are_only_read() {
+    for (codec, length) in codes() {
+        let whole = encoded(&codec, length);
+        let (k, m) = (codec.params().k(), codec.params().m());
+        // Out of order, and without the first data shard and the last coding shard but one.
+        let lost = [k + m - 2, 0];
+        let survivors: Vec<(usize, &[u8])> = (0..k + m)
+            .rev()
+            .filter(|index| !lost.contains(index))
+            .map(|index| (index, &whole[index][..]))
+            .collect();
+        let mut targets = lost.map(|index| (index, vec![0xee; length]));
+        codec.reconstruct_from(&survivors, &mut targets).unwrap();
+        for (index, shard) in &targets {
+            assert!(shard == &whole[*index], "{codec:?}: {index}");
+        }
+
+        let mut one = [(0, vec![0; length])];
+        codec.reconstruct_from(&survivors, &mut one).unwrap();
+        assert!(one[0].1 == whole[0]);
+        let mut none: [(usize, Vec<u8>); 0] = [];
+        assert_eq!(codec.reconstruct_from(&survivors, &mut none), Ok(()));
+
+        let refused = |survivors: &[(usize, &[u8])], targets: &mut [(usize, Vec<u8>)]| {
+            codec.reconstruct_from(survivors, targets).unwrap_err()
+        };
+        assert_eq!(
+            refused(&survivors[..k - 1], &mut one),
+            Error::TooManyErasures { lost: m + 1, m }
+        );
+        let twice = [&survivors[..], &survivors[..1]].concat();
+        let index = survivors[0].0;
+        assert_eq!(refused(&twice, &mut one), Error::RepeatedShard { index });
+        let mut present = [(1, vec![0; length])];
+        assert_eq!(
+            refused(&survivors, &mut present),
+            Error::RepeatedShard { index: 1 }
+        );
+        let mut beyond = [(k + m, vec![0; length])];
+        assert!(matches!(
+            refused(&survivors, &mut beyond),
+            Error::OutOfRange { .. }
+        ));
+        let mut short = [(0, vec![0; length - 1])];
+        assert!(matches!(
+            refused(&survivors, &mut short),
+            Error::LengthMismatch { .. }
+        ));
+    }
+}
+
+#[test]
+fn values_make_dot_products_without_a_codec() {
+    for (codec, length) in codes() {
+        let whole = encoded(&codec, length);
+        let (k, params) = (codec.params().k(), codec.params());
+        let mut coding = vec![vec![0x11; length]; params.m()];
+        match (codec.bit_matrix(), codec.matrix()) {
+            (Some(bits), _) => {
+                let packet = params.packet_bytes().unwrap();
+                bits.dot(params.w(), packet, &whole[..k], &mut coding)
+                    .unwrap();
+                let partial = bits.dot(params.w(), packet * 3, &whole[..k], &mut coding);
+                assert!(partial.is_ok() || matches!(partial, Err(Error::PartialStripe { .. })));
+            }
+            (None, Some(matrix)) => {
+                matrix.dot(&whole[..k], &mut coding).unwrap();
+                let fewer = matrix.dot(&whole[1..k], &mut coding);
+                assert!(matches!(fewer, Err(Error::Count { .. })));
+                let sources: Vec<usize> = (1..=k).collect();
+                let plan = codec.reconstruction(&[k + 1, 0], &sources).unwrap();
+                let mut lost = [vec![0; length], vec![0; length]];
+                plan.apply(&whole[1..=k], &mut lost).unwrap();
+                assert!(lost[0] == whole[k + 1] && lost[1] == whole[0]);
+            }
+            (None, None) => panic!("a code has a matrix"),
+        }
+        if codec.bit_matrix().is_none() {
+            assert!(coding[..] == whole[k..]);
+        } else {
+            let bits = codec.bit_matrix().unwrap();
+            let packet = params.packet_bytes().unwrap();
+            bits.dot(params.w(), packet, &whole[..k], &mut coding)
+                .unwrap();
+            assert!(coding[..] == whole[k..]);
+        }
+    }
+}
+
+#[test]
+fn packets_of_any_size_are_summed_alike() {
+    // Below, at and beyond what is handed to the engine, and cut into columns; rows of more than 64 sources.
+    let w = WordSize::W8;
+    for packet in [8, 56, 64, 72, 2048, 2056, 5000] {
+        let params = CodeParams::new(20, 3, w).unwrap();
+        let params = params.with_packet_bytes(packet).unwrap();
+        let length = 2 * 8 * packet;
+        let mut want: Option<Vec<Vec<u8>>> = None;
+        for engine in Engine::available() {
+            let codec = Codec::with_engine(Technique::CauchyOrig, params, engine).unwrap();
+            let got = encoded(&codec, length);
+            let matrix = codec.matrix().unwrap();
+            // The first packet of the first coding shard, bit by bit.
+            let bits = codec.bit_matrix().unwrap();
+            assert!(matrix.rows() == 3 && bits.row(0).count() > 64);
+            let mut sum = vec![0; packet];
+            for one in bits.row(0) {
+                let source = &got[one / 8][one % 8 * packet..][..packet];
+                sum.iter_mut().zip(source).for_each(|(s, b)| *s ^= b);
+            }
+            assert!(got[20][..packet] == sum, "{engine}, {packet}");
+            assert!(want.get_or_insert_with(|| got.clone()) == &got, "{engine}");
+        }
+    }
+}
+
+#[test]
+fn indices_that_overflow_are_out_of_range() {
+    let huge = 1_usize << (usize::BITS - 2);
+    let params = CodeParams::new(4, 2, WordSize::W8).unwrap();
+    let codec = Codec::new(Technique::ReedSolVan, params).unwrap();
+    let matrix = codec.matrix().unwrap().clone();
+    let bits = BitMatrix::identity(128).unwrap();
+    let plan = codec.reconstruction(&[0], &[1, 2, 3, 4]).unwrap();
+    let calls: [Box<dyn Fn() + std::panic::UnwindSafe>; 5] = [
+        Box::new(move || _ = matrix.get(huge, 2)),
+        Box::new({
+            let bits = bits.clone();
+            move || _ = bits.get(huge * 2, 0)
+        }),
+        Box::new(move || _ = bits.row(huge * 2).count()),
+        Box::new({
+            let codec = std::panic::AssertUnwindSafe(codec);
+            move || drop(codec.multiplier(huge, 1).clone())
+        }),
+        Box::new(move || _ = plan.coefficient(huge, 1)),
+    ];
+    for (number, call) in calls.into_iter().enumerate() {
+        let outcome = std::panic::catch_unwind(call);
+        assert!(outcome.is_err(), "call {number} returned");
+    }
+}
+
+#[test]
+fn what_cannot_be_verified_in_memory_is_refused() {
+    // One stripe of 32 MiB stands for all 46,001 shards; the coding shards would take 1.5 TB.
+    let w = WordSize::W32;
+    let params = CodeParams::new(1, 46_000, w).unwrap();
+    let params = params.with_packet_bytes(1 << 20).unwrap();
+    let codec = Codec::new(Technique::CauchyOrig, params);
+    // The bit matrix is within an `int`; where it is not, that is the answer.
+    let Ok(codec) = codec else { return };
+    let shard = vec![0; codec.unit()];
+    let shards = vec![&shard[..]; 46_001];
+    let refused = codec.verify(&shards);
+    assert!(
+        matches!(refused, Err(Error::OutOfMemory { .. })),
+        "{refused:?}"
+    );
+}

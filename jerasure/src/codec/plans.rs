@@ -1,7 +1,8 @@
 //! The decoding plans that a codec keeps, so that a pattern of losses is solved once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Plans kept for one codec at most. 10 + 4 shards have 1,470 patterns of losses; most systems meet a few.
 const MAX_PLANS: usize = 1024;
@@ -14,84 +15,79 @@ pub(super) type Pattern = [u32];
 
 /// Plans by pattern; those not used for longest make way for new ones.
 pub(super) struct Plans<P> {
-    kept: Mutex<Kept<P>>,
+    kept: RwLock<Kept<P>>,
+    /// Counts uses, to tell which is oldest.
+    uses: AtomicU64,
 }
 
 struct Kept<P> {
     by_pattern: HashMap<Box<Pattern>, Entry<P>>,
     bytes: usize,
-    /// Counts uses, to tell which is oldest.
-    uses: u64,
 }
 
 struct Entry<P> {
     plan: Arc<P>,
     bytes: usize,
-    last_use: u64,
+    last_use: AtomicU64,
 }
 
 impl<P> Plans<P> {
     pub(super) fn new() -> Self {
         Self {
-            kept: Mutex::new(Kept {
+            kept: RwLock::new(Kept {
                 by_pattern: HashMap::new(),
                 bytes: 0,
-                uses: 0,
             }),
+            uses: AtomicU64::new(0),
         }
     }
 
     /// The plan for `pattern`, from `make` if it is not there; `bytes` tells what it holds in memory.
     ///
-    /// Nobody waits while one is made. Two threads may make the same one; the later replaces the earlier.
+    /// Readers do not wait for one another, and nobody waits while a plan is made. Two threads may make the same one;
+    /// the later replaces the earlier.
     pub(super) fn get<E>(
         &self,
         pattern: &Pattern,
         bytes: impl FnOnce(&P) -> usize,
         make: impl FnOnce() -> Result<P, E>,
     ) -> Result<Arc<P>, E> {
-        if let Some(plan) = self.lock().find(pattern) {
-            return Ok(plan);
+        // A panic cannot happen between two changes that belong together, so a poisoned lock is as good.
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = kept.by_pattern.get(pattern) {
+            entry.last_use.store(self.next_use(), Relaxed);
+            return Ok(Arc::clone(&entry.plan));
         }
+        drop(kept);
         let plan = Arc::new(make()?);
-        let bytes = bytes(&plan) + size_of_val(pattern);
-        self.lock().keep(pattern.into(), Arc::clone(&plan), bytes);
+        let entry = Entry {
+            bytes: bytes(&plan) + size_of_val(pattern),
+            plan: Arc::clone(&plan),
+            last_use: AtomicU64::new(self.next_use()),
+        };
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        kept.keep(pattern.into(), entry);
         Ok(plan)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept<P>> {
-        // A panic cannot happen between two changes that belong together.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn next_use(&self) -> u64 {
+        self.uses.fetch_add(1, Relaxed)
     }
 }
 
 impl<P> Kept<P> {
-    fn find(&mut self, pattern: &Pattern) -> Option<Arc<P>> {
-        let entry = self.by_pattern.get_mut(pattern)?;
-        self.uses += 1;
-        entry.last_use = self.uses;
-        Some(Arc::clone(&entry.plan))
-    }
-
-    fn keep(&mut self, pattern: Box<Pattern>, plan: Arc<P>, bytes: usize) {
+    fn keep(&mut self, pattern: Box<Pattern>, entry: Entry<P>) {
         self.remove(&pattern);
         while !self.by_pattern.is_empty()
-            && (self.by_pattern.len() >= MAX_PLANS || self.bytes + bytes > MAX_BYTES)
+            && (self.by_pattern.len() >= MAX_PLANS || self.bytes + entry.bytes > MAX_BYTES)
         {
-            let oldest = self.by_pattern.iter().min_by_key(|(_, e)| e.last_use);
+            let ages = self.by_pattern.iter();
+            let oldest = ages.min_by_key(|(_, entry)| entry.last_use.load(Relaxed));
             let oldest = oldest.map(|(pattern, _)| pattern.clone());
             self.remove(&oldest.expect("the map is not empty"));
         }
-        self.uses += 1;
-        self.bytes += bytes;
-        self.by_pattern.insert(
-            pattern,
-            Entry {
-                plan,
-                bytes,
-                last_use: self.uses,
-            },
-        );
+        self.bytes += entry.bytes;
+        self.by_pattern.insert(pattern, entry);
     }
 
     fn remove(&mut self, pattern: &Pattern) {
@@ -137,7 +133,7 @@ mod tests {
         get(&plans, 0, 1, &mut made);
         assert_eq!(made as usize, MAX_PLANS);
         get(&plans, 70_000, 1, &mut made);
-        assert_eq!(plans.lock().by_pattern.len(), MAX_PLANS);
+        assert_eq!(plans.kept.read().unwrap().by_pattern.len(), MAX_PLANS);
 
         made = 0;
         get(&plans, 0, 1, &mut made);
@@ -151,16 +147,16 @@ mod tests {
         let (plans, mut made) = (Plans::new(), 0);
         for pattern in 0..100 {
             get(&plans, pattern, MAX_BYTES / 10, &mut made);
-            assert!(plans.lock().bytes <= MAX_BYTES);
+            assert!(plans.kept.read().unwrap().bytes <= MAX_BYTES);
         }
         get(&plans, 200, MAX_BYTES * 2, &mut made);
         assert_eq!(
-            plans.lock().by_pattern.len(),
+            plans.kept.read().unwrap().by_pattern.len(),
             1,
             "one larger than the bound is kept alone"
         );
         get(&plans, 201, 1, &mut made);
-        assert!(plans.lock().bytes <= MAX_BYTES);
+        assert!(plans.kept.read().unwrap().bytes <= MAX_BYTES);
     }
 
     #[test]

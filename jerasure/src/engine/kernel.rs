@@ -20,7 +20,7 @@ pub(super) use lanes::{Lanes, Quarter};
 use super::direct::{Direct, Update};
 use super::factors::{Factors, Xor, check_dot, check_regions};
 use super::maps::{Blocks, Map, blocks};
-use crate::WordSize;
+use crate::{Error, WordSize, memory};
 use dot::Dot;
 pub(super) use pointwise::Pointwise;
 use sum::{Add, Sum};
@@ -90,17 +90,22 @@ unsafe fn split<I: Isa, V: Multiply<I>, const P: usize>(planes: [V; P]) -> [V::S
 }
 
 /// Prepares factors.
-pub(super) fn prepare<I: Isa>(isa: I, w: WordSize, elements: &[u32]) -> Arc<dyn Factors> {
-    match w {
-        WordSize::W8 => Arc::new(Prepared::<I, 1>::new(isa, w, elements)),
-        WordSize::W16 => Arc::new(Prepared::<I, 2>::new(isa, w, elements)),
-        _ => Arc::new(Prepared::<I, 4>::new(isa, w, elements)),
-    }
+pub(super) fn prepare<I: Isa>(
+    isa: I,
+    w: WordSize,
+    elements: &[u32],
+) -> Result<Arc<dyn Factors>, Error> {
+    Ok(match w {
+        WordSize::W8 => Arc::new(Prepared::<I, 1>::new(isa, w, elements)?),
+        WordSize::W16 => Arc::new(Prepared::<I, 2>::new(isa, w, elements)?),
+        _ => Arc::new(Prepared::<I, 4>::new(isa, w, elements)?),
+    })
 }
 
 /// Sums of regions.
 pub(super) fn sums<I: Isa>(isa: I) -> &'static dyn Xor {
-    // An instruction set has no size, so nothing is allocated.
+    // An instruction set has no size, so nothing is allocated that could leak.
+    const { assert!(size_of::<I>() == 0) }
     Box::leak(Box::new(Sums(isa)))
 }
 
@@ -114,12 +119,14 @@ struct Prepared<I: Isa, const P: usize> {
 }
 
 impl<I: Isa, const P: usize> Prepared<I, P> {
-    fn new(isa: I, w: WordSize, elements: &[u32]) -> Self {
-        Self {
+    fn new(isa: I, w: WordSize, elements: &[u32]) -> Result<Self, Error> {
+        let made = elements.iter().map(|&element| blocks(w, element));
+        let ones = elements.iter().map(|&element| element == 1);
+        Ok(Self {
             isa,
-            blocks: elements.iter().map(|&element| blocks(w, element)).collect(),
-            ones: elements.iter().map(|&element| element == 1).collect(),
-        }
+            blocks: memory::list(elements.len(), made)?.into(),
+            ones: memory::list(elements.len(), ones)?.into(),
+        })
     }
 
     /// `dst` becomes the factor times the sum of the sources, plus what it was if ADD is set.

@@ -1,9 +1,10 @@
 //! The C library, called as its users call it: what the other engines are compared with.
 
 use super::factors::{Factors, Xor, check_dot, check_regions};
-use crate::WordSize;
 use crate::ffi::{Library, MIN_REGION, REGION_ALIGN};
+use crate::memory;
 use crate::shards::blocks_of;
+use crate::{Error, WordSize};
 
 /// Bytes of one call into C, whose lengths are `int`.
 const MAX_REGION: usize = 1 << 30;
@@ -24,11 +25,12 @@ struct Buffer<const N: usize>([u8; N]);
 
 impl Reference {
     /// Elements of the field of w = 8, 16 or 32.
-    pub(super) fn new(w: WordSize, elements: &[u32]) -> Self {
-        Self {
+    pub(super) fn new(w: WordSize, elements: &[u32]) -> Result<Self, Error> {
+        let made = elements.iter().map(|e| e.cast_signed());
+        Ok(Self {
             w,
-            elements: elements.iter().map(|e| e.cast_signed()).collect(),
-        }
+            elements: memory::list(elements.len(), made)?.into(),
+        })
     }
 
     /// Hands the products with what `fill` writes to `store`, by way of an aligned buffer.

@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use super::factors::{Factors, Xor, check_dot, check_regions};
 use super::maps::double;
-use crate::WordSize;
+use crate::memory;
 use crate::shards::blocks_of;
+use crate::{Error, WordSize};
 
 /// Prepares factors.
-pub(super) fn prepare(w: WordSize, elements: &[u32]) -> Arc<dyn Factors> {
-    match w {
-        WordSize::W8 => Arc::new(Scalar::<u8>::new(elements)),
-        WordSize::W16 => Arc::new(Scalar::<u16>::new(elements)),
-        _ => Arc::new(Scalar::<u32>::new(elements)),
-    }
+pub(super) fn prepare(w: WordSize, elements: &[u32]) -> Result<Arc<dyn Factors>, Error> {
+    Ok(match w {
+        WordSize::W8 => Arc::new(Scalar::<u8>::new(elements)?),
+        WordSize::W16 => Arc::new(Scalar::<u16>::new(elements)?),
+        _ => Arc::new(Scalar::<u32>::new(elements)?),
+    })
 }
 
 /// Factors, each with its small tables; large ones are made where a region is long enough to repay them.
@@ -35,11 +36,13 @@ const BLOCK: usize = 8192;
 const LONG: usize = 1024;
 
 impl<W: Word> Scalar<W> {
-    fn new(elements: &[u32]) -> Self {
-        Self {
-            factors: elements.iter().map(|&element| W::factor(element)).collect(),
-            ones: elements.iter().map(|&element| element == 1).collect(),
-        }
+    fn new(elements: &[u32]) -> Result<Self, Error> {
+        let factors = elements.iter().map(|&element| W::factor(element));
+        let ones = elements.iter().map(|&element| element == 1);
+        Ok(Self {
+            factors: memory::list(elements.len(), factors)?.into(),
+            ones: memory::list(elements.len(), ones)?.into(),
+        })
     }
 
     /// Each word of `dst` becomes what `store` makes of it and of the factor's product with the word of `src`.

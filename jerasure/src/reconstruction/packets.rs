@@ -1,7 +1,7 @@
 //! Lost shards of codes on packets as equations between bits.
 
 use super::{check_shards, marked};
-use crate::bit_matrix::{BitSpan, ones, xor};
+use crate::bit_matrix::{BitSpan, block, ones, put, xor};
 use crate::matrix::survivors;
 use crate::{BitMatrix, Error, WordSize};
 
@@ -140,25 +140,6 @@ impl Code<'_> {
             put(&mut part, at, size, block(row, shard, size));
         }
         part
-    }
-}
-
-/// Block number `index` of `size` bits, at most 32.
-fn block(words: &[u64], index: usize, size: usize) -> u64 {
-    let (word, bit) = (index * size / 64, index * size % 64);
-    let mut block = words[word] >> bit;
-    if bit + size > 64 {
-        block |= words[word + 1] << (64 - bit);
-    }
-    block & ((1 << size) - 1)
-}
-
-/// Puts a block where there are zeros.
-fn put(words: &mut [u64], index: usize, size: usize, block: u64) {
-    let (word, bit) = (index * size / 64, index * size % 64);
-    words[word] |= block << bit;
-    if bit + size > 64 {
-        words[word + 1] |= block >> (64 - bit);
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) fn row(matrix: &Matrix, shard: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Engine;
     use crate::{Reconstruction, WordSize};
 
     fn subsets(shards: usize, most: usize) -> impl Iterator<Item = Vec<usize>> {
@@ -120,7 +121,7 @@ mod tests {
         // All codes are multiples of the sum: it comes back, the data do not.
         let sources = choose_sources(&sum, &[0, 1, 3], &[3]).unwrap();
         assert_eq!(sources, [2, 4]);
-        let plan = Reconstruction::new(&sum, &[3], &sources).unwrap();
+        let plan = Reconstruction::new(&sum, Engine::Scalar, &[3], &sources).unwrap();
         assert_eq!(plan.row(0), [2, 0]);
         assert_eq!(choose_sources(&sum, &[0, 1, 3], &[0]), Err(Error::Singular));
     }
@@ -137,7 +138,7 @@ mod tests {
             };
             recovered += 1;
             assert_eq!(sources.len(), k);
-            let plan = Reconstruction::new(&matrix, &erased, &sources).unwrap();
+            let plan = Reconstruction::new(&matrix, Engine::Scalar, &erased, &sources).unwrap();
             // The combination of the sources' rows is the lost shard's row.
             for (position, &lost) in erased.iter().enumerate() {
                 let factors = Matrix::new(w, 1, k, plan.row(position)).unwrap();

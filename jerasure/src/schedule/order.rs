@@ -11,6 +11,17 @@ pub(super) fn dumb(rows: &BitMatrix) -> Order {
     (0..rows.rows()).map(|row| (row, None)).collect()
 }
 
+/// Steps that the search for a smart order may take: about a second. They grow with the square of the rows.
+const MOST_STEPS: usize = 1 << 28;
+
+/// Whether a smart order of these rows is found soon enough.
+pub(super) fn is_worth_it(rows: &BitMatrix) -> bool {
+    let words = rows.cols().div_ceil(64);
+    let steps = rows.rows().checked_mul(rows.rows());
+    let steps = steps.and_then(|pairs| pairs.checked_mul(words));
+    steps.is_some_and(|steps| steps / 2 <= MOST_STEPS)
+}
+
 /// Always the row that is cheapest by now, the first among equals: for a row of its own that is its ones, and from
 /// another row one copy and the bits in which they differ.
 pub(super) fn smart(rows: &BitMatrix) -> Order {
