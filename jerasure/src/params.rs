@@ -172,8 +172,12 @@ impl CodeParams {
         if k == 0 || m == 0 {
             return Err(Error::NoShards { k, m });
         }
-        let limit = Self::MAX_SHARDS;
-        if k.checked_add(m).is_none_or(|shards| shards > limit) {
+        if k.checked_add(m)
+            .is_none_or(|shards| shards > Self::MAX_SHARDS)
+        {
+            // What would do for most techniques, so that who obeys is not refused a second time.
+            let field = (w.max_element() as usize).saturating_add(1);
+            let limit = field.min(Self::MAX_SHARDS);
             return Err(Error::TooManyShards {
                 k,
                 m,
