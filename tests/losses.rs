@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use fusion_core::membership::Waiting;
+use fusion_core::message::{ClientBatch, ClientReply, ClientRequest};
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{ClusterSpec, Error, Kind, Raw};
-use fusion_net::service::AdminError;
+use fusion_net::peer;
+use fusion_net::service::{AdminError, PrimaryClient};
 use fusion_tests::cluster::{Rig, Seat, is_whole, raws, seed, start, within};
 use fusion_tests::model::Model;
 use fusion_tests::writers::Writers;
@@ -12,6 +14,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 const N: usize = 3;
 const F: usize = 3;
@@ -316,6 +319,53 @@ async fn callers_leave_a_primary_that_hangs_and_it_takes_no_more_writes_afterwar
     all.verify("the old primary's return").await;
     all.change(&mut rng, 20).await;
     all.verify("the changes since").await;
+    rig.stop().await;
+}
+
+/// A read that waits in the socket of a primary that hangs is looked at as soon as it goes on, before it can have heard
+/// that it was replaced: its leases are over by then (PROTOCOL rule 10).
+#[tokio::test]
+async fn a_primary_that_was_replaced_while_it_hung_answers_no_read_from_its_old_state() {
+    let rig = start(2 + 1 + 1).await;
+    let raw = rig.create("c", Kind::Map, 2, 1).await.remove(0);
+    let put = |value: &'static str| Op::Put {
+        key: "k".into(),
+        value: value.into(),
+    };
+    raw.call(put("old")).await.unwrap();
+    let cluster = rig.client.cluster("c").await.unwrap();
+    let old = rig.member("c", Seat::Primary(0)).await;
+    let direct: PrimaryClient = peer::connect(&old.address).await.unwrap();
+    let read = || {
+        let batch = ClientBatch {
+            cluster: cluster.id,
+            member: old.id,
+            open: None,
+            requests: vec![ClientRequest {
+                id: None,
+                op: Op::Get { key: "k".into() },
+            }],
+            close: None,
+        };
+        let limit = peer::within(Duration::from_secs(20));
+        direct.execute(limit, batch)
+    };
+    let before = read().await.unwrap().unwrap();
+    assert_eq!(before, [ClientReply::Done(Ok(Reply::Value("old".into())))]);
+    let paused = rig.pause("c", &[Seat::Primary(0)]).await;
+    rig.wait_cluster("c", "recovered elsewhere", |c| {
+        is_whole(c) && c.members.iter().all(|m| m.server != old.server)
+    })
+    .await;
+    raw.call(put("new")).await.unwrap();
+    let mut late = Box::pin(read());
+    // It is in the socket now, and nobody reads there.
+    assert!(timeout(Duration::from_millis(50), &mut late).await.is_err());
+    rig.resume(&paused);
+    match late.await.unwrap() {
+        Err(_) => {}
+        Ok(replies) => assert_eq!(replies, [ClientReply::NoLease]),
+    }
     rig.stop().await;
 }
 

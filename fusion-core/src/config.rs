@@ -2,6 +2,7 @@
 
 use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
 use crate::op::Kind;
+use crate::time::Timing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use thiserror::Error;
@@ -85,6 +86,8 @@ pub struct Configuration {
     pub faults: u16,
     /// Whether members may share a server.
     pub colocate: bool,
+    /// How long its leases last, and when its members are missed (rules 2, 3).
+    pub timing: Timing,
     /// The epoch.
     pub epoch: Epoch,
     /// Random; tells two contents of one epoch apart, which must never be seen (rule 5).
@@ -267,6 +270,7 @@ impl Configuration {
             kind: shape.kind,
             faults: shape.faults,
             colocate: shape.colocate,
+            timing: Timing::default(),
             epoch: Epoch(1),
             nonce,
             removed: false,

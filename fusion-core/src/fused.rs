@@ -5,15 +5,17 @@ use crate::config::{Configuration, FusedState, PrimaryState};
 use crate::frozen::FrozenPages;
 use crate::fused_store::FusedStore;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
-use crate::limits::MAX_LOG_BYTES;
+use crate::limits::Bounds;
 use crate::log::ChangeLog;
 use crate::message::{
     Ack, ChangeRun, Chunk, Condition, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal,
     Replicate, Route,
 };
 use crate::primary::{TRANSFER_BYTES, check_route};
+use crate::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a fused member knows of one primary.
 #[derive(Debug)]
@@ -22,6 +24,14 @@ struct Progress {
     /// `(stable, v]`: its last change is v.
     log: ChangeLog,
     join: Option<Learned>,
+    lease: Option<Lease>,
+}
+
+/// Until when a primary may answer reads, as far as this member has a say (rules 18, 20, 33).
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    to: MemberId,
+    until: Time,
 }
 
 /// What a learner has of one primary's snapshot (rule 19).
@@ -39,6 +49,13 @@ struct Snapshot {
     pages: FrozenPages,
 }
 
+impl Progress {
+    /// Rule 18.
+    fn leased_to_other(&self, id: MemberId, now: Time) -> bool {
+        self.lease.is_some_and(|l| l.to != id && l.until > now)
+    }
+}
+
 /// A fused member.
 #[derive(Debug)]
 pub struct Fused {
@@ -51,6 +68,7 @@ pub struct Fused {
     store: FusedStore,
     progress: Vec<Progress>,
     snapshots: BTreeMap<MemberId, Snapshot>,
+    bounds: Bounds,
 }
 
 impl Fused {
@@ -76,6 +94,7 @@ impl Fused {
                 stable: Seq(0),
                 log: ChangeLog::after(Seq(0)),
                 join: None,
+                lease: None,
             })
             .collect();
         Fused {
@@ -87,6 +106,7 @@ impl Fused {
             store,
             progress,
             snapshots: BTreeMap::new(),
+            bounds: Bounds::USUAL,
         }
     }
 
@@ -172,18 +192,27 @@ impl Fused {
         }
     }
 
-    /// Takes changes of a primary (rules 18 to 20).
+    /// Takes changes of a primary, and gives it a lease from `now` on (rules 18 to 20).
     ///
     /// # Errors
-    /// [`Refusal`] when the epochs differ, the sender is not that active primary, or the bytes do not parse.
-    pub fn on_replicate(&mut self, route: Route, message: &Replicate) -> Result<Ack, Refusal> {
+    /// [`Refusal`] when the epochs differ, the sender is not that active primary, another one's lease is not over,
+    /// this member has failed, or the bytes do not parse.
+    pub fn on_replicate(
+        &mut self,
+        route: Route,
+        message: &Replicate,
+        now: Time,
+    ) -> Result<Ack, Refusal> {
         self.check_primary(route, message.index)?;
+        if self.progress[message.index.index()].leased_to_other(route.from, now) {
+            return Err(Refusal::Leased);
+        }
         self.begin_join(message.index, message.join)?;
         let progress = &mut self.progress[message.index.index()];
         // First what the message lets go: at the bound, that is what makes room.
         progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
         progress.log.drop_to(progress.stable);
-        let full = progress.log.bytes() + message.changes.bytes.len() > MAX_LOG_BYTES;
+        let full = progress.log.bytes() + message.changes.bytes.len() > self.bounds.log_bytes;
         if full && progress.log.bytes() > 0 {
             return Err(Refusal::Busy);
         }
@@ -195,8 +224,15 @@ impl Fused {
         }
         progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
         progress.log.drop_to(progress.stable);
+        let until = now.after(self.config.timing.lease_fused());
+        let before = progress.lease.filter(|l| l.to == route.from);
+        progress.lease = Some(Lease {
+            to: route.from,
+            until: before.map_or(until, |l| l.until.max(until)),
+        });
         Ok(Ack {
             seq: progress.log.last(),
+            sent_at: message.sent_at,
         })
     }
 
@@ -233,7 +269,7 @@ impl Fused {
     fn check_primary(&self, route: Route, index: PrimaryIndex) -> Result<(), Refusal> {
         check_route(&self.config, self.id, route)?;
         let seat = self.config.primary(index).ok_or(Refusal::NotAllowed)?;
-        if seat.id == route.from && seat.state == PrimaryState::Active {
+        if seat.id == route.from && seat.state == PrimaryState::Active && !self.failed {
             Ok(())
         } else {
             Err(Refusal::NotAllowed)
@@ -275,21 +311,19 @@ impl Fused {
         &mut self,
         route: Route,
         request: &RecoveryRequest,
+        now: Time,
     ) -> Result<RecoveryReply, Refusal> {
         check_route(&self.config, self.id, route)?;
-        let replacement = self
-            .config
-            .index_of(route.from)
-            .and_then(|j| self.config.primary(j));
-        if self.learning
-            || self.failed
-            || !replacement.is_some_and(|s| s.state == PrimaryState::Lost)
-        {
-            return Err(Refusal::NotAllowed);
-        }
+        let replaced = self.config.index_of(route.from).filter(|&j| {
+            let seat = self.config.primary(j);
+            seat.is_some_and(|s| s.state == PrimaryState::Lost)
+        });
+        let replaced = replaced.filter(|_| !self.learning && !self.failed);
+        let replaced = replaced.ok_or(Refusal::NotAllowed)?;
         match request {
             RecoveryRequest::Vector => Ok(RecoveryReply::Vector {
                 vector: self.vector(),
+                lease_left: self.lease_left(replaced, now),
             }),
             RecoveryRequest::Log { index, after, upto } => {
                 let log = &self.lost_progress(*index)?.log;
@@ -330,6 +364,14 @@ impl Fused {
             | RecoveryRequest::PrimarySnapshot { .. }
             | RecoveryRequest::SnapshotChanges { .. } => Err(Refusal::NotAllowed),
         }
+    }
+
+    /// How long a lease for structure `index` still runs on this member's clock. No new one is given for a lost
+    /// primary in this epoch, so that zero stays zero (rule 33).
+    #[must_use]
+    pub fn lease_left(&self, index: PrimaryIndex, now: Time) -> Duration {
+        let lease = self.progress.get(index.index()).and_then(|p| p.lease);
+        lease.map_or(Duration::ZERO, |l| l.until.since(now))
     }
 
     fn lost_progress(&mut self, index: PrimaryIndex) -> Result<&mut Progress, Refusal> {

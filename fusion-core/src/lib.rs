@@ -22,3 +22,4 @@ pub mod primary;
 pub mod recovery;
 pub mod store;
 pub mod structure;
+pub mod time;

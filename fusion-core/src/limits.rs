@@ -39,6 +39,23 @@ pub const MAX_SESSION_BYTES: u64 = 64 << 20;
 pub const MAX_UNSTABLE_BYTES: usize = 128 << 20;
 /// The most bytes of changes that a primary holds for a pin before it answers `Busy`.
 pub const MAX_LOG_BYTES: usize = 512 << 20;
+/// How much a member holds before it says `Busy`. Tests take smaller ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// [`MAX_UNSTABLE_BYTES`].
+    pub(crate) unstable_bytes: usize,
+    /// [`MAX_LOG_BYTES`].
+    pub(crate) log_bytes: usize,
+}
+
+impl Bounds {
+    /// Those of this module.
+    pub(crate) const USUAL: Bounds = Bounds {
+        unstable_bytes: MAX_UNSTABLE_BYTES,
+        log_bytes: MAX_LOG_BYTES,
+    };
+}
+
 /// The most entries that one `range` or `scan` call returns.
 pub const MAX_SCAN_ENTRIES: usize = 4096;
 /// About the most bytes that one `range` or `scan` call returns (one entry is always returned).

@@ -6,7 +6,7 @@
 use crate::config::{Configuration, FusedState, PrimaryState};
 use crate::frozen::FrozenPages;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Seq, SessionId};
-use crate::limits::{MAX_LOG_BYTES, MAX_UNSTABLE_BYTES};
+use crate::limits::Bounds;
 use crate::log::ChangeLog;
 use crate::message::{
     Ack, Chunk, ClientRequest, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal, Replicate,
@@ -15,6 +15,7 @@ use crate::message::{
 use crate::op::OpResult;
 use crate::recovery::Image;
 use crate::structure::{SessionState, Structure};
+use crate::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub enum Submitted {
     SessionUnknown,
     /// Not executed: a bound on unacknowledged or pinned changes was reached (rule 11).
     Busy,
+    /// Not executed: a read, and not every fused member's lease is held (rule 10). Each acknowledgement renews one.
+    NoLease,
     /// Not executed: a mutation without an id, or a read with one.
     BadRequest,
 }
@@ -45,7 +48,22 @@ pub enum Submitted {
 #[derive(Debug)]
 struct Link {
     acked: Seq,
+    /// The last moment from before a message that was sent.
+    sent_at: Time,
+    /// The last such moment that was echoed: the lease counts from it (rule 13).
+    leased_at: Option<Time>,
     join: Option<Join>,
+}
+
+impl Link {
+    fn new(acked: Seq) -> Link {
+        Link {
+            acked,
+            sent_at: Time(0),
+            leased_at: None,
+            join: None,
+        }
+    }
 }
 
 /// The snapshot that a learner is given, once (rules 15, 16).
@@ -92,6 +110,9 @@ pub struct Primary {
     applied: Seq,
     stable: Seq,
     log: ChangeLog,
+    /// Until when every fused member's lease is held (rule 10).
+    leased_until: Time,
+    bounds: Bounds,
     links: BTreeMap<MemberId, Link>,
     /// By the replacement that asked; its latest attempt counts.
     pins: BTreeMap<MemberId, Pin>,
@@ -151,10 +172,13 @@ impl Primary {
             applied,
             stable,
             log,
+            leased_until: Time(0),
+            bounds: Bounds::USUAL,
             links: BTreeMap::new(),
             pins: BTreeMap::new(),
         };
         primary.relink(stable);
+        primary.settle_lease();
         primary
     }
 
@@ -194,6 +218,13 @@ impl Primary {
         self.stable
     }
 
+    /// Until when it may read: every fused member's lease is held (rule 10). [`Time::NEVER`] while there is no fused
+    /// member, since then nobody can replace it (rule 17).
+    #[must_use]
+    pub fn leased_until(&self) -> Time {
+        self.leased_until
+    }
+
     /// Opens a client's session, a recorded change; does nothing when it is open already (rule 38).
     pub fn open_session(&mut self, session: SessionId) {
         let change = self.structure.open_session(session);
@@ -209,9 +240,11 @@ impl Primary {
         }
     }
 
-    /// Executes a request, or answers it from the record of its first execution (rule 9).
-    pub fn submit(&mut self, request: &ClientRequest) -> Submitted {
+    /// Executes a request, or answers it from the record of its first execution (rules 9, 10). `now` is read after
+    /// the request was received: a read must not rest on a lease that was over before it was asked.
+    pub fn submit(&mut self, request: &ClientRequest, now: Time) -> Submitted {
         match (request.id, request.op.is_mutation()) {
+            (None, false) if now >= self.leased_until => Submitted::NoLease,
             (None, false) => {
                 let result = self.structure.read(&request.op);
                 Submitted::Done {
@@ -242,9 +275,9 @@ impl Primary {
 
     fn at_a_bound(&self) -> bool {
         let limit = if self.pins.is_empty() {
-            MAX_UNSTABLE_BYTES
+            self.bounds.unstable_bytes
         } else {
-            MAX_LOG_BYTES
+            self.bounds.log_bytes
         };
         self.log.bytes() >= limit
     }
@@ -273,6 +306,16 @@ impl Primary {
         self.log.drop_to(self.stable.min(pinned));
     }
 
+    /// Rules 10 and 17.
+    fn settle_lease(&mut self) {
+        let least = self.links.values().map(|l| l.leased_at).min();
+        self.leased_until = match least {
+            None => Time::NEVER,
+            Some(None) => Time(0),
+            Some(Some(at)) => at.after(self.config.timing.lease_primary()),
+        };
+    }
+
     /// Adopts a higher configuration in which this primary is still active (rules 8, 15).
     ///
     /// # Panics
@@ -291,6 +334,7 @@ impl Primary {
         self.pins.clear();
         self.relink(Seq(0));
         self.settle();
+        self.settle_lease();
     }
 
     fn relink(&mut self, acked: Seq) {
@@ -299,19 +343,20 @@ impl Primary {
             let joins = seat.state == FusedState::Joining;
             let link = match self.links.remove(&seat.id) {
                 Some(link) if joins => link,
-                Some(Link { acked, join }) => {
+                Some(link) => {
                     // It was promoted because it has the whole snapshot, even if no acknowledgement came of it.
-                    let has = join.map_or(Seq(0), |join| join.about.seq);
+                    let has = link.join.as_ref().map_or(Seq(0), |join| join.about.seq);
                     Link {
-                        acked: acked.max(has),
+                        acked: link.acked.max(has),
                         join: None,
+                        ..link
                     }
                 }
                 None if joins => Link {
-                    acked: Seq(0),
                     join: Some(Join::freeze(&self.structure, self.applied)),
+                    ..Link::new(Seq(0))
                 },
-                None => Link { acked, join: None },
+                None => Link::new(acked),
             };
             links.insert(seat.id, link);
         }
@@ -329,14 +374,15 @@ impl Primary {
         self.links.get(&to).map(|l| l.acked)
     }
 
-    /// What to send to fused member `to` now: the changes that it has not acknowledged, about `max_bytes` of them
-    /// (rule 12). `None` when it is not a member that must acknowledge.
+    /// What to send to fused member `to` now: the changes that it has not acknowledged, about `max_bytes` of them, and
+    /// the time, from which the lease counts (rule 12). `None` when it is not a member that must acknowledge.
     ///
     /// # Panics
     /// When the log does not cover what the member needs, which rules 14 and 15 exclude.
     #[must_use]
-    pub fn replicate(&self, to: MemberId, max_bytes: usize) -> Option<Replicate> {
-        let link = self.links.get(&to)?;
+    pub fn replicate(&mut self, to: MemberId, max_bytes: usize, now: Time) -> Option<Replicate> {
+        let link = self.links.get_mut(&to)?;
+        link.sent_at = link.sent_at.max(now);
         let join = link.join.as_ref().map(|j| j.about);
         let after = join.map_or(link.acked, |j| link.acked.max(j.seq));
         let changes = self.log.run(after, self.applied, max_bytes);
@@ -345,19 +391,24 @@ impl Primary {
             index: self.index,
             changes,
             stable: self.stable,
+            sent_at: now,
             join,
         })
     }
 
-    /// Takes an acknowledgement that was given in `epoch`; answers whether the stable mark moved (rules 13, 14).
+    /// Takes an acknowledgement that was given in the route's epoch; answers whether the stable mark moved. The lease
+    /// counts from the echoed moment, never from the arrival (rules 13, 14).
     pub fn on_ack(&mut self, route: Route, ack: Ack) -> bool {
         let before = self.stable;
         if route.epoch == self.config.epoch
             && let Some(link) = self.links.get_mut(&route.to)
             && ack.seq <= self.applied
+            && ack.sent_at <= link.sent_at
         {
             link.acked = link.acked.max(ack.seq);
+            link.leased_at = link.leased_at.max(Some(ack.sent_at));
             self.settle();
+            self.settle_lease();
         }
         self.stable > before
     }

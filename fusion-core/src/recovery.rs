@@ -15,10 +15,15 @@ use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::message::{RecoveryReply, RecoveryRequest};
 use crate::page::PageTable;
 use crate::structure::{RebuildError, Structure};
+use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use transfer::{FrozenCodes, Transfer};
+
+/// A fused member is not asked more often whether a lease is over.
+const LEASE_POLL: Duration = Duration::from_millis(5);
 
 /// Why an attempt cannot go on. The replacement starts a new one; what was acknowledged stays safe.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -110,6 +115,8 @@ pub struct Recovery {
     lost: Vec<PrimaryIndex>,
     vectors: BTreeMap<MemberId, Vec<Seq>>,
     targets: Vec<(PrimaryIndex, Seq)>,
+    /// Fused members whose lease of the lost primary is not known to be over, and when to ask them again (rule 33).
+    leases: BTreeMap<MemberId, Time>,
     phase: Phase,
     outbox: Vec<(MemberId, RecoveryRequest)>,
 }
@@ -166,6 +173,7 @@ impl Recovery {
                 in_sync: in_sync.len(),
             });
         }
+        let leases = in_sync.iter().map(|&m| (m, Time::NEVER)).collect();
         let outbox = in_sync
             .iter()
             .map(|&m| (m, RecoveryRequest::Vector))
@@ -180,6 +188,7 @@ impl Recovery {
             lost,
             vectors: BTreeMap::new(),
             targets: Vec::new(),
+            leases,
             phase: Phase::Vectors,
             outbox,
         })
@@ -224,8 +233,25 @@ impl Recovery {
     }
 
     /// Takes what is to be asked of whom now.
-    pub fn requests(&mut self) -> Vec<(MemberId, RecoveryRequest)> {
+    pub fn requests(&mut self, now: Time) -> Vec<(MemberId, RecoveryRequest)> {
+        for (&m, at) in self.leases.iter_mut().filter(|(_, at)| **at <= now) {
+            *at = Time::NEVER;
+            self.outbox.push((m, RecoveryRequest::Vector));
+        }
         std::mem::take(&mut self.outbox)
+    }
+
+    /// When to look for requests again though no answer came; [`Time::NEVER`] when only answers are waited for.
+    #[must_use]
+    pub fn wake_at(&self) -> Time {
+        self.leases.values().copied().min().unwrap_or(Time::NEVER)
+    }
+
+    /// Whether every fused member in sync has said that no lease of the lost primary runs any more: only then may the
+    /// replacement say that it is ready (rule 33). The wait runs beside everything else.
+    #[must_use]
+    pub fn leases_are_over(&self) -> bool {
+        self.leases.is_empty()
     }
 
     /// Takes the result, once there is one.
@@ -245,10 +271,17 @@ impl Recovery {
         from: MemberId,
         request: &RecoveryRequest,
         reply: RecoveryReply,
+        now: Time,
     ) -> Result<(), RecoveryError> {
         let bad = Err(RecoveryError::BadAnswer { from });
         match (request, reply) {
-            (RecoveryRequest::Vector, RecoveryReply::Vector { vector }) => {
+            (RecoveryRequest::Vector, RecoveryReply::Vector { vector, lease_left }) => {
+                if lease_left.is_zero() {
+                    self.leases.remove(&from);
+                } else if let Some(ask_at) = self.leases.get_mut(&from) {
+                    // Its clock may be slower than this one: then it is asked once more.
+                    *ask_at = now.after(lease_left.max(LEASE_POLL));
+                }
                 self.on_vector(from, vector)
             }
             (RecoveryRequest::Log { index, after, .. }, RecoveryReply::Log { changes }) => {
@@ -540,3 +573,6 @@ impl Recovery {
         target.map(|(_, seq)| *seq)
     }
 }
+
+#[cfg(test)]
+mod tests;

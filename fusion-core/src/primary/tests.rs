@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{ClusterShape, FusedSeat, Host, Origin};
 use crate::entry::Descriptor;
-use crate::id::{ClusterId, RequestId, Row, ServerId};
+use crate::id::{ClusterId, Epoch, RequestId, Row, ServerId};
 use crate::message::RecoveryReply;
 use crate::op::{Kind, Op};
 use crate::page::PageTable;
@@ -31,10 +31,13 @@ fn enqueue(primary: &mut Primary, number: u64) -> Submitted {
         number,
     };
     let value = Bytes::from(vec![7; 100]);
-    primary.submit(&ClientRequest {
-        id: Some(id),
-        op: Op::Enqueue { value },
-    })
+    primary.submit(
+        &ClientRequest {
+            id: Some(id),
+            op: Op::Enqueue { value },
+        },
+        Time(0),
+    )
 }
 
 fn route(primary: &Primary, to: u64) -> Route {
@@ -46,9 +49,16 @@ fn route(primary: &Primary, to: u64) -> Route {
     }
 }
 
+fn acked(seq: Seq) -> Ack {
+    Ack {
+        seq,
+        sent_at: Time(0),
+    }
+}
+
 fn ack(primary: &mut Primary, from: u64, seq: Seq) {
     let route = route(primary, from);
-    primary.on_ack(route, Ack { seq });
+    primary.on_ack(route, acked(seq));
 }
 
 #[test]
@@ -68,7 +78,7 @@ fn an_acknowledgement_of_another_epoch_or_of_the_future_does_not_count() {
     enqueue(&mut primary, 1);
     let mut other = route(&primary, 3);
     other.epoch = other.epoch.next();
-    primary.on_ack(other, Ack { seq: Seq(3) });
+    primary.on_ack(other, acked(Seq(3)));
     ack(&mut primary, 3, Seq(99));
     assert_eq!(primary.stable(), Seq(0));
 }
@@ -169,7 +179,7 @@ fn a_promoted_learner_counts_as_having_its_snapshot_even_without_an_acknowledgem
     next.fused[0].state = FusedState::InSync;
     primary.adopt(Arc::new(next));
     assert_eq!(primary.acked(MemberId(4)), Some(Seq(3)));
-    let replicate = primary.replicate(MemberId(4), 1000).unwrap();
+    let replicate = primary.replicate(MemberId(4), 1000, Time(0)).unwrap();
     assert_eq!((replicate.changes.count, replicate.join), (0, None));
 }
 
@@ -222,7 +232,190 @@ fn a_session_opened_again_by_a_late_copy_executes_nothing() {
         id: Some(id),
         op: Op::Enqueue { value },
     };
-    assert_eq!(primary.submit(&copy), Submitted::SessionUnknown);
+    assert_eq!(primary.submit(&copy, Time(0)), Submitted::SessionUnknown);
     primary.open_session(SESSION);
     assert_eq!(primary.structure().len(), 1);
+}
+
+fn read(primary: &mut Primary, now: u64) -> Submitted {
+    primary.submit(
+        &ClientRequest {
+            id: None,
+            op: Op::Len,
+        },
+        Time(now),
+    )
+}
+
+/// A primary of a cluster with two fused members, 3 and 4.
+fn with_two_codes() -> Primary {
+    let shape = ClusterShape::new("c", Kind::Queue, 2, 2, false).unwrap();
+    let hosts = [1, 2, 3, 4].map(host);
+    let config = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
+    Primary::create(Arc::new(config), MemberId(1))
+}
+
+/// Sends at `sent_at`; the answer comes whenever it comes.
+fn renew(primary: &mut Primary, from: u64, sent_at: u64) {
+    let message = primary.replicate(MemberId(from), 1000, Time(sent_at));
+    let sent_at = message.unwrap().sent_at;
+    let route = route(primary, from);
+    let ack = Ack {
+        seq: Seq(0),
+        sent_at,
+    };
+    primary.on_ack(route, ack);
+}
+
+#[test]
+fn a_read_needs_the_lease_of_every_fused_member_counted_from_before_it_was_asked_for() {
+    let mut primary = with_two_codes();
+    let lease = primary.config().timing.lease_primary().as_micros() as u64;
+    assert_eq!(read(&mut primary, 0), Submitted::NoLease);
+    renew(&mut primary, 3, 100);
+    assert_eq!(read(&mut primary, 101), Submitted::NoLease);
+    renew(&mut primary, 4, 200);
+    assert_eq!(primary.leased_until(), Time(100 + lease));
+    let done = |s| matches!(s, Submitted::Done { after: Seq(1), .. });
+    assert!(done(read(&mut primary, 99 + lease)));
+    assert_eq!(read(&mut primary, 100 + lease), Submitted::NoLease);
+    renew(&mut primary, 3, 300);
+    assert!(done(read(&mut primary, 199 + lease)));
+    assert_eq!(read(&mut primary, 200 + lease), Submitted::NoLease);
+    // A late answer to an older message takes nothing back.
+    let late = Ack {
+        seq: Seq(0),
+        sent_at: Time(150),
+    };
+    let from_3 = route(&primary, 3);
+    primary.on_ack(from_3, late);
+    assert!(done(read(&mut primary, 199 + lease)));
+}
+
+#[test]
+fn a_lease_that_was_never_asked_for_does_not_count() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    renew(&mut primary, 3, 100);
+    let before = primary.leased_until();
+    let ack = Ack {
+        seq: Seq(0),
+        sent_at: Time(101),
+    };
+    let from_3 = route(&primary, 3);
+    primary.on_ack(from_3, ack);
+    assert_eq!(primary.leased_until(), before);
+}
+
+#[test]
+fn a_new_member_holds_up_reads_until_it_gives_a_lease_and_a_kept_one_keeps_its_own() {
+    let mut primary = with_two_codes();
+    renew(&mut primary, 3, 100);
+    renew(&mut primary, 4, 100);
+    let leased = primary.leased_until();
+    let mut next = (**primary.config()).successor(2);
+    next.fused[1].id = MemberId(5);
+    next.fused[1].state = FusedState::Joining;
+    primary.adopt(Arc::new(next));
+    assert_eq!(read(&mut primary, 101), Submitted::NoLease);
+    renew(&mut primary, 5, 150);
+    assert_eq!(primary.leased_until(), leased);
+}
+
+#[test]
+fn without_any_fused_member_nobody_can_replace_it_and_it_reads_without_lease() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    let mut next = (**primary.config()).successor(2);
+    next.fused.clear();
+    primary.adopt(Arc::new(next));
+    assert_eq!(primary.leased_until(), Time::NEVER);
+    assert!(matches!(
+        read(&mut primary, 5),
+        Submitted::Done { after: Seq(1), .. }
+    ));
+}
+
+#[test]
+fn a_replacement_of_another_epoch_or_for_another_member_is_refused() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    losing_the_other(&mut primary);
+    let good = from_replacement(&primary);
+    let pin = RecoveryRequest::Pin {
+        recovery: RecoveryId(1),
+    };
+    let ask = |primary: &mut Primary, route| primary.on_recovery(route, &pin);
+    for epoch in [Epoch(1), Epoch(3)] {
+        match ask(&mut primary, Route { epoch, ..good }) {
+            Err(Refusal::Epoch(ours)) => assert_eq!(ours.epoch, Epoch(2)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let elsewhere = Route {
+        to: MemberId(9),
+        ..good
+    };
+    let other_cluster = Route {
+        cluster: ClusterId(2),
+        ..good
+    };
+    for route in [elsewhere, other_cluster] {
+        let refused = ask(&mut primary, route);
+        assert!(matches!(refused, Err(Refusal::NotMember { .. })));
+    }
+    for from in [1, 3, 9].map(MemberId) {
+        let refused = ask(&mut primary, Route { from, ..good });
+        assert_eq!(refused, Err(Refusal::NotAllowed), "from {from}");
+    }
+    assert_eq!(ask(&mut primary, good), Ok(RecoveryReply::Pinned));
+}
+
+/// A change of 100 bytes and its session record.
+const ONE: usize = 300;
+
+#[test]
+fn at_the_bound_of_unstable_changes_it_is_busy_before_it_executes() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    primary.bounds.unstable_bytes = 4 * ONE;
+    let mut number = 0;
+    let busy = loop {
+        number += 1;
+        if enqueue(&mut primary, number) == Submitted::Busy {
+            break number;
+        }
+        assert!(number < 50, "never busy");
+    };
+    assert!(busy > 2, "room for some");
+    let applied = primary.applied();
+    assert_eq!(primary.structure().len(), busy - 1);
+    ack(&mut primary, 3, applied);
+    assert!(matches!(
+        enqueue(&mut primary, busy),
+        Submitted::Done { .. }
+    ));
+}
+
+#[test]
+fn a_pinned_log_has_a_greater_bound_of_its_own() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    primary.bounds.unstable_bytes = 1;
+    primary.bounds.log_bytes = 10 * ONE;
+    ack(&mut primary, 3, Seq(1));
+    losing_the_other(&mut primary);
+    let route = from_replacement(&primary);
+    let recovery = RecoveryId(1);
+    let pin = RecoveryRequest::Pin { recovery };
+    primary.on_recovery(route, &pin).unwrap();
+    let mut done = 0;
+    while matches!(enqueue(&mut primary, done + 1), Submitted::Done { .. }) {
+        done += 1;
+        let applied = primary.applied();
+        ack(&mut primary, 3, applied);
+        assert!(done < 100, "never busy");
+    }
+    assert!(done > 5, "busy after {done}");
+    let release = RecoveryRequest::Release { recovery };
+    primary.on_recovery(route, &release).unwrap();
+    assert!(matches!(
+        enqueue(&mut primary, done + 1),
+        Submitted::Done { .. }
+    ));
 }

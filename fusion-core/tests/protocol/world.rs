@@ -192,8 +192,10 @@ impl World {
                     Node::Primary(_) => report(id, Condition::Serving),
                     Node::Fused(f) => report(id, f.condition()),
                     Node::Replacement(r) => match r.ready {
-                        Some(seq) => report(id, Condition::Ready { seq }),
-                        None => report(id, Condition::Recovering { done: 0, total: 0 }),
+                        Some(seq) if r.recovery.leases_are_over() => {
+                            report(id, Condition::Ready { seq });
+                        }
+                        _ => report(id, Condition::Recovering { done: 0, total: 0 }),
                     },
                 }
             }

@@ -7,6 +7,7 @@ use crate::service::{self, AdminError, Registered, Registration, Status, SyncRep
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::Epoch;
 use fusion_core::membership::{self, Reason};
+use fusion_core::time::Timing;
 use std::sync::Arc;
 use std::time::Duration;
 use tarpc::context::Context;
@@ -119,7 +120,11 @@ async fn store_next(
 }
 
 /// The first configuration of a new cluster, if there can be one.
-fn new_cluster(registry: &mut Registry, shape: &ClusterShape) -> Result<Configuration, AdminError> {
+fn new_cluster(
+    registry: &mut Registry,
+    shape: &ClusterShape,
+    timing: Timing,
+) -> Result<Configuration, AdminError> {
     if registry.by_name(shape.name()).is_some() {
         return Err(AdminError::NameTaken {
             name: shape.name().to_owned(),
@@ -132,7 +137,10 @@ fn new_cluster(registry: &mut Registry, shape: &ClusterShape) -> Result<Configur
         .ok_or(AdminError::NotEnoughServers { members, servers })?;
     let id = registry.new_cluster_id();
     let (store, nonce) = (registry.store, rand::random());
-    Ok(Configuration::create(store, id, nonce, shape, &hosts))
+    Ok(Configuration {
+        timing,
+        ..Configuration::create(store, id, nonce, shape, &hosts)
+    })
 }
 
 impl service::Coordinator for CoordinatorServer {
@@ -173,7 +181,7 @@ impl service::Coordinator for CoordinatorServer {
             }
         };
         Ok(SyncReply {
-            configs: timeout(c.options.heartbeat(), news)
+            configs: timeout(c.options.timing.heartbeat(), news)
                 .await
                 .unwrap_or_default(),
         })
@@ -186,12 +194,17 @@ impl service::Coordinator for CoordinatorServer {
     ) -> Result<Arc<Configuration>, AdminError> {
         let shape = shape.validated().map_err(AdminError::BadShape)?;
         let c = &self.coordinator;
+        let timing = c.options.timing;
         let next = loop {
             let shape = shape.clone();
-            match commit(c, None, move |registry| new_cluster(registry, &shape)).await {
+            match commit(c, None, move |registry| {
+                new_cluster(registry, &shape, timing)
+            })
+            .await
+            {
                 // Just started: servers that are registered have yet to be heard of, or to be given up.
                 Err(AdminError::NotEnoughServers { .. }) if c.registry().expects_servers() => {
-                    sleep(c.options.heartbeat() / 4).await;
+                    sleep(c.options.timing.heartbeat() / 4).await;
                 }
                 created => break created?,
             }
