@@ -2,10 +2,11 @@
 
 use crate::code::Code;
 use crate::config::{Configuration, FusedState, PrimaryState};
+use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::fused_store::FusedStore;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
-use crate::limits::Bounds;
+use crate::limits::{Bounds, MAX_PIN_IDLE};
 use crate::log::ChangeLog;
 use crate::message::{
     Ack, ChangeRun, Chunk, Condition, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal,
@@ -47,6 +48,8 @@ struct Snapshot {
     recovery: RecoveryId,
     vector: Vec<Seq>,
     pages: FrozenPages,
+    /// When the replacement last asked about it.
+    used_at: Time,
 }
 
 impl Progress {
@@ -166,6 +169,12 @@ impl Fused {
         self.snapshots.clear();
     }
 
+    /// Lets snapshots go that nobody has asked about for long (rule 34); to be called now and then.
+    pub fn tick(&mut self, now: Time) {
+        self.snapshots
+            .retain(|_, s| now.since(s.used_at) < MAX_PIN_IDLE);
+    }
+
     /// What it reports to the coordinator; a learner is complete by rule 27.
     #[must_use]
     pub fn condition(&self) -> Condition {
@@ -181,9 +190,10 @@ impl Fused {
             .map(|j| j.added.iter().filter(|&&a| a).count() as u64)
             .sum();
         let complete = |p: &Progress| {
-            p.join
-                .as_ref()
-                .is_some_and(|j| j.added.iter().all(|&a| a) && p.stable >= j.about.seq)
+            p.join.as_ref().is_some_and(|j| {
+                (j.added.iter().all(|&a| a) || planted(Fault::CompleteTooSoon))
+                    && (p.stable >= j.about.seq || planted(Fault::UnstableSnapshot))
+            })
         };
         if self.progress.iter().all(complete) {
             Condition::Complete
@@ -204,7 +214,8 @@ impl Fused {
         now: Time,
     ) -> Result<Ack, Refusal> {
         self.check_primary(route, message.index)?;
-        if self.progress[message.index.index()].leased_to_other(route.from, now) {
+        let leased = self.progress[message.index.index()].leased_to_other(route.from, now);
+        if leased && !planted(Fault::LeaseOverAtOnce) {
             return Err(Refusal::Leased);
         }
         self.begin_join(message.index, message.join)?;
@@ -223,8 +234,16 @@ impl Fused {
             return Err(refusal);
         }
         progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
+        if planted(Fault::TruncateAtOwnAck) {
+            progress.stable = progress.log.last();
+        }
         progress.log.drop_to(progress.stable);
-        let until = now.after(self.config.timing.lease_fused());
+        let timing = self.config.timing;
+        let until = now.after(if planted(Fault::DriftIgnored) {
+            timing.lease_primary()
+        } else {
+            timing.lease_fused()
+        });
         let before = progress.lease.filter(|l| l.to == route.from);
         progress.lease = Some(Lease {
             to: route.from,
@@ -251,7 +270,7 @@ impl Fused {
             .added
             .get_mut(chunk.number as usize)
             .ok_or(Refusal::Malformed)?;
-        if *added {
+        if *added && !planted(Fault::ChunkTwice) {
             return Ok(());
         }
         for (id, page) in &chunk.pages.pages {
@@ -320,6 +339,9 @@ impl Fused {
         });
         let replaced = replaced.filter(|_| !self.learning && !self.failed);
         let replaced = replaced.ok_or(Refusal::NotAllowed)?;
+        if let Some(snapshot) = self.snapshots.get_mut(&route.from) {
+            snapshot.used_at = snapshot.used_at.max(now);
+        }
         match request {
             RecoveryRequest::Vector => Ok(RecoveryReply::Vector {
                 vector: self.vector(),
@@ -334,7 +356,7 @@ impl Fused {
             }
             RecoveryRequest::RollForward { index, changes } => self.roll_forward(*index, changes),
             RecoveryRequest::FusedSnapshot { recovery, wanted } => {
-                self.freeze(route.from, *recovery, wanted)
+                self.freeze(route.from, *recovery, wanted, now)
             }
             RecoveryRequest::SnapshotPages {
                 recovery,
@@ -371,6 +393,7 @@ impl Fused {
     #[must_use]
     pub fn lease_left(&self, index: PrimaryIndex, now: Time) -> Duration {
         let lease = self.progress.get(index.index()).and_then(|p| p.lease);
+        let lease = lease.filter(|_| !planted(Fault::LeaseOverAtOnce));
         lease.map_or(Duration::ZERO, |l| l.until.since(now))
     }
 
@@ -401,6 +424,7 @@ impl Fused {
         from: MemberId,
         recovery: RecoveryId,
         wanted: &[(PrimaryIndex, Seq)],
+        now: Time,
     ) -> Result<RecoveryReply, Refusal> {
         let vector = self.vector();
         let lost: Vec<_> = self.config.lost().collect();
@@ -414,7 +438,8 @@ impl Fused {
         }
         match self.snapshots.get(&from) {
             // Said again, or late: what was frozen since must stay.
-            Some(snapshot) if snapshot.recovery == recovery => {}
+            Some(snapshot) if snapshot.recovery == recovery && !planted(Fault::ChoiceNotFrozen) => {
+            }
             Some(snapshot) if snapshot.recovery > recovery => return Err(Refusal::NotThere),
             _ => {
                 let pages = FrozenPages::new(self.store.snapshot());
@@ -422,6 +447,7 @@ impl Fused {
                     recovery,
                     vector,
                     pages,
+                    used_at: now,
                 };
                 self.snapshots.insert(from, snapshot);
             }
@@ -446,6 +472,9 @@ fn apply_run(
     for (seq, writes) in run.unpack()? {
         let next = progress.log.last().next();
         if seq < next {
+            if planted(Fault::AppliedTwice) {
+                let _ = store.apply(index, &writes);
+            }
             continue;
         }
         if seq > next {

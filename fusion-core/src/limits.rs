@@ -1,5 +1,7 @@
 //! Every bound of the core in one place.
 
+use std::time::Duration;
+
 /// The longest value, in bytes: 8 MiB.
 pub const MAX_VALUE_BYTES: usize = 8 << 20;
 /// The longest key, in bytes: 8 MiB.
@@ -56,6 +58,8 @@ impl Bounds {
     };
 }
 
+/// A pin or snapshot that its replacement has not asked about for so long goes; the replacement starts again (rule 34).
+pub const MAX_PIN_IDLE: Duration = Duration::from_secs(60);
 /// The most entries that one `range` or `scan` call returns.
 pub const MAX_SCAN_ENTRIES: usize = 4096;
 /// About the most bytes that one `range` or `scan` call returns (one entry is always returned).

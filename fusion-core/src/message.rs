@@ -356,6 +356,30 @@ pub struct MemberReport {
     pub payload_bytes: u64,
     /// Bytes of pages.
     pub page_bytes: u64,
+    /// Members that this one needs and has not heard of for T_c (rule 22).
+    pub complaints: Vec<MemberId>,
+}
+
+impl MemberReport {
+    /// A report without figures or complaints.
+    #[must_use]
+    pub fn new(
+        cluster: ClusterId,
+        member: MemberId,
+        epoch: Epoch,
+        condition: Condition,
+    ) -> MemberReport {
+        MemberReport {
+            cluster,
+            member,
+            epoch,
+            condition,
+            elements: 0,
+            payload_bytes: 0,
+            page_bytes: 0,
+            complaints: Vec::new(),
+        }
+    }
 }
 
 /// The state of a member.
@@ -386,4 +410,6 @@ pub enum Condition {
     },
     /// The configuration names the member, but this process does not hold its state.
     Missing,
+    /// A primary that was taken for dead and is not: it keeps its state, and serves nobody (rule 25).
+    Suspended,
 }

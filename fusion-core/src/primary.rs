@@ -4,9 +4,10 @@
 //! the acknowledgements which changes are stable. Whoever drives it moves the messages.
 
 use crate::config::{Configuration, FusedState, PrimaryState};
+use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Seq, SessionId};
-use crate::limits::Bounds;
+use crate::limits::{Bounds, MAX_PIN_IDLE};
 use crate::log::ChangeLog;
 use crate::message::{
     Ack, Chunk, ClientRequest, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal, Replicate,
@@ -40,6 +41,8 @@ pub enum Submitted {
     Busy,
     /// Not executed: a read, and not every fused member's lease is held (rule 10). Each acknowledgement renews one.
     NoLease,
+    /// Not executed: this primary was taken for dead (rule 25).
+    Suspended,
     /// Not executed: a mutation without an id, or a read with one.
     BadRequest,
 }
@@ -52,6 +55,8 @@ struct Link {
     sent_at: Time,
     /// The last such moment that was echoed: the lease counts from it (rule 13).
     leased_at: Option<Time>,
+    /// When it was last heard of, or began to be listened for.
+    heard_at: Time,
     join: Option<Join>,
 }
 
@@ -61,6 +66,7 @@ impl Link {
             acked,
             sent_at: Time(0),
             leased_at: None,
+            heard_at: Time(0),
             join: None,
         }
     }
@@ -98,6 +104,8 @@ struct Pin {
     recovery: RecoveryId,
     base: Seq,
     snapshot: Option<(Seq, FrozenPages)>,
+    /// When the replacement last asked about it.
+    used_at: Time,
 }
 
 /// An active primary.
@@ -106,6 +114,10 @@ pub struct Primary {
     config: Arc<Configuration>,
     id: MemberId,
     index: PrimaryIndex,
+    /// Taken for dead (rule 25).
+    suspended: bool,
+    /// When it was last asked for complaints.
+    looked_at: Time,
     structure: Structure,
     applied: Seq,
     stable: Seq,
@@ -168,6 +180,8 @@ impl Primary {
             config,
             id,
             index,
+            suspended: false,
+            looked_at: Time(0),
             structure,
             applied,
             stable,
@@ -243,26 +257,37 @@ impl Primary {
     /// Executes a request, or answers it from the record of its first execution (rules 9, 10). `now` is read after
     /// the request was received: a read must not rest on a lease that was over before it was asked.
     pub fn submit(&mut self, request: &ClientRequest, now: Time) -> Submitted {
+        if self.suspended && !planted(Fault::SuspendedServes) {
+            return Submitted::Suspended;
+        }
         match (request.id, request.op.is_mutation()) {
-            (None, false) if now >= self.leased_until => Submitted::NoLease,
+            (None, false) if now >= self.leased_until && !planted(Fault::NoLease) => {
+                Submitted::NoLease
+            }
             (None, false) => {
                 let result = self.structure.read(&request.op);
+                let unsafe_read = planted(Fault::UnstableReads);
                 Submitted::Done {
                     result,
-                    after: self.applied,
+                    after: if unsafe_read { Seq(0) } else { self.applied },
                 }
             }
             (Some(id), true) => match self.structure.lookup(id) {
                 SessionState::Unknown => Submitted::SessionUnknown,
                 SessionState::Stale => Submitted::Stale,
-                SessionState::Recorded(result) => Submitted::Done {
-                    result,
-                    after: self.applied,
-                },
-                SessionState::Fresh if self.at_a_bound() => Submitted::Busy,
-                SessionState::Fresh => {
+                SessionState::Recorded(result) if !planted(Fault::ReplyNotStored) => {
+                    let early = planted(Fault::RetryBeforeStable);
+                    Submitted::Done {
+                        result,
+                        after: if early { Seq(0) } else { self.applied },
+                    }
+                }
+                _ if self.at_a_bound() => Submitted::Busy,
+                _ => {
                     let executed = self.structure.execute(id, &request.op);
-                    self.record(executed.change);
+                    if !executed.change.is_empty() || !planted(Fault::NoEffectNotRecorded) {
+                        self.record(executed.change);
+                    }
                     Submitted::Done {
                         result: executed.result,
                         after: self.applied,
@@ -290,25 +315,30 @@ impl Primary {
 
     /// Rule 14.
     fn settle(&mut self) {
-        let least = self
-            .links
-            .values()
-            .map(|l| l.acked)
-            .min()
-            .unwrap_or(self.applied);
+        let counted = self.counted(Fault::LearnerNotInStable).map(|l| l.acked);
+        let least = if planted(Fault::AckAfterFirst) {
+            counted.max()
+        } else {
+            counted.min()
+        };
+        let least = least.unwrap_or(self.applied);
         self.stable = self.stable.max(least.min(self.applied));
-        let pinned = self
-            .pins
-            .values()
-            .map(|p| p.base)
-            .min()
-            .unwrap_or(self.stable);
-        self.log.drop_to(self.stable.min(pinned));
+        let pinned = self.pins.values().map(|p| p.base).min();
+        let pinned = pinned.filter(|_| !planted(Fault::LogNotPinned));
+        self.log
+            .drop_to(self.stable.min(pinned.unwrap_or(self.stable)));
+    }
+
+    /// The members that must acknowledge and lease; `fault` leaves learners out.
+    fn counted(&self, fault: Fault) -> impl Iterator<Item = &Link> {
+        let links = self.links.values();
+        links.filter(move |l| l.join.is_none() || !planted(fault))
     }
 
     /// Rules 10 and 17.
     fn settle_lease(&mut self) {
-        let least = self.links.values().map(|l| l.leased_at).min();
+        let counted = self.counted(Fault::LearnerNotInLease);
+        let least = counted.map(|l| l.leased_at).min();
         self.leased_until = match least {
             None => Time::NEVER,
             Some(None) => Time(0),
@@ -331,10 +361,68 @@ impl Primary {
             "still active"
         );
         self.config = config;
+        self.suspended = false;
         self.pins.clear();
         self.relink(Seq(0));
         self.settle();
         self.settle_lease();
+    }
+
+    /// Adopts a higher configuration in which this primary is lost, but not replaced yet: it keeps its state and serves
+    /// nobody (rules 8, 25). [`adopt`](Self::adopt) ends that.
+    ///
+    /// # Panics
+    /// When the configuration is not higher or does not name this primary as the former one (a bug of the caller).
+    pub fn suspend(&mut self, config: Arc<Configuration>) {
+        assert!(
+            config.epoch > self.config.epoch,
+            "only a higher configuration is adopted"
+        );
+        assert!(
+            config.formers().any(|(_, f)| f.id == self.id),
+            "may serve again"
+        );
+        self.config = config;
+        self.suspended = true;
+        self.pins.clear();
+    }
+
+    /// Whether it was taken for dead and serves nobody.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    /// Lets pins go that nobody has asked about for long (rule 34); to be called now and then.
+    pub fn tick(&mut self, now: Time) {
+        let before = self.pins.len();
+        self.pins
+            .retain(|_, pin| now.since(pin.used_at) < MAX_PIN_IDLE);
+        if self.pins.len() < before {
+            self.settle();
+        }
+    }
+
+    /// The fused members that it has not heard of for T_c, for its next report; asked for once a heartbeat. After a
+    /// pause of its own it cannot tell who was silent, and listens afresh (rule 22).
+    pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
+        let timing = self.config.timing;
+        let paused = now.since(self.looked_at) > 2 * timing.heartbeat();
+        self.looked_at = now;
+        for link in self.links.values_mut() {
+            // A link that was made since the last look has no moment of its own yet.
+            if paused || link.heard_at == Time(0) {
+                link.heard_at = now;
+            }
+        }
+        if self.suspended {
+            return Vec::new();
+        }
+        let silent = self
+            .links
+            .iter()
+            .filter(|(_, l)| now.since(l.heard_at) >= timing.complain_after());
+        silent.map(|(&id, _)| id).collect()
     }
 
     fn relink(&mut self, acked: Seq) {
@@ -381,6 +469,9 @@ impl Primary {
     /// When the log does not cover what the member needs, which rules 14 and 15 exclude.
     #[must_use]
     pub fn replicate(&mut self, to: MemberId, max_bytes: usize, now: Time) -> Option<Replicate> {
+        if self.suspended {
+            return None;
+        }
         let link = self.links.get_mut(&to)?;
         link.sent_at = link.sent_at.max(now);
         let join = link.join.as_ref().map(|j| j.about);
@@ -398,15 +489,22 @@ impl Primary {
 
     /// Takes an acknowledgement that was given in the route's epoch; answers whether the stable mark moved. The lease
     /// counts from the echoed moment, never from the arrival (rules 13, 14).
-    pub fn on_ack(&mut self, route: Route, ack: Ack) -> bool {
+    pub fn on_ack(&mut self, route: Route, ack: Ack, now: Time) -> bool {
         let before = self.stable;
-        if route.epoch == self.config.epoch
+        if (route.epoch == self.config.epoch || planted(Fault::NoSeal))
+            && !self.suspended
             && let Some(link) = self.links.get_mut(&route.to)
             && ack.seq <= self.applied
             && ack.sent_at <= link.sent_at
         {
+            link.heard_at = link.heard_at.max(now);
             link.acked = link.acked.max(ack.seq);
-            link.leased_at = link.leased_at.max(Some(ack.sent_at));
+            let from = if planted(Fault::LeaseFromArrival) {
+                now
+            } else {
+                ack.sent_at
+            };
+            link.leased_at = link.leased_at.max(Some(from));
             self.settle();
             self.settle_lease();
         }
@@ -455,14 +553,21 @@ impl Primary {
         &mut self,
         route: Route,
         request: &RecoveryRequest,
+        now: Time,
     ) -> Result<RecoveryReply, Refusal> {
         check_route(&self.config, self.id, route)?;
+        if self.suspended {
+            return Err(Refusal::NotAllowed);
+        }
         let replacement = self
             .config
             .index_of(route.from)
             .and_then(|j| self.config.primary(j));
         if !replacement.is_some_and(|s| s.state == PrimaryState::Lost) {
             return Err(Refusal::NotAllowed);
+        }
+        if let Some(pin) = self.pins.get_mut(&route.from) {
+            pin.used_at = pin.used_at.max(now);
         }
         match *request {
             RecoveryRequest::Pin { recovery } => match self.pins.get(&route.from) {
@@ -477,6 +582,7 @@ impl Primary {
                             recovery,
                             base,
                             snapshot: None,
+                            used_at: now,
                         },
                     );
                     Ok(RecoveryReply::Pinned)
@@ -484,7 +590,7 @@ impl Primary {
             },
             RecoveryRequest::PrimarySnapshot { recovery, after } => {
                 let (applied, pages) = (self.applied, self.structure.snapshot());
-                if !self.log.reaches_back_to(after) {
+                if !self.log.reaches_back_to(after) && !planted(Fault::LogNotPinned) {
                     return Err(Refusal::NotThere);
                 }
                 let pin = self.pin(route.from, recovery)?;
@@ -554,7 +660,7 @@ pub(crate) fn check_route(
             member: route.to,
         });
     }
-    if route.epoch == config.epoch {
+    if route.epoch == config.epoch || planted(Fault::NoSeal) {
         Ok(())
     } else {
         Err(Refusal::Epoch(Arc::clone(config)))

@@ -11,6 +11,7 @@ use crate::code::Code;
 use crate::config::{Configuration, PrimaryState};
 use crate::decoder::Decoder;
 use crate::entry::Descriptor;
+use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::message::{RecoveryReply, RecoveryRequest};
 use crate::page::PageTable;
@@ -251,7 +252,7 @@ impl Recovery {
     /// replacement say that it is ready (rule 33). The wait runs beside everything else.
     #[must_use]
     pub fn leases_are_over(&self) -> bool {
-        self.leases.is_empty()
+        self.leases.is_empty() || planted(Fault::ReadyBeforeLeaseOver)
     }
 
     /// Takes the result, once there is one.
@@ -349,15 +350,22 @@ impl Recovery {
             return Ok(());
         }
         self.vectors.insert(from, vector);
-        if self.vectors.len() < self.config.in_sync().count() {
+        let needed = if planted(Fault::EnoughVectors) {
+            self.lost.len()
+        } else {
+            self.config.in_sync().count()
+        };
+        if self.vectors.len() < needed {
             return Ok(());
         }
         let greatest = |j: PrimaryIndex| {
-            self.vectors
-                .values()
-                .map(|v| v[j.index()])
-                .max()
-                .unwrap_or_default()
+            let stand = self.vectors.values().map(|v| v[j.index()]);
+            let target = if planted(Fault::RollToLeast) {
+                stand.min()
+            } else {
+                stand.max()
+            };
+            target.unwrap_or_default()
         };
         self.targets = self.lost.iter().map(|&j| (j, greatest(j))).collect();
         let mut lagging = BTreeSet::new();
@@ -379,6 +387,10 @@ impl Recovery {
                     self.outbox.push(ask);
                 }
             }
+        }
+        if planted(Fault::NoRollForward) {
+            lagging.clear();
+            self.outbox.clear();
         }
         self.phase = Phase::RollForward { lagging };
         self.pin_if_level();
@@ -443,7 +455,7 @@ impl Recovery {
         if !lagging.is_empty() {
             return;
         }
-        if self.kept.is_some() && self.kept == self.target_seq() {
+        if self.kept.is_some() && (self.kept == self.target_seq() || planted(Fault::StaleImage)) {
             self.phase = Phase::Done(Some(Recovered::Kept));
             return;
         }

@@ -155,6 +155,22 @@ impl Timing {
         )
     }
 
+    /// As [`for_suspicion`](Self::for_suspicion), with another lease than the usual one.
+    ///
+    /// # Errors
+    /// [`TimingError`].
+    pub fn with_lease(suspect_ms: u32, lease_primary_ms: u32) -> Result<Timing, TimingError> {
+        let usual = Timing::for_suspicion(suspect_ms)?;
+        let fused_ms = u32::try_from(least_fused_ms(lease_primary_ms)).unwrap_or(u32::MAX);
+        Timing::new(
+            usual.suspect_ms,
+            usual.complain_ms,
+            usual.heartbeat_ms,
+            lease_primary_ms,
+            fused_ms,
+        )
+    }
+
     /// T_s: silence of a server for so long is suspicion.
     #[must_use]
     pub fn suspect_after(&self) -> Duration {

@@ -85,7 +85,7 @@ pub async fn serve(
     let coordinator = Arc::new(Coordinator {
         options,
         store,
-        registry: Mutex::new(Registry::new(contents)),
+        registry: Mutex::new(Registry::new(contents, &options.timing)),
         started: Instant::now(),
         deciding: tokio::sync::Mutex::new(()),
         version: watch::Sender::new(0),
@@ -117,20 +117,12 @@ pub async fn serve(
 /// Looks again and again whether a configuration should change (PROTOCOL rule 22).
 async fn decide(coordinator: Arc<Coordinator>) {
     let tick = coordinator.options.timing.heartbeat() / 4;
-    let mut last = coordinator.now_ms();
     loop {
         let _ = tokio::time::timeout(tick, coordinator.evidence.notified()).await;
         let now = coordinator.now_ms();
-        let suspect_after = coordinator.options.timing.suspect_after().as_millis() as u64;
-        // After a pause of its own a coordinator cannot tell who was silent: all timers start afresh.
-        let paused = now - last > 2 * coordinator.options.timing.heartbeat().as_millis() as u64;
         let proposals = {
             let mut registry = coordinator.registry();
-            if paused {
-                tracing::warn!("this coordinator was paused; detection starts afresh");
-                registry.restart_timers(now);
-            }
-            registry.suspect(now, suspect_after);
+            registry.tick(now);
             registry.proposals()
         };
         for (next, reason) in proposals {
@@ -155,7 +147,8 @@ async fn decide(coordinator: Arc<Coordinator>) {
         }
         forget(&coordinator, now).await;
         // What this loop itself took is no pause.
-        last = coordinator.now_ms();
+        let now = coordinator.now_ms();
+        coordinator.registry().detector.worked_until(now);
     }
 }
 

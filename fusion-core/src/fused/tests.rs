@@ -223,3 +223,29 @@ fn at_its_bound_it_is_busy_until_the_stable_mark_makes_room() {
     second.stable = Seq(1);
     assert_eq!(fused.on_replicate(route(1), &second, NOW), Ok(ack(2)));
 }
+
+#[test]
+fn a_snapshot_that_nobody_asks_about_goes() {
+    let mut fused = fused();
+    fused.on_replicate(route(1), &first(), NOW).unwrap();
+    let from = losing_the_first(&mut fused);
+    let recovery = RecoveryId(1);
+    let freeze = RecoveryRequest::FusedSnapshot {
+        recovery,
+        wanted: vec![(PrimaryIndex(0), Seq(1))],
+    };
+    fused.on_recovery(from, &freeze, NOW).unwrap();
+    let pages = RecoveryRequest::SnapshotPages {
+        recovery,
+        from: 0,
+        count: 1,
+    };
+    let nearly = Time(NOW.after(MAX_PIN_IDLE).0 - 1);
+    fused.tick(nearly);
+    fused.on_recovery(from, &pages, nearly).unwrap();
+    fused.tick(nearly.after(MAX_PIN_IDLE));
+    assert_eq!(
+        fused.on_recovery(from, &pages, nearly),
+        Err(Refusal::NotThere)
+    );
+}

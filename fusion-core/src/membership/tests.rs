@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::ClusterShape;
-use crate::id::{ClusterId, Seq};
+use crate::id::{ClusterId, Epoch, Seq};
 use crate::op::Kind;
 
 /// A cluster of n + f on servers 1..=n+f, with `spares` more servers after them.
@@ -54,19 +54,21 @@ impl World {
         {
             view.last_heard_ms = self.now;
         }
+        let servers = self.evidence.servers.clone();
+        let alive = |s: &&PrimarySeat| servers[&s.host.server].suspected_since_ms.is_none();
+        let active = self.config.primaries.iter().filter(alive);
+        for id in active.map(|s| s.id).collect::<Vec<_>>() {
+            self.report(id, Condition::Serving);
+        }
     }
 
     fn report(&mut self, member: MemberId, condition: Condition) {
-        let report = MemberReport {
-            cluster: self.config.cluster,
-            member,
-            epoch: self.config.epoch,
-            condition,
-            elements: 0,
-            payload_bytes: 0,
-            page_bytes: 0,
-        };
-        self.evidence.reports.insert(member, report);
+        let (cluster, epoch) = (self.config.cluster, self.config.epoch);
+        let report = MemberReport::new(cluster, member, epoch, condition);
+        let at_ms = self.now;
+        self.evidence
+            .reports
+            .insert(member, Heard { report, at_ms });
     }
 
     fn step(&mut self) -> Reason {
@@ -117,7 +119,7 @@ fn evidence_of_another_epoch_does_not_count() {
     w.step();
     let id = w.config.primaries[1].id;
     w.report(id, Condition::Ready { seq: Seq(5) });
-    w.evidence.reports.get_mut(&id).unwrap().epoch = Epoch(1);
+    w.evidence.reports.get_mut(&id).unwrap().report.epoch = Epoch(1);
     assert_eq!(w.waits(), Waiting::Recovering);
 }
 
@@ -264,4 +266,120 @@ fn servers_not_heard_of_since_the_coordinator_started_get_no_members() {
     w.step();
     assert_eq!(w.waits(), Waiting::NoServer { needed: 1 });
     assert_eq!(place(3, false, &w.evidence.servers), None);
+}
+
+#[test]
+fn a_member_that_its_living_server_says_nothing_of_is_dead() {
+    let mut w = World::new(3, 2, 1);
+    w.evidence.silent.insert(MemberId(2), 50);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(1)]));
+}
+
+#[test]
+fn a_dead_code_is_removed_only_when_every_primary_itself_has_answered_since_in_this_epoch() {
+    let mut w = World::new(2, 2, 0);
+    w.hear_all();
+    w.kill(3);
+    assert_eq!(w.waits(), Waiting::Evidence);
+    w.now += 1;
+    w.report(MemberId(1), Condition::Serving);
+    assert_eq!(w.waits(), Waiting::Evidence);
+    // A sign of life of its server is no answer, nor is one of another epoch.
+    w.evidence
+        .servers
+        .get_mut(&ServerId(2))
+        .unwrap()
+        .last_heard_ms = w.now;
+    assert_eq!(w.waits(), Waiting::Evidence);
+    w.report(MemberId(2), Condition::Serving);
+    w.evidence
+        .reports
+        .get_mut(&MemberId(2))
+        .unwrap()
+        .report
+        .epoch = Epoch(0);
+    assert_eq!(w.waits(), Waiting::Evidence);
+    w.report(MemberId(2), Condition::Serving);
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+}
+
+#[test]
+fn a_lost_primary_that_answers_before_it_was_replaced_serves_again() {
+    let mut w = World::new(3, 2, 1);
+    let before = w.config.primaries[1].clone();
+    w.kill(2);
+    w.step();
+    let replacement = w.config.primaries[1].id;
+    assert_eq!(w.config.host_of(before.id), Some(&before.host));
+    w.report(before.id, Condition::Suspended);
+    assert_eq!(
+        w.waits(),
+        Waiting::Recovering,
+        "its server is not heard of yet"
+    );
+    w.evidence
+        .servers
+        .get_mut(&ServerId(2))
+        .unwrap()
+        .suspected_since_ms = None;
+    w.evidence.reports.get_mut(&before.id).unwrap().report.epoch = Epoch(1);
+    assert_eq!(w.waits(), Waiting::Recovering, "of another epoch");
+    w.report(before.id, Condition::Suspended);
+    assert_eq!(w.step(), Reason::PrimariesReturned(vec![PrimaryIndex(1)]));
+    assert_eq!(w.config.primaries[1], before);
+    assert!(w.config.host_of(replacement).is_none());
+}
+
+#[test]
+fn once_a_replacement_was_active_the_former_primary_is_nobody() {
+    let mut w = World::new(3, 2, 1);
+    w.kill(2);
+    w.step();
+    w.report(w.config.primaries[1].id, Condition::Ready { seq: Seq(5) });
+    w.step();
+    assert_eq!(w.config.formers().count(), 0);
+    w.evidence
+        .servers
+        .get_mut(&ServerId(2))
+        .unwrap()
+        .suspected_since_ms = None;
+    w.report(MemberId(2), Condition::Suspended);
+    assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
+}
+
+impl World {
+    fn complain(&mut self, from: u64, about: &[u64]) {
+        self.report(MemberId(from), Condition::Serving);
+        let heard = self.evidence.reports.get_mut(&MemberId(from)).unwrap();
+        heard.report.complaints = about.iter().map(|&m| MemberId(m)).collect();
+    }
+}
+
+#[test]
+fn a_code_that_primaries_do_not_hear_is_replaced_and_so_is_a_primary_that_hears_none() {
+    let mut w = World::new(3, 2, 1);
+    w.hear_all();
+    w.complain(1, &[4]);
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+
+    let mut w = World::new(3, 2, 1);
+    w.hear_all();
+    w.complain(1, &[4, 5]);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(0)]));
+    assert_eq!(w.config.formers().count(), 0, "it would be lost again");
+
+    let mut w = World::new(3, 2, 1);
+    w.hear_all();
+    w.complain(1, &[4]);
+    w.evidence
+        .reports
+        .get_mut(&MemberId(1))
+        .unwrap()
+        .report
+        .epoch = Epoch(0);
+    assert_eq!(
+        plan(&w.config, &w.evidence, 9),
+        Plan::Keep,
+        "of another epoch"
+    );
 }

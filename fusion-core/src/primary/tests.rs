@@ -58,7 +58,7 @@ fn acked(seq: Seq) -> Ack {
 
 fn ack(primary: &mut Primary, from: u64, seq: Seq) {
     let route = route(primary, from);
-    primary.on_ack(route, acked(seq));
+    primary.on_ack(route, acked(seq), Time(0));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn an_acknowledgement_of_another_epoch_or_of_the_future_does_not_count() {
     enqueue(&mut primary, 1);
     let mut other = route(&primary, 3);
     other.epoch = other.epoch.next();
-    primary.on_ack(other, acked(Seq(3)));
+    primary.on_ack(other, acked(Seq(3)), Time(0));
     ack(&mut primary, 3, Seq(99));
     assert_eq!(primary.stable(), Seq(0));
 }
@@ -129,16 +129,19 @@ fn a_late_pin_keeps_what_was_frozen() {
         recovery: RecoveryId(2),
         after: Seq(1),
     };
-    primary.on_recovery(route, &pin(2)).unwrap();
-    let seq = frozen_at(primary.on_recovery(route, &freeze));
+    primary.on_recovery(route, &pin(2), Time(0)).unwrap();
+    let seq = frozen_at(primary.on_recovery(route, &freeze, Time(0)));
     enqueue(&mut primary, 1);
     ack(&mut primary, 3, Seq(3));
     assert_eq!(
-        primary.on_recovery(route, &pin(2)),
+        primary.on_recovery(route, &pin(2), Time(0)),
         Ok(RecoveryReply::Pinned)
     );
-    assert_eq!(primary.on_recovery(route, &pin(1)), Err(Refusal::NotThere));
-    assert_eq!(frozen_at(primary.on_recovery(route, &freeze)), seq);
+    assert_eq!(
+        primary.on_recovery(route, &pin(1), Time(0)),
+        Err(Refusal::NotThere)
+    );
+    assert_eq!(frozen_at(primary.on_recovery(route, &freeze, Time(0))), seq);
 }
 
 #[test]
@@ -149,13 +152,13 @@ fn a_pin_keeps_the_log_until_it_is_released() {
     let route = from_replacement(&primary);
     let recovery = RecoveryId(1);
     primary
-        .on_recovery(route, &RecoveryRequest::Pin { recovery })
+        .on_recovery(route, &RecoveryRequest::Pin { recovery }, Time(0))
         .unwrap();
     enqueue(&mut primary, 1);
     ack(&mut primary, 3, Seq(3));
     assert_eq!(primary.log.base(), Seq(1));
     primary
-        .on_recovery(route, &RecoveryRequest::Release { recovery })
+        .on_recovery(route, &RecoveryRequest::Release { recovery }, Time(0))
         .unwrap();
     assert_eq!(primary.log.base(), Seq(3));
 }
@@ -264,7 +267,7 @@ fn renew(primary: &mut Primary, from: u64, sent_at: u64) {
         seq: Seq(0),
         sent_at,
     };
-    primary.on_ack(route, ack);
+    primary.on_ack(route, ack, Time(0));
 }
 
 #[test]
@@ -288,7 +291,7 @@ fn a_read_needs_the_lease_of_every_fused_member_counted_from_before_it_was_asked
         sent_at: Time(150),
     };
     let from_3 = route(&primary, 3);
-    primary.on_ack(from_3, late);
+    primary.on_ack(from_3, late, Time(0));
     assert!(done(read(&mut primary, 199 + lease)));
 }
 
@@ -302,7 +305,7 @@ fn a_lease_that_was_never_asked_for_does_not_count() {
         sent_at: Time(101),
     };
     let from_3 = route(&primary, 3);
-    primary.on_ack(from_3, ack);
+    primary.on_ack(from_3, ack, Time(0));
     assert_eq!(primary.leased_until(), before);
 }
 
@@ -342,7 +345,7 @@ fn a_replacement_of_another_epoch_or_for_another_member_is_refused() {
     let pin = RecoveryRequest::Pin {
         recovery: RecoveryId(1),
     };
-    let ask = |primary: &mut Primary, route| primary.on_recovery(route, &pin);
+    let ask = |primary: &mut Primary, route| primary.on_recovery(route, &pin, Time(0));
     for epoch in [Epoch(1), Epoch(3)] {
         match ask(&mut primary, Route { epoch, ..good }) {
             Err(Refusal::Epoch(ours)) => assert_eq!(ours.epoch, Epoch(2)),
@@ -403,7 +406,7 @@ fn a_pinned_log_has_a_greater_bound_of_its_own() {
     let route = from_replacement(&primary);
     let recovery = RecoveryId(1);
     let pin = RecoveryRequest::Pin { recovery };
-    primary.on_recovery(route, &pin).unwrap();
+    primary.on_recovery(route, &pin, Time(0)).unwrap();
     let mut done = 0;
     while matches!(enqueue(&mut primary, done + 1), Submitted::Done { .. }) {
         done += 1;
@@ -413,9 +416,96 @@ fn a_pinned_log_has_a_greater_bound_of_its_own() {
     }
     assert!(done > 5, "busy after {done}");
     let release = RecoveryRequest::Release { recovery };
-    primary.on_recovery(route, &release).unwrap();
+    primary.on_recovery(route, &release, Time(0)).unwrap();
     assert!(matches!(
         enqueue(&mut primary, done + 1),
         Submitted::Done { .. }
     ));
+}
+
+#[test]
+fn a_primary_that_was_taken_for_dead_serves_nobody_until_it_is_named_again() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    renew(&mut primary, 3, 100);
+    enqueue(&mut primary, 1);
+    let mut lost = (**primary.config()).successor(2);
+    lost.primaries[0].id = MemberId(4);
+    lost.primaries[0].state = PrimaryState::Lost;
+    lost.primaries[0].former = Some(crate::config::Former {
+        id: MemberId(1),
+        host: host(1),
+        origin: Origin::Created,
+    });
+    primary.suspend(Arc::new(lost));
+    assert_eq!(read(&mut primary, 101), Submitted::Suspended);
+    assert_eq!(enqueue(&mut primary, 2), Submitted::Suspended);
+    assert_eq!(primary.replicate(MemberId(3), 1000, Time(101)), None);
+    for epoch in [Epoch(1), Epoch(2)] {
+        let route = Route {
+            epoch,
+            ..route(&primary, 3)
+        };
+        primary.on_ack(route, acked(Seq(2)), Time(0));
+        assert_eq!(primary.stable(), Seq(0), "sealed");
+    }
+    primary.adopt(Arc::new(config().successor(3).successor(4)));
+    let resent = primary.replicate(MemberId(3), 1000, Time(102)).unwrap();
+    assert_eq!(resent.changes.first, Seq(1), "all above stable");
+    assert!(matches!(enqueue(&mut primary, 2), Submitted::Done { .. }));
+}
+
+#[test]
+fn it_complains_of_who_is_silent_but_not_after_a_pause_of_its_own() {
+    let mut primary = with_two_codes();
+    let timing = primary.config().timing;
+    let (beat, most) = (
+        timing.heartbeat().as_micros(),
+        timing.complain_after().as_micros(),
+    );
+    let beats = |from: u128, to: u128| (from..to).step_by(beat as usize).map(|t| Time(t as u64));
+    for now in beats(beat, most) {
+        let message = primary.replicate(MemberId(4), 1000, now);
+        let from_4 = route(&primary, 4);
+        let ack = Ack {
+            seq: Seq(0),
+            sent_at: message.unwrap().sent_at,
+        };
+        primary.on_ack(from_4, ack, now);
+        assert_eq!(primary.complaints(now), []);
+    }
+    let late = Time((beat + most) as u64);
+    assert_eq!(primary.complaints(late), [MemberId(3)]);
+    assert_eq!(primary.complaints(Time(late.0 * 3)), [], "it was paused");
+}
+
+#[test]
+fn a_pin_that_nobody_asks_about_goes_and_the_replacement_is_told_to_start_again() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    ack(&mut primary, 3, Seq(1));
+    losing_the_other(&mut primary);
+    let route = from_replacement(&primary);
+    let recovery = RecoveryId(1);
+    let pin = RecoveryRequest::Pin { recovery };
+    primary.on_recovery(route, &pin, Time(5)).unwrap();
+    enqueue(&mut primary, 1);
+    ack(&mut primary, 3, Seq(3));
+    let freeze = RecoveryRequest::PrimarySnapshot {
+        recovery,
+        after: Seq(1),
+    };
+    // Asked about just before: it stays.
+    let nearly = Time(Time(5).after(MAX_PIN_IDLE).0 - 1);
+    primary.on_recovery(route, &freeze, nearly).unwrap();
+    primary.tick(Time(5).after(MAX_PIN_IDLE));
+    assert_eq!(primary.log.base(), Seq(1));
+    let idle = nearly.after(MAX_PIN_IDLE);
+    primary.tick(idle);
+    assert_eq!(primary.log.base(), Seq(3), "the log is not kept any more");
+    let pages = RecoveryRequest::SnapshotPages {
+        recovery,
+        from: 0,
+        count: 1,
+    };
+    let refused = primary.on_recovery(route, &pages, idle);
+    assert_eq!(refused, Err(Refusal::NotThere));
 }

@@ -113,6 +113,7 @@ impl World {
                     request.waits = Some((taker, result, after));
                 }
             }
+            Submitted::Suspended => {}
             other => panic!("{id:?} got {other:?}"),
         }
         self.collect_answers();

@@ -50,7 +50,7 @@ impl World {
             }
             Packet::Ack(route, Ok(ack)) => {
                 if let Some(Node::Primary(p)) = self.node(route.from) {
-                    p.on_ack(route, ack);
+                    p.on_ack(route, ack, now);
                 }
                 self.collect_answers();
             }
@@ -67,7 +67,7 @@ impl World {
             }
             Packet::Ask(route, request) => {
                 let answer = match self.node(route.to) {
-                    Some(Node::Primary(p)) => p.on_recovery(route, &request),
+                    Some(Node::Primary(p)) => p.on_recovery(route, &request, now),
                     Some(Node::Fused(f)) => f.on_recovery(route, &request, now),
                     _ => Err(Refusal::NotMember {
                         cluster: route.cluster,

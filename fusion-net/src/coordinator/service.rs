@@ -112,6 +112,7 @@ async fn store_next(
     let done = tokio::task::spawn_blocking(work).await;
     let (swapped, stored) = done.map_err(|e| StoreError::Failed(e.to_string()))??;
     if let Some(stored) = stored {
+        coordinator.registry().detector.conflict(stored.cluster);
         let now = coordinator.now_ms();
         coordinator.registry().install(Arc::new(stored), None, now);
         coordinator.version.send_modify(|v| *v += 1);

@@ -144,7 +144,7 @@ async fn send(
     let changes = async {
         let answer = peer.client.replicate(within(CALL), route, replicate).await;
         if let (Ok(Ok(ack)), Some(primary)) = (&answer, cell.upgrade()) {
-            primary.with(|p| p.on_ack(route, *ack));
+            primary.with(|p| p.on_ack(route, *ack, clock::now()));
         }
         answer
     };

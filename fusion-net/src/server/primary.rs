@@ -7,7 +7,7 @@ use crate::service;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
-    ClientBatch, ClientReply, RecoveryReply, RecoveryRequest, Refusal, Route,
+    ClientBatch, ClientReply, Condition, RecoveryReply, RecoveryRequest, Refusal, Route,
 };
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::structure::StructureStats;
@@ -100,6 +100,27 @@ impl PrimaryCell {
         lock(&self.primary).structure().stats()
     }
 
+    /// What it reports beside figures (rules 22, 25).
+    pub(crate) fn condition(&self) -> (Condition, Vec<MemberId>) {
+        let mut primary = lock(&self.primary);
+        let condition = if primary.is_suspended() {
+            Condition::Suspended
+        } else {
+            Condition::Serving
+        };
+        let now = clock::now();
+        primary.tick(now);
+        (condition, primary.complaints(now))
+    }
+
+    /// Taken for dead: no link speaks until it is named again. Who waits for an answer waits on: it may come yet.
+    pub(crate) fn suspend(&self, config: Arc<Configuration>) {
+        self.with(|primary| primary.suspend(config));
+        for (_, task) in lock(&self.links).drain() {
+            task.abort();
+        }
+    }
+
     pub(crate) fn adopt(self: &Arc<Self>, host: &Arc<Host>, config: Arc<Configuration>) {
         self.with(|primary| primary.adopt(config));
         self.relink(host);
@@ -152,6 +173,9 @@ impl PrimaryCell {
         let now = clock::now();
         // No await from here to the end of this statement: see the type's comment.
         let (replies, after) = self.with(|primary| {
+            if primary.is_suspended() {
+                return None;
+            }
             let mut after = Seq(0);
             if let Some(session) = batch.open {
                 primary.open_session(session);
@@ -177,6 +201,7 @@ impl PrimaryCell {
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
                     Submitted::Busy => ClientReply::Busy,
                     Submitted::NoLease => ClientReply::NoLease,
+                    Submitted::Suspended => ClientReply::NoLease,
                     Submitted::BadRequest => ClientReply::BadRequest,
                 }
             });
@@ -184,8 +209,8 @@ impl PrimaryCell {
             if let Some(session) = batch.close {
                 primary.close_session(session);
             }
-            (replies, after)
-        });
+            Some((replies, after))
+        })?;
         let settled = marks
             .wait_for(|m| m.closed || m.stable >= after)
             .await
@@ -235,7 +260,7 @@ impl service::Primary for PrimaryServer {
     ) -> Result<RecoveryReply, Refusal> {
         match self.host.member(route.cluster, route.to) {
             Some(Member::Primary(cell)) => {
-                cell.with(|primary| primary.on_recovery(route, &request))
+                cell.with(|primary| primary.on_recovery(route, &request, clock::now()))
             }
             _ => Err(self.host.not_here(route)),
         }

@@ -236,6 +236,10 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
             "waits for servers: {needed} more without a member of this cluster; start them with `fusion server`"
         ),
         Waiting::Recovering => "recovers: members are being made again".to_owned(),
+        Waiting::StoreBehind => {
+            "the coordinator's store is older than what a member knows: nothing is decided"
+                .to_owned()
+        }
         Waiting::Evidence => {
             "recovers: primaries are being asked about the dead fused members".to_owned()
         }
