@@ -288,7 +288,8 @@ impl Fused {
     fn check_primary(&self, route: Route, index: PrimaryIndex) -> Result<(), Refusal> {
         check_route(&self.config, self.id, route)?;
         let seat = self.config.primary(index).ok_or(Refusal::NotAllowed)?;
-        if seat.id == route.from && seat.state == PrimaryState::Active && !self.failed {
+        let named = seat.id == route.from && seat.state == PrimaryState::Active;
+        if (named || planted(Fault::NoSeal)) && !self.failed {
             Ok(())
         } else {
             Err(Refusal::NotAllowed)
@@ -395,6 +396,14 @@ impl Fused {
         let lease = self.progress.get(index.index()).and_then(|p| p.lease);
         let lease = lease.filter(|_| !planted(Fault::LeaseOverAtOnce));
         lease.map_or(Duration::ZERO, |l| l.until.since(now))
+    }
+
+    /// The lost primaries of which no lease runs any more, for its next report (rule 37).
+    #[must_use]
+    pub fn leases_over(&self, now: Time) -> Vec<PrimaryIndex> {
+        let lost = self.config.lost();
+        lost.filter(|&j| !self.failed && self.lease_left(j, now).is_zero())
+            .collect()
     }
 
     fn lost_progress(&mut self, index: PrimaryIndex) -> Result<&mut Progress, Refusal> {

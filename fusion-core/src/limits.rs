@@ -41,6 +41,8 @@ pub const MAX_SESSION_BYTES: u64 = 64 << 20;
 pub const MAX_UNSTABLE_BYTES: usize = 128 << 20;
 /// The most bytes of changes that a primary holds for a pin before it answers `Busy`.
 pub const MAX_LOG_BYTES: usize = 512 << 20;
+/// About how many bytes of pages go into one chunk for a learner, or one answer to a replacement.
+pub const TRANSFER_BYTES: usize = 1 << 20;
 /// How much a member holds before it says `Busy`. Tests take smaller ones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -48,6 +50,8 @@ pub(crate) struct Bounds {
     pub(crate) unstable_bytes: usize,
     /// [`MAX_LOG_BYTES`].
     pub(crate) log_bytes: usize,
+    /// [`TRANSFER_BYTES`].
+    pub(crate) transfer_bytes: usize,
 }
 
 impl Bounds {
@@ -55,6 +59,7 @@ impl Bounds {
     pub(crate) const USUAL: Bounds = Bounds {
         unstable_bytes: MAX_UNSTABLE_BYTES,
         log_bytes: MAX_LOG_BYTES,
+        transfer_bytes: TRANSFER_BYTES,
     };
 }
 

@@ -3,6 +3,10 @@
 //! A pure function of the current configuration, of which servers are suspected, and of what members reported
 //! (PROTOCOL rules 7, 23 to 27, 34). It never acts on evidence of another epoch.
 
+mod loss;
+
+pub use loss::{LossError, accept_loss};
+
 use crate::config::{
     Configuration, Former, FusedSeat, FusedState, Host, Origin, PrimarySeat, PrimaryState,
 };
@@ -65,6 +69,8 @@ pub enum Reason {
     FusedRemoved(Vec<Row>),
     /// Replacements have the images of the lost primaries.
     PrimariesRecovered(Vec<PrimaryIndex>),
+    /// More than f were lost, and an operator said to go on: these primaries begin empty.
+    LossAccepted(Vec<PrimaryIndex>),
     /// Primaries that were taken for dead answered before they were replaced.
     PrimariesReturned(Vec<PrimaryIndex>),
     /// Learners are to make the codes of missing rows.
@@ -89,6 +95,10 @@ impl fmt::Display for Reason {
             }
             Reason::PrimariesReturned(p) => (
                 "primaries that were taken for dead serve again",
+                p.iter().map(|p| p.0).collect(),
+            ),
+            Reason::LossAccepted(p) => (
+                "loss accepted, primaries begun empty",
                 p.iter().map(|p| p.0).collect(),
             ),
             Reason::LearnersAdded(r) => (
@@ -154,12 +164,7 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
     if config.removed {
         return Plan::Keep;
     }
-    let mut planner = Planner {
-        config,
-        evidence,
-        free: Vec::new(),
-        blamed: blame(config, evidence),
-    };
+    let mut planner = Planner::new(config, evidence);
     planner.free = planner.free_servers();
     let mut next = config.successor(nonce);
     let steps = [
@@ -189,7 +194,18 @@ enum Step {
     Change(Reason),
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(config: &'a Configuration, evidence: &'a Evidence) -> Planner<'a> {
+        let mut planner = Planner {
+            config,
+            evidence,
+            free: Vec::new(),
+            blamed: BTreeSet::new(),
+        };
+        planner.blamed = blame(&planner);
+        planner
+    }
+
     fn suspected_since(&self, host: &Host) -> Option<u64> {
         // A server that nobody knows any more is dead since ever.
         self.evidence
@@ -508,14 +524,19 @@ impl Planner<'_> {
 /// Who is to blame when members cannot hear each other: the one that most complaints are about or from, until no
 /// complaint is left; of two alike a fused member, since a primary has what the codes are made of. A guess may be wrong
 /// and costs only work (rule 22).
-fn blame(config: &Configuration, evidence: &Evidence) -> BTreeSet<MemberId> {
+fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
+    let (config, evidence) = (planner.config, planner.evidence);
+    // Whoever is dead anyway explains the complaints about it.
+    let lives = |id: MemberId| {
+        config
+            .host_of(id)
+            .is_some_and(|host| !planner.dead(id, host))
+    };
     let mut broken: BTreeSet<(MemberId, MemberId)> = BTreeSet::new();
-    for (from, heard) in &evidence.reports {
-        let counts = heard.report.epoch == config.epoch && config.host_of(*from).is_some();
-        for &about in heard.report.complaints.iter().filter(|_| counts) {
-            if config.host_of(about).is_some() {
-                broken.insert((*from, about));
-            }
+    for (&from, heard) in &evidence.reports {
+        if heard.report.epoch == config.epoch && lives(from) {
+            let about = heard.report.complaints.iter().filter(|&&m| lives(m));
+            broken.extend(about.map(|&m| (from, m)));
         }
     }
     let mut blamed = BTreeSet::new();

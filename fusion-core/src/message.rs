@@ -358,6 +358,9 @@ pub struct MemberReport {
     pub page_bytes: u64,
     /// Members that this one needs and has not heard of for T_c (rule 22).
     pub complaints: Vec<MemberId>,
+    /// Of a fused member: the lost primaries that certainly read nothing any more under a lease of this member, which
+    /// gives none in this epoch (rules 33, 37).
+    pub leases_over: Vec<PrimaryIndex>,
 }
 
 impl MemberReport {
@@ -378,6 +381,7 @@ impl MemberReport {
             payload_bytes: 0,
             page_bytes: 0,
             complaints: Vec::new(),
+            leases_over: Vec::new(),
         }
     }
 }

@@ -20,8 +20,7 @@ use crate::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// About how many bytes of pages go into one chunk for a learner, or one answer to a replacement.
-pub const TRANSFER_BYTES: usize = 1 << 20;
+pub use crate::limits::TRANSFER_BYTES;
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +81,9 @@ struct Join {
 }
 
 impl Join {
-    fn freeze(structure: &Structure, seq: Seq) -> Join {
+    fn freeze(structure: &Structure, seq: Seq, chunk_bytes: usize) -> Join {
         let pages = FrozenPages::new(structure.snapshot());
-        let starts = pages.chunk_starts(TRANSFER_BYTES);
+        let starts = pages.chunk_starts(chunk_bytes);
         let acked = vec![false; starts.len()];
         Join {
             about: JoinSnapshot {
@@ -194,6 +193,11 @@ impl Primary {
         primary.relink(stable);
         primary.settle_lease();
         primary
+    }
+
+    /// Gives learners smaller chunks than [`TRANSFER_BYTES`], so that a simulation of little data has many.
+    pub fn limit_chunks(&mut self, bytes: usize) {
+        self.bounds.transfer_bytes = bytes.min(TRANSFER_BYTES);
     }
 
     /// Its configuration.
@@ -441,7 +445,11 @@ impl Primary {
                     }
                 }
                 None if joins => Link {
-                    join: Some(Join::freeze(&self.structure, self.applied)),
+                    join: Some(Join::freeze(
+                        &self.structure,
+                        self.applied,
+                        self.bounds.transfer_bytes,
+                    )),
                     ..Link::new(Seq(0))
                 },
                 None => Link::new(acked),

@@ -169,6 +169,23 @@ impl Client {
         Ok(removed.await??)
     }
 
+    /// Goes on after more than f were lost: the lost primaries begin empty, the others keep everything. Answers which
+    /// began empty. `processes_are_dead` is the caller's word that no process of a lost primary runs any more.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when nothing is lost for good, or a lost primary may still answer reads somewhere.
+    pub async fn accept_loss(
+        &self,
+        name: &str,
+        processes_are_dead: bool,
+    ) -> Result<Vec<PrimaryIndex>, Error> {
+        let accepted = self.ask(|c, context| async move {
+            c.accept_loss(context, name.to_owned(), processes_are_dead)
+                .await
+        });
+        Ok(accepted.await??)
+    }
+
     /// All servers and clusters.
     ///
     /// # Errors

@@ -2,12 +2,12 @@
 
 use super::store::StoreContents;
 use crate::service::{
-    ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus, Status,
-    SyncRequest,
+    AdminError, ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus,
+    Status, SyncRequest,
 };
 use fusion_core::config::{Configuration, FusedState, PrimaryState};
 use fusion_core::detector::{Detector, Seen};
-use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
+use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
 use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting};
 use fusion_core::message::Condition;
 use fusion_core::time::Timing;
@@ -201,6 +201,17 @@ impl Registry {
         }
         let evidence = self.detector.evidence(config, servers);
         membership::plan(config, &evidence, rand::random())
+    }
+
+    /// What an operator's acceptance of a loss would lead to (PROTOCOL rule 37).
+    pub(crate) fn accept_loss(
+        &self,
+        config: &Configuration,
+        processes_are_dead: bool,
+    ) -> Result<(Configuration, Vec<PrimaryIndex>), AdminError> {
+        let evidence = self.detector.evidence(config, self.views());
+        membership::accept_loss(config, &evidence, rand::random(), processes_are_dead)
+            .map_err(AdminError::Loss)
     }
 
     /// The configurations that should change now, each decided with the one before it counted.

@@ -5,7 +5,7 @@ use super::registry::Registry;
 use super::store::StoreError;
 use crate::service::{self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest};
 use fusion_core::config::{ClusterShape, Configuration};
-use fusion_core::id::Epoch;
+use fusion_core::id::{Epoch, PrimaryIndex};
 use fusion_core::membership::{self, Reason};
 use fusion_core::time::Timing;
 use std::sync::Arc;
@@ -224,6 +224,35 @@ impl service::Coordinator for CoordinatorServer {
             Ok(next)
         });
         removed.await.map(|_| ())
+    }
+
+    async fn accept_loss(
+        self,
+        _: Context,
+        name: String,
+        processes_are_dead: bool,
+    ) -> Result<Vec<PrimaryIndex>, AdminError> {
+        let c = &self.coordinator;
+        let accept = move |registry: &Registry| {
+            let config = registry
+                .by_name(&name)
+                .ok_or(AdminError::UnknownCluster { name: name.clone() })?;
+            registry.accept_loss(&config, processes_are_dead)
+        };
+        let (next, lost) = accept(&c.registry())?;
+        let (expected, reason) = (next.epoch, Reason::LossAccepted(lost.clone()));
+        let accepted = commit(c, Some(reason), move |registry| {
+            // What is lost may have changed since: then the operator must look again.
+            let before = registry.epoch_of(next.cluster);
+            if before.map(Epoch::next) == Some(expected) {
+                Ok(next)
+            } else {
+                Err(failed("the configuration changed meanwhile; look again"))
+            }
+        });
+        let accepted = accepted.await?;
+        tracing::warn!(cluster = %accepted.name, ?lost, "a loss was accepted: these primaries begin empty");
+        Ok(lost)
     }
 
     async fn lookup(

@@ -353,6 +353,7 @@ impl Host {
                         let mut fused = lock(fused);
                         fused.tick(clock::now());
                         MemberReport {
+                            leases_over: fused.leases_over(clock::now()),
                             page_bytes: fused.store().bytes(),
                             ..blank(id, fused.condition())
                         }

@@ -3,12 +3,13 @@
 use super::checks;
 use super::network::Packet;
 use super::process::ProcessId;
+use super::truth::Line;
 use super::world::{Event, World};
 use fusion_core::config::Configuration;
 use fusion_core::detector::Detector;
 use fusion_core::fault::{Fault, planted};
-use fusion_core::id::{Epoch, ServerId};
-use fusion_core::membership::{self, Plan, Reason, ServerView};
+use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
+use fusion_core::membership::{self, LossError, Plan, Reason, ServerView};
 use fusion_core::time::{Time, Timing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -212,6 +213,29 @@ impl World {
             _ => {}
         }
         self.store.config = next;
+    }
+
+    /// An operator accepts a loss at a coordinator, on the word that the dead are dead; answers what is lost.
+    ///
+    /// # Errors
+    /// What the core says against it.
+    pub fn accept_loss(&mut self, id: u64) -> Result<Vec<PrimaryIndex>, LossError> {
+        let coordinator = &self.coordinators[id as usize];
+        let evidence = coordinator
+            .detector
+            .evidence(&coordinator.config, self.views(id));
+        let nonce = self.rng.below(u64::MAX);
+        let coordinator = &self.coordinators[id as usize];
+        let (next, lost) = membership::accept_loss(&coordinator.config, &evidence, nonce, true)?;
+        for &j in &lost {
+            let active = next.primaries[j.index()].id;
+            self.truth.lines[j.index()] = Line {
+                active,
+                ..Line::default()
+            };
+        }
+        self.swapped(Arc::new(next), &Reason::LossAccepted(lost.clone()));
+        Ok(lost)
     }
 
     /// A coordinator is killed and started again at once: it knows only what the store says.

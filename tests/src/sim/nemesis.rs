@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 pub struct Nemesis {
     /// Microseconds between strikes, at most.
     every: u64,
+    resting: bool,
     /// Of 1000 strikes at servers so many are crashes, and so many pauses; the rest are cuts.
     mix: (u64, u64),
     /// Servers that are not well, and until when.
@@ -20,11 +21,17 @@ pub struct Nemesis {
 }
 
 impl Nemesis {
+    /// Leaves everything in peace.
+    pub fn rest(&mut self) {
+        self.resting = true;
+    }
+
     /// Each run has a mood.
     pub fn new(rng: &mut Rng) -> Nemesis {
         Nemesis {
             every: rng.pick(&[150_000, 400_000, 1_000_000]),
             mix: rng.pick(&[(400, 300), (900, 50), (50, 900), (50, 50), (200, 400)]),
+            resting: false,
             afflicted: BTreeMap::new(),
         }
     }
@@ -33,7 +40,7 @@ impl Nemesis {
 impl World {
     /// Something breaks, if it may.
     pub fn strike(&mut self) {
-        if self.quiet {
+        if self.quiet || self.nemesis.resting {
             return;
         }
         let every = self.nemesis.every;
@@ -99,7 +106,8 @@ impl World {
         }
     }
 
-    fn crash(&mut self, victim: ServerId) {
+    /// Kills a server; a new one comes soon.
+    pub fn crash(&mut self, victim: ServerId) {
         self.stats.crashes += 1;
         self.servers.remove(&victim);
         self.processes.remove(&ProcessId::Server(victim));

@@ -79,7 +79,7 @@ impl World {
                 940..=994 => self.rng.range(2_000, 30_000),
                 _ => self.rng.range(30_000, 300_000),
             };
-            let packet = packet.clone();
+            let packet = Box::new(packet.clone());
             self.at(delay, Event::Deliver { from, to, packet });
         }
     }

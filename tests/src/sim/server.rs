@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// About how many bytes of changes go into one message: little, so that there are many.
 const BATCH_BYTES: usize = 300;
+/// Little as well: a learner gets each primary's pages in several chunks.
+const CHUNK_BYTES: usize = 1;
 /// A question that was not answered is asked again after this time.
 const ASK_AGAIN: Duration = Duration::from_millis(60);
 /// A recovery in which nothing was answered for so long begins anew.
@@ -381,7 +383,10 @@ impl World {
                         ..report(member, condition)
                     }
                 }
-                Node::Fused(f) => report(member, f.condition()),
+                Node::Fused(f) => MemberReport {
+                    leases_over: f.leases_over(now),
+                    ..report(member, f.condition())
+                },
                 Node::Replacement(r) => report(member, r.condition()),
             });
         }
@@ -545,7 +550,8 @@ impl World {
         }
     }
 
-    fn serving(&mut self, primary: Primary) -> Node {
+    fn serving(&mut self, mut primary: Primary) -> Node {
+        primary.limit_chunks(CHUNK_BYTES);
         let pages = primary.structure().snapshot();
         self.truth.changed(primary.id(), primary.applied(), pages);
         Node::Primary(Serving {

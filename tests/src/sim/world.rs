@@ -27,7 +27,7 @@ pub enum Event {
         /// To whom.
         to: ProcessId,
         /// What.
-        packet: Packet,
+        packet: Box<Packet>,
     },
     /// A process looks after itself.
     Timer(ProcessId),
@@ -225,7 +225,7 @@ impl World {
             }
         }
         match event {
-            Event::Deliver { from, to, packet } => self.deliver(from, to, packet),
+            Event::Deliver { from, to, packet } => self.deliver(from, to, *packet),
             Event::Timer(id) => self.timer(id),
             Event::Stored(id) => self.stored(id),
             Event::Resume(id) => self.resume(id),

@@ -64,6 +64,17 @@ enum ClusterCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Go on after more members died than are tolerated: lost primaries begin empty, the others keep everything
+    #[command(
+        after_help = "What the lost primaries held is gone for good; their names are printed.\n\nExample:\n  fusion cluster accept-loss scores --processes-are-dead"
+    )]
+    AcceptLoss {
+        /// The cluster
+        name: String,
+        /// Your word that no process of a lost primary runs any more, not even cut off: it could answer reads
+        #[arg(long)]
+        processes_are_dead: bool,
+    },
     /// Remove a cluster and all that is in it
     #[command(after_help = "Example:\n  fusion cluster remove scores")]
     Remove {
@@ -122,6 +133,14 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
             } else {
                 say!("{report}")?;
             }
+        }
+        ClusterCommand::AcceptLoss {
+            name,
+            processes_are_dead,
+        } => {
+            let lost = client.accept_loss(&name, processes_are_dead).await?;
+            let lost: Vec<String> = lost.iter().map(|j| j.0.to_string()).collect();
+            say!("begun empty: primaries {} of {name}", lost.join(", "))?;
         }
         ClusterCommand::Remove { name } => client.remove(&name).await?,
     }

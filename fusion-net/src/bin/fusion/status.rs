@@ -228,7 +228,7 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
         Waiting::MoreThanF { primaries, in_sync } => {
             let lost: Vec<String> = primaries.iter().map(|p| p.0.to_string()).collect();
             format!(
-                "waits: more than it can bear is dead: primaries {} with {in_sync} fused members in sync left; resume one of their processes if it is only stopped; else the data is lost: `fusion cluster remove`, then create it anew",
+                "waits: more than it can bear is dead: primaries {} with {in_sync} fused members in sync left; resume one of their processes if it is only stopped; else their data is lost: `fusion cluster accept-loss` goes on with the others",
                 lost.join(", ")
             )
         }
