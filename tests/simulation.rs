@@ -36,6 +36,13 @@ fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {
 }
 
 #[test]
+fn directed_schedules_find_nothing_wrong() {
+    for (name, schedule) in sim::directed::SCHEDULES {
+        assert_eq!(schedule(), Ok(()), "{name}");
+    }
+}
+
+#[test]
 fn one_seed_gives_one_run() {
     let again = || sim::run(7).expect("no violation").table();
     assert_eq!(again(), again());

@@ -58,6 +58,8 @@ faults! {
     SnapshotWithoutVector "snapshot-without-vector",
     /// Rule 9: a retry is executed again.
     ReplyNotStored "reply-not-stored",
+    /// Rule 9: the record of a request comes with the next change.
+    ReplyInNextSeq "reply-in-next-seq",
     /// Rule 9: a change that has no effect is not recorded.
     NoEffectNotRecorded "no-effect-not-recorded",
     /// Rule 14: stable is what the first fused member has.
@@ -94,18 +96,10 @@ faults! {
     EnoughVectors "enough-vectors",
     /// Rule 7: compare-and-swap does not compare.
     BlindSwap "blind-swap",
-    /// Rule 7: reports of other epochs count.
-    OldEvidence "old-evidence",
-    /// Rule 25: a primary that was taken for dead serves on.
-    SuspendedServes "suspended-serves",
     /// Rule 25: a former primary may return after its replacement served.
     LateReturn "late-return",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
-    /// Rule 35: an image of an earlier epoch is kept wherever the lost primary is recovered to.
-    StaleImage "stale-image",
-    /// Rule 22: after a pause of its own a coordinator suspects everybody.
-    PauseIsSilence "pause-is-silence",
 }
 
 #[cfg(feature = "planted-faults")]

@@ -4,8 +4,10 @@
 //! (PROTOCOL rules 7, 23 to 27, 34). It never acts on evidence of another epoch.
 
 mod loss;
+mod relocation;
 
 pub use loss::{LossError, accept_loss};
+pub use relocation::{MoveError, move_fused};
 
 use crate::config::{
     Configuration, Former, FusedSeat, FusedState, Host, Origin, PrimarySeat, PrimaryState,
@@ -75,6 +77,8 @@ pub enum Reason {
     PrimariesReturned(Vec<PrimaryIndex>),
     /// Learners are to make the codes of missing rows.
     LearnersAdded(Vec<Row>),
+    /// A learner is to take the place of a fused member that is moved.
+    FusedMoves(Row),
     /// Learners have everything.
     LearnersPromoted(Vec<Row>),
 }
@@ -105,6 +109,7 @@ impl fmt::Display for Reason {
                 "fused structures being re-created",
                 r.iter().map(|r| r.0).collect(),
             ),
+            Reason::FusedMoves(r) => ("fused structures moving", vec![r.0]),
             Reason::LearnersPromoted(r) => (
                 "fused structures in sync again",
                 r.iter().map(|r| r.0).collect(),
@@ -217,8 +222,7 @@ impl<'a> Planner<'a> {
     /// The member's report of this epoch: no other counts (rule 7).
     fn heard(&self, id: MemberId) -> Option<&Heard> {
         let heard = self.evidence.reports.get(&id)?;
-        let counts = heard.report.epoch == self.config.epoch || planted(Fault::OldEvidence);
-        counts.then_some(heard)
+        (heard.report.epoch == self.config.epoch).then_some(heard)
     }
 
     fn condition(&self, id: MemberId) -> Option<Condition> {
@@ -465,7 +469,7 @@ impl<'a> Planner<'a> {
         Step::Change(Reason::PrimariesRecovered(building))
     }
 
-    /// Rule 27, without a holder to replace.
+    /// Rule 27; the old holder of the row leaves.
     fn promote(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
         if config.lost().next().is_some() || config.joining().next().is_none() {
@@ -481,6 +485,13 @@ impl<'a> Planner<'a> {
             return Step::Wait(Waiting::Recovering);
         }
         let mut rows = Vec::new();
+        let taken: Vec<Row> = config
+            .joining()
+            .filter(|s| ids.contains(&s.id))
+            .map(|s| s.row)
+            .collect();
+        next.fused
+            .retain(|s| s.state == FusedState::Joining || !taken.contains(&s.row));
         for seat in next.fused.iter_mut().filter(|s| ids.contains(&s.id)) {
             seat.state = FusedState::InSync;
             rows.push(seat.row);
@@ -512,7 +523,7 @@ impl<'a> Planner<'a> {
             });
             added.push(row);
         }
-        next.fused.sort_by_key(|s| s.row);
+        next.fused.sort_by_key(|s| (s.row, s.id));
         match (missing.len(), added.is_empty()) {
             (0, _) => Step::Nothing,
             (needed, true) => Step::Wait(Waiting::NoServer { needed }),

@@ -261,7 +261,7 @@ impl Primary {
     /// Executes a request, or answers it from the record of its first execution (rules 9, 10). `now` is read after
     /// the request was received: a read must not rest on a lease that was over before it was asked.
     pub fn submit(&mut self, request: &ClientRequest, now: Time) -> Submitted {
-        if self.suspended && !planted(Fault::SuspendedServes) {
+        if self.suspended {
             return Submitted::Suspended;
         }
         match (request.id, request.op.is_mutation()) {
@@ -499,7 +499,7 @@ impl Primary {
     /// counts from the echoed moment, never from the arrival (rules 13, 14).
     pub fn on_ack(&mut self, route: Route, ack: Ack, now: Time) -> bool {
         let before = self.stable;
-        if (route.epoch == self.config.epoch || planted(Fault::NoSeal))
+        if (route.epoch == self.config.epoch || unsealed())
             && !self.suspended
             && let Some(link) = self.links.get_mut(&route.to)
             && ack.seq <= self.applied
@@ -628,10 +628,13 @@ impl Primary {
                     .as_ref()
                     .ok_or(Refusal::NotThere)?
                     .0;
-                let changes = self
-                    .log
-                    .run(after, upto, TRANSFER_BYTES)
-                    .ok_or(Refusal::NotThere)?;
+                let from = if planted(Fault::LogNotPinned) {
+                    after.max(self.log.base())
+                } else {
+                    after
+                };
+                let changes = self.log.run(from, upto, TRANSFER_BYTES);
+                let changes = changes.ok_or(Refusal::NotThere)?;
                 Ok(RecoveryReply::SnapshotChanges { changes })
             }
             RecoveryRequest::Release { recovery } => {
@@ -656,6 +659,11 @@ impl Primary {
     }
 }
 
+/// Whether a fault is planted that lets messages of other epochs in.
+pub(crate) fn unsealed() -> bool {
+    planted(Fault::NoSeal) || planted(Fault::DeposedGoesOn)
+}
+
 /// Rule 4: the message is of this member's epoch, for this member.
 pub(crate) fn check_route(
     config: &Arc<Configuration>,
@@ -668,7 +676,7 @@ pub(crate) fn check_route(
             member: route.to,
         });
     }
-    if route.epoch == config.epoch || planted(Fault::NoSeal) {
+    if route.epoch == config.epoch || unsealed() {
         Ok(())
     } else {
         Err(Refusal::Epoch(Arc::clone(config)))

@@ -455,7 +455,7 @@ impl Recovery {
         if !lagging.is_empty() {
             return;
         }
-        if self.kept.is_some() && (self.kept == self.target_seq() || planted(Fault::StaleImage)) {
+        if self.kept.is_some() && (self.kept == self.target_seq()) {
             self.phase = Phase::Done(Some(Recovered::Kept));
             return;
         }

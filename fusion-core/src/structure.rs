@@ -377,6 +377,7 @@ impl Structure {
             let change = self.finish(TIDY_BYTES);
             return Executed { result, change };
         }
+        let early = planted(Fault::ReplyInNextSeq).then(|| self.finish(TIDY_BYTES));
         if self.sessions.used() >= MAX_SESSION_SLOTS && !self.sessions.has_record(request) {
             self.make_room(request.session);
         }
@@ -391,6 +392,9 @@ impl Structure {
                 break;
             };
             self.vacate(Some(mark));
+        }
+        if let Some(change) = early {
+            return Executed { result, change };
         }
         // What is recorded must not grow faster than what nobody asks for any more goes.
         let tidy = self.change.len() + grown as usize;

@@ -5,6 +5,7 @@
 pub mod checks;
 pub mod client;
 pub mod coordinator;
+pub mod directed;
 pub mod nemesis;
 pub mod network;
 pub mod process;

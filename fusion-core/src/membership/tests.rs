@@ -467,3 +467,56 @@ fn primaries_that_do_not_hear_dead_codes_are_not_to_blame() {
     w.complain(1, &[2, 3]);
     assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0), Row(1)]));
 }
+
+#[test]
+fn a_moved_code_is_held_twice_until_the_learner_is_complete() {
+    let mut w = World::new(3, 2, 2);
+    let old = w.config.fused[1].clone();
+    let moving = |w: &World, row, to: Option<u64>| {
+        move_fused(&w.config, &w.evidence, 9, Row(row), to.map(ServerId))
+    };
+    assert!(matches!(
+        moving(&w, 2, None),
+        Err(MoveError::NoSuchRow { .. })
+    ));
+    let server = ServerId(4);
+    assert_eq!(moving(&w, 1, Some(4)), Err(MoveError::NotUsable { server }));
+    w.config = moving(&w, 1, Some(7)).unwrap();
+    assert_eq!(moving(&w, 0, None), Err(MoveError::NotWhole));
+    assert_eq!(
+        w.config.in_sync().count(),
+        2,
+        "it tolerates as much as before"
+    );
+    assert_eq!(w.waits(), Waiting::Recovering);
+    let learner = w.config.joining().next().unwrap().id;
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(1)]));
+    assert!(w.config.fused_seat(old.id).is_none());
+    let seat = w.config.fused_seat(learner).unwrap();
+    assert_eq!((seat.row, seat.host.server), (Row(1), ServerId(7)));
+    assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
+}
+
+#[test]
+fn a_move_is_void_when_a_primary_is_lost() {
+    let mut w = World::new(3, 2, 2);
+    w.config = move_fused(&w.config, &w.evidence, 9, Row(0), None).unwrap();
+    w.kill(1);
+    w.step();
+    assert_eq!(w.config.joining().count(), 0);
+    assert_eq!(w.config.in_sync().count(), 2);
+}
+
+#[test]
+fn the_learner_of_a_move_takes_the_row_when_the_old_holder_dies_first() {
+    let mut w = World::new(3, 2, 2);
+    w.config = move_fused(&w.config, &w.evidence, 9, Row(0), None).unwrap();
+    w.kill(4);
+    w.hear_all();
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+    let learner = w.config.joining().next().unwrap().id;
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(0)]));
+    assert_eq!(w.config.tolerates(), 2);
+}

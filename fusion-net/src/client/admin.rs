@@ -7,7 +7,7 @@ use super::{Error, List, Map, MapPart, Queue};
 use crate::peer::{Pool, within};
 use crate::service::{ClusterStatus, CoordinatorClient, Status};
 use fusion_core::config::{ClusterShape, Configuration};
-use fusion_core::id::PrimaryIndex;
+use fusion_core::id::{PrimaryIndex, Row, ServerId};
 use fusion_core::op::Kind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -184,6 +184,23 @@ impl Client {
                 .await
         });
         Ok(accepted.await??)
+    }
+
+    /// Moves a row of codes to another server, or to the best free one, without loss of tolerance. Answers when the move
+    /// has begun; [`wait_whole`](Self::wait_whole) does not tell its end, the members in `status` do.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the cluster is not whole, or the server cannot take it.
+    pub async fn move_fused(
+        &self,
+        name: &str,
+        row: u16,
+        to: Option<ServerId>,
+    ) -> Result<(), Error> {
+        let moving = self.ask(|c, context| async move {
+            c.move_fused(context, name.to_owned(), Row(row), to).await
+        });
+        Ok(moving.await??)
     }
 
     /// All servers and clusters.

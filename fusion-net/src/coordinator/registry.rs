@@ -7,7 +7,7 @@ use crate::service::{
 };
 use fusion_core::config::{Configuration, FusedState, PrimaryState};
 use fusion_core::detector::{Detector, Seen};
-use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
+use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
 use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting};
 use fusion_core::message::Condition;
 use fusion_core::time::Timing;
@@ -212,6 +212,17 @@ impl Registry {
         let evidence = self.detector.evidence(config, self.views());
         membership::accept_loss(config, &evidence, rand::random(), processes_are_dead)
             .map_err(AdminError::Loss)
+    }
+
+    /// What an operator's wish to move a row of codes leads to (PROTOCOL rule 26).
+    pub(crate) fn move_fused(
+        &self,
+        config: &Configuration,
+        row: Row,
+        to: Option<ServerId>,
+    ) -> Result<Configuration, AdminError> {
+        let evidence = self.detector.evidence(config, self.views());
+        membership::move_fused(config, &evidence, rand::random(), row, to).map_err(AdminError::Move)
     }
 
     /// The configurations that should change now, each decided with the one before it counted.

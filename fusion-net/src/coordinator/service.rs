@@ -5,7 +5,7 @@ use super::registry::Registry;
 use super::store::StoreError;
 use crate::service::{self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest};
 use fusion_core::config::{ClusterShape, Configuration};
-use fusion_core::id::{Epoch, PrimaryIndex};
+use fusion_core::id::{Epoch, PrimaryIndex, Row, ServerId};
 use fusion_core::membership::{self, Reason};
 use fusion_core::time::Timing;
 use std::sync::Arc;
@@ -253,6 +253,26 @@ impl service::Coordinator for CoordinatorServer {
         let accepted = accepted.await?;
         tracing::warn!(cluster = %accepted.name, ?lost, "a loss was accepted: these primaries begin empty");
         Ok(lost)
+    }
+
+    async fn move_fused(
+        self,
+        _: Context,
+        name: String,
+        row: Row,
+        to: Option<ServerId>,
+    ) -> Result<(), AdminError> {
+        let moving = commit(
+            &self.coordinator,
+            Some(Reason::FusedMoves(row)),
+            move |registry| {
+                let config = registry
+                    .by_name(&name)
+                    .ok_or(AdminError::UnknownCluster { name })?;
+                registry.move_fused(&config, row, to)
+            },
+        );
+        moving.await.map(|_| ())
     }
 
     async fn lookup(

@@ -84,17 +84,20 @@ mod table {
         println!("| fault | what is broken | seeds | found by |\n|---|---|---|---|");
         for &fault in Fault::ALL {
             plant(Some(fault));
-            let found = (0..most).find_map(|seed| Some((seed, sim::run(seed).err()?)));
-            let (seeds, by) = match found {
-                Some((seed, what)) => {
-                    let known = what.strip_prefix("invariant ").and_then(|w| w.get(..1));
-                    let by = known.map_or("an assertion".to_owned(), |n| format!("invariant {n}"));
-                    ((seed + 1).to_string(), by)
-                }
-                None => {
-                    missed += 1;
-                    (format!("more than {most}"), "-".to_owned())
-                }
+            let chance = (0..most).find_map(|seed| Some((seed, sim::run(seed).err()?)));
+            let mut by_hand = sim::directed::SCHEDULES.iter();
+            let (seeds, by) = if let Some((seed, what)) = chance {
+                let known = what.strip_prefix("invariant ").and_then(|w| w.get(..1));
+                let by = known.map_or("an assertion".to_owned(), |n| format!("invariant {n}"));
+                ((seed + 1).to_string(), by)
+            } else if let Some((name, _)) = by_hand.find(|(_, run)| run().is_err()) {
+                (
+                    format!("more than {most}"),
+                    format!("the directed schedule `{name}`"),
+                )
+            } else {
+                missed += 1;
+                (format!("more than {most}"), "nothing".to_owned())
             };
             println!("| {} | {} | {seeds} | {by} |", fault.name(), fault.what());
         }

@@ -3,12 +3,13 @@
 use super::checks;
 use super::network::Packet;
 use super::process::ProcessId;
+use super::server::Node;
 use super::truth::Line;
 use super::world::{Event, World};
 use fusion_core::config::Configuration;
 use fusion_core::detector::Detector;
 use fusion_core::fault::{Fault, planted};
-use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
+use fusion_core::id::{Epoch, PrimaryIndex, Row, ServerId};
 use fusion_core::membership::{self, LossError, Plan, Reason, ServerView};
 use fusion_core::time::{Time, Timing};
 use std::collections::{BTreeMap, BTreeSet};
@@ -207,12 +208,48 @@ impl World {
         match reason {
             Reason::PrimariesRecovered(indices) => {
                 checks::level::on_activation(self, indices);
+                for &j in indices {
+                    self.activated(&next, j);
+                }
             }
             Reason::PrimariesReturned(indices) => self.stats.returns += indices.len() as u64,
             Reason::LearnersPromoted(rows) => self.stats.promotions += rows.len() as u64,
             _ => {}
         }
         self.store.config = next;
+    }
+
+    /// From now on this replacement is the one that goes on, whenever its server hears of it.
+    fn activated(&mut self, next: &Configuration, j: PrimaryIndex) {
+        let seat = &next.primaries[j.index()];
+        let server = self.servers.get(&seat.host.server);
+        if let Some(Node::Replacement(replacing)) = server.and_then(|s| s.nodes.get(&seat.id))
+            && let Some(seq) = replacing.image_seq()
+        {
+            checks::lost_writes::on_activation(self, next, seat.id, seq);
+        }
+    }
+
+    /// An operator moves a row of codes, if the coordinator that he asks thinks that it may be moved; its answer goes the
+    /// way of every compare-and-swap.
+    pub fn move_a_row(&mut self, id: u64) {
+        let row = Row(self.rng.below(self.shape.faults as u64) as u16);
+        let nonce = self.rng.below(u64::MAX);
+        let coordinator = &self.coordinators[id as usize];
+        if !matches!(coordinator.asked, Asked::Nothing) {
+            return;
+        }
+        let evidence = coordinator
+            .detector
+            .evidence(&coordinator.config, self.views(id));
+        let moved = membership::move_fused(&coordinator.config, &evidence, nonce, row, None);
+        if let Ok(next) = moved {
+            self.stats.moves += 1;
+            let reason = Reason::FusedMoves(row);
+            self.coordinators[id as usize].asked = Asked::Swap(Box::new(next), reason);
+            let delay = self.store_delay();
+            self.at(delay, Event::Stored(id));
+        }
     }
 
     /// An operator accepts a loss at a coordinator, on the word that the dead are dead; answers what is lost.

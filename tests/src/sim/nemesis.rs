@@ -48,6 +48,10 @@ impl World {
         self.at(next, Event::Nemesis);
         let now = self.now;
         self.nemesis.afflicted.retain(|_, until| *until > now);
+        if self.rng.permille(150) {
+            let coordinator = self.rng.below(2);
+            self.move_a_row(coordinator);
+        }
         if self.rng.permille(250) {
             self.strike_coordinator();
             return;

@@ -103,6 +103,12 @@ impl Replacing {
         })
     }
 
+    /// The last change that the finished image includes.
+    #[must_use]
+    pub fn image_seq(&self) -> Option<Seq> {
+        self.image.as_ref().map(Image::seq)
+    }
+
     fn condition(&self) -> Condition {
         match self.done {
             Some(seq) if self.recovery.leases_are_over() => Condition::Ready { seq },
@@ -526,7 +532,6 @@ impl World {
             (Some(Node::Replacement(r)), Action::Activate) => {
                 let image = r.image?;
                 self.stats.recoveries += 1;
-                checks::lost_writes::on_activation(self, &config, member, image.seq());
                 let primary = Primary::recovered(config, member, image);
                 Some(self.serving(primary))
             }

@@ -57,6 +57,8 @@ stats! {
     returns,
     /// Learners promoted.
     promotions,
+    /// Rows of codes that an operator moved.
+    moves,
     /// Writes answered.
     writes,
     /// Reads answered.

@@ -5,7 +5,7 @@ use fusion_core::config::Configuration;
 use fusion_core::id::{MemberId, Seq};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A replacement begins to serve from its predecessor's history up to `seq`.
+/// A replacement is activated, with its predecessor's history up to `seq`.
 ///
 /// # Panics
 /// When something that was answered is not in it.
