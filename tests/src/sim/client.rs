@@ -59,6 +59,16 @@ impl Client {
         }
     }
 
+    /// These primaries begin empty: what it knew of them counts no more, and its session is a new one.
+    pub fn lose(&mut self, lost: &[PrimaryIndex]) {
+        if lost.contains(&self.index) {
+            self.opened = false;
+            if let Some(waiting) = &mut self.waiting {
+                waiting.floor = Seq(0);
+            }
+        }
+    }
+
     /// Whether it waits for nothing.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -271,6 +271,7 @@ impl World {
                 ..Line::default()
             };
         }
+        self.clients.iter_mut().for_each(|c| c.lose(&lost));
         self.swapped(Arc::new(next), &Reason::LossAccepted(lost.clone()));
         Ok(lost)
     }
