@@ -1,7 +1,7 @@
 //! Servers die, hang, come back; nothing that was acknowledged is lost.
 
 use bytes::Bytes;
-use fusion_core::membership::Waiting;
+use fusion_core::membership::{LossError, Waiting};
 use fusion_core::message::{ClientBatch, ClientReply, ClientRequest};
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{ClusterSpec, Error, Kind, Raw};
@@ -542,5 +542,72 @@ async fn more_than_f_hang_at_once_and_go_on() {
     all.verify("the end of the matter").await;
     all.change(&mut rng, 20).await;
     all.verify("the changes since").await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_code_that_was_moved_brings_a_primary_back() {
+    let mut rig = start(2 + 1 + 2).await;
+    let raw = rig.create("c", Kind::Map, 2, 1).await.remove(0);
+    let (key, value) = (Bytes::from("k"), Bytes::from("v"));
+    let put = Op::Put {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    raw.call(put).await.unwrap();
+    let before = rig.member("c", Seat::Fused(0)).await.server;
+    rig.client.move_fused("c", 0, None).await.unwrap();
+    rig.wait_cluster("c", "whole on another server", |c| {
+        is_whole(c) && c.members.len() == 3 && c.members.iter().all(|m| m.server != before)
+    })
+    .await;
+    rig.kill("c", &[Seat::Primary(0)]).await;
+    assert_eq!(
+        raw.call(Op::Get { key }).await.unwrap(),
+        Reply::Value(value)
+    );
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn after_a_loss_beyond_f_is_accepted_the_lost_are_empty_and_the_others_are_as_they_were() {
+    let mut rig = start(3 + 1 + 2).await;
+    let raws = rig.create("c", Kind::List, 3, 1).await;
+    for raw in &raws {
+        raw.call(Op::Append { value: "v".into() }).await.unwrap();
+    }
+    let refused = rig.client.accept_loss("c", true).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(Error::Refused(AdminError::Loss(LossError::NothingLost)))
+        ),
+        "{refused:?}"
+    );
+    rig.kill("c", &[Seat::Primary(0), Seat::Primary(2)]).await;
+    rig.wait_cluster("c", "more than f", |c| {
+        matches!(c.waiting, Some(Waiting::MoreThanF { .. }))
+    })
+    .await;
+    let refused = rig.client.accept_loss("c", false).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(Error::Refused(AdminError::Loss(
+                LossError::MayStillRead { .. }
+            )))
+        ),
+        "{refused:?}"
+    );
+    let lost = rig.client.accept_loss("c", true).await.unwrap();
+    assert_eq!(lost.iter().map(|j| j.0).collect::<Vec<_>>(), [0, 2]);
+    rig.wait_cluster("c", "whole", is_whole).await;
+    for (raw, len) in raws.iter().zip([0, 1, 0]) {
+        assert_eq!(raw.call(Op::Len).await.unwrap(), Reply::Len(len));
+    }
+    raws[0]
+        .call(Op::Append { value: "w".into() })
+        .await
+        .unwrap();
     rig.stop().await;
 }
