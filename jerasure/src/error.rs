@@ -33,7 +33,7 @@ pub enum Error {
         m: usize,
         /// Word size in bits.
         w: u32,
-        /// The largest `k + m` for this word size.
+        /// The largest `k + m`.
         limit: usize,
     },
 
@@ -215,6 +215,13 @@ pub enum Error {
     /// A shard named twice in one list, or both as lost and as a source.
     #[error("shard {index} is named twice: name each shard once, as lost or as a source")]
     RepeatedShard {
+        /// The shard's index.
+        index: usize,
+    },
+
+    /// A shard that was asked for as lost is not among the erased ones.
+    #[error("shard {index} is wanted but not erased: name it in both lists")]
+    NotErased {
         /// The shard's index.
         index: usize,
     },

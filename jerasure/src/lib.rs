@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
+mod bit_matrix;
+mod cauchy;
 mod codec;
-mod combine;
+mod engine;
 mod error;
 #[allow(
     unsafe_code,
@@ -10,20 +12,30 @@ mod error;
 )]
 mod ffi;
 pub mod galois;
-mod inverse;
+#[cfg(test)]
+mod golden;
 mod matrix;
+mod minimal_density;
 mod multiplier;
 mod paper;
 mod params;
 mod reconstruction;
+mod schedule;
+mod shards;
 mod technique;
 mod vandermonde;
 
+#[doc = include_str!("../docs/from_c.md")]
+pub mod from_c {}
+
+pub use bit_matrix::BitMatrix;
 pub use codec::Codec;
+pub use engine::Engine;
 pub use error::Error;
-pub use matrix::CodingMatrix;
+pub use matrix::Matrix;
 pub use multiplier::Multiplier;
 pub use paper::{calculate_rs_code, calculate_rs_matrix, recover_data};
 pub use params::{CodeParams, WordSize};
 pub use reconstruction::Reconstruction;
+pub use schedule::{Operation, Schedule};
 pub use technique::Technique;

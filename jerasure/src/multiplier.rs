@@ -1,43 +1,44 @@
-//! Regions of bytes multiplied by one coefficient: the inner loop of every code.
+//! Regions of bytes multiplied by one coefficient.
 
-mod bounce;
-mod tables;
+use std::sync::Arc;
 
-use bounce::Bounce;
-use tables::Tables;
-
-use crate::combine::{blocks_of, xor};
-use crate::ffi::{Library, REGION_ALIGN, RegionWord};
-use crate::{Error, WordSize};
+use crate::engine::{Direct, Factors};
+use crate::{Engine, Error, WordSize};
 
 /// One coefficient, prepared for multiplying regions.
 ///
 /// Cheap to clone and to share between threads. Regions may be anywhere in memory and of any length that is a
 /// whole number of words; words are in the machine's byte order, as in the C library.
-///
-/// Short regions go through tables. Long ones go through the C library's SIMD code for w = 8 and 16, by way of an
-/// aligned buffer where the two regions are not aligned alike. Regions of w = 32 always use the tables, because
-/// the C function for them is not safe to call from several threads.
 #[derive(Debug, Clone)]
 pub struct Multiplier {
     w: WordSize,
     coefficient: u32,
-    tables: Tables,
+    /// The coefficient alone.
+    factors: Arc<dyn Factors>,
+    direct: Option<Direct>,
 }
 
 impl Multiplier {
-    /// Prepares `coefficient`. Its tables are 1 KiB for w = 16 and 4 KiB for w = 32, shared by clones; for w = 8
-    /// they are static.
+    /// Prepares `coefficient` for the [selected](Engine::selected) engine.
     ///
     /// # Errors
-    /// [`Error::WordSize`] unless w is 8, 16 or 32; [`Error::NotAnElement`] if `coefficient` is 2^w or more.
+    /// [`Error::WordSize`] unless w is 8, 16 or 32; [`Error::NotAnElement`] if `coefficient` is 2^w or more; those of
+    /// [`Engine::selected`].
     pub fn new(w: WordSize, coefficient: u32) -> Result<Self, Error> {
-        w.check_region()?;
-        w.check_element(coefficient)?;
+        Self::with_engine(w, coefficient, Engine::selected()?)
+    }
+
+    /// Prepares `coefficient` for one engine. It takes 8 bytes to 4 KiB, shared by clones.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::EngineUnavailable`] if this machine cannot run the engine.
+    pub fn with_engine(w: WordSize, coefficient: u32, engine: Engine) -> Result<Self, Error> {
+        let factors = engine.prepare(w, &[coefficient])?;
         Ok(Self {
             w,
             coefficient,
-            tables: Tables::new(w, coefficient),
+            direct: Arc::clone(&factors).direct(0),
+            factors,
         })
     }
 
@@ -56,17 +57,10 @@ impl Multiplier {
     /// # Errors
     /// [`Error::LengthMismatch`] if the regions differ in length, [`Error::PartialWord`] if they are not whole words;
     /// nothing is written then.
+    #[inline]
     pub fn mul_add(&self, dst: &mut [u8], src: &[u8]) -> Result<(), Error> {
         self.check(dst, src)?;
-        match self.coefficient {
-            0 => {}
-            1 => xor(dst, src),
-            _ => {
-                for part in blocks_of::<MAX_REGION>(src.len()) {
-                    self.mul_add_region(&mut dst[part.clone()], &src[part]);
-                }
-            }
-        }
+        self.factors.mul_add(0, dst, src);
         Ok(())
     }
 
@@ -74,63 +68,42 @@ impl Multiplier {
     ///
     /// # Errors
     /// As [`mul_add`](Self::mul_add).
+    #[inline]
     pub fn mul(&self, dst: &mut [u8], src: &[u8]) -> Result<(), Error> {
         self.check(dst, src)?;
-        match self.coefficient {
-            0 => dst.fill(0),
-            1 => dst.copy_from_slice(src),
-            _ => match self.region_word(src.len(), false) {
-                None => self.tables.mul(dst, src),
-                Some(w) => self.bounce(w).multiply(dst, src, <[u8]>::copy_from_slice),
-            },
+        self.factors.mul(0, dst, src);
+        Ok(())
+    }
+
+    /// `code ^= coefficient * (old ^ new)` over equally long regions, in one pass.
+    ///
+    /// # Errors
+    /// As [`mul_add`](Self::mul_add).
+    #[inline]
+    pub fn update(&self, code: &mut [u8], old: &[u8], new: &[u8]) -> Result<(), Error> {
+        self.check(code, old)?;
+        self.check(code, new)?;
+        match &self.direct {
+            Some(direct) => direct.update(code, old, new),
+            None => self.factors.update(0, code, old, new),
         }
         Ok(())
     }
 
-    fn mul_add_region(&self, dst: &mut [u8], src: &[u8]) {
-        let (to, from) = (dst.as_ptr().addr(), src.as_ptr().addr());
-        let words = self.w.divides(to);
-        let in_place = words && to % REGION_ALIGN == from % REGION_ALIGN;
-        match self.region_word(src.len(), in_place) {
-            None => self.tables.mul_add(dst, src),
-            Some(w) if in_place => {
-                Library::get().multiply_region_add(w, self.coefficient, src, dst);
-            }
-            Some(w) if words => self.bounce(w).mul_add(dst, src),
-            Some(w) => self.bounce(w).multiply(dst, src, xor),
-        }
-    }
-
-    fn bounce(&self, w: RegionWord) -> Bounce {
-        Bounce {
-            w,
-            coefficient: self.coefficient,
-        }
-    }
-
+    #[inline]
     fn check(&self, dst: &[u8], src: &[u8]) -> Result<(), Error> {
-        if dst.len() != src.len() {
-            return Err(Error::LengthMismatch {
-                expected: dst.len(),
-                got: src.len(),
-            });
+        if dst.len() == src.len() && self.w.divides(dst.len()) {
+            return Ok(());
         }
-        self.w.check_length(src.len())
+        self.refuse(dst.len(), src.len())
     }
 
-    /// The C library's word, if it is worth a call for this many bytes. The limits are measured: for w = 16 it makes
-    /// its tables in every call.
-    fn region_word(&self, bytes: usize, in_place: bool) -> Option<RegionWord> {
-        let (word, from) = match (self.w, in_place) {
-            (WordSize::W8, true) => (RegionWord::W8, 32),
-            (WordSize::W8, false) => (RegionWord::W8, 128),
-            (WordSize::W16, true) => (RegionWord::W16, 512),
-            (WordSize::W16, false) => (RegionWord::W16, 1536),
-            _ => return None,
-        };
-        (bytes >= from).then_some(word)
+    /// Apart, so that it does not weigh on what is called for every few bytes.
+    #[cold]
+    fn refuse(&self, expected: usize, got: usize) -> Result<(), Error> {
+        if got != expected {
+            return Err(Error::LengthMismatch { expected, got });
+        }
+        self.w.check_length(got)
     }
 }
-
-/// Bytes of one call into C, whose lengths are `int`.
-const MAX_REGION: usize = 1 << 30;

@@ -5,7 +5,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::combine::{check_count, check_index};
+use crate::matrix::survivors;
+use crate::shards::{check_count, check_index};
 use crate::{CodeParams, Codec, Error, Technique, WordSize, galois};
 
 /// The coding matrix of k data words and m codes over GF(2^w): m rows of k, row after row.
@@ -16,7 +17,9 @@ use crate::{CodeParams, Codec, Error, Technique, WordSize, galois};
 /// [`Error::WordSize`] unless w is 8, 16 or 32; [`Error::NoShards`], [`Error::TooManyShards`] and
 /// [`Error::OutOfMemory`] for a shape that has no matrix.
 pub fn calculate_rs_matrix(k: usize, m: usize, w: u32) -> Result<Vec<u32>, Error> {
-    Ok(codec(k, m, w)?.matrix().as_slice().to_vec())
+    let codec = codec(k, m, w)?;
+    let matrix = codec.matrix().expect("a code on words has a matrix");
+    Ok(matrix.as_slice().to_vec())
 }
 
 /// The code number `code_index` after the data word at `position` has changed from `old` to `new`:
@@ -89,7 +92,9 @@ pub fn recover_data(
         }
     }
     let mut recovered = data.to_vec();
-    if let Some(sources) = codec.survivors(erasures)? {
+    let mut sources = survivors(k, m, erasures)?;
+    sources.truncate(k);
+    if !erasures.is_empty() {
         let plan = codec.reconstruction(erasures, &sources)?;
         let word = |shard: usize| {
             if shard < k {

@@ -1,11 +1,16 @@
 //! Which combination of surviving shards each lost shard is.
 
+mod packets;
+mod words;
+
 use std::mem;
 
-use crate::combine::{check_count, check_index};
-use crate::ffi::Library;
-use crate::inverse::inverse;
-use crate::{CodingMatrix, Error, Multiplier, WordSize};
+use crate::galois::Field;
+use crate::shards::{check_count, check_index};
+use crate::technique::Generator;
+use crate::{Error, Matrix, Multiplier, WordSize};
+
+pub(crate) use packets::packet_rows;
 
 /// The factors by which lost shards are computed from k survivors; made by
 /// [`Codec::reconstruction`](crate::Codec::reconstruction).
@@ -47,6 +52,11 @@ impl Reconstruction {
         &self.coefficients[lost_pos * k..][..k]
     }
 
+    /// The factors of all lost shards, row after row.
+    pub(crate) fn as_slice(&self) -> &[u32] {
+        &self.coefficients
+    }
+
     /// [`row`](Self::row), prepared for multiplying regions.
     ///
     /// # Panics
@@ -60,44 +70,39 @@ impl Reconstruction {
             .collect()
     }
 
-    /// Solves only for the data shards that are no source. With r coding shards among the sources there are r of
-    /// them, and r equations: coding shard i minus its known part is the sum of its unknown part. So an r by r matrix
-    /// is inverted, where Jerasure inverts a k by k one for the same result.
-    pub(crate) fn new(
-        w: WordSize,
-        matrix: &CodingMatrix,
-        lost: &[usize],
-        sources: &[usize],
-    ) -> Result<Self, Error> {
-        let k = matrix.cols();
-        check_shards(matrix, lost, sources)?;
-        let mut is_source = vec![false; k + matrix.rows()];
-        for &source in sources {
-            is_source[source] = true;
-        }
+    /// Solves only for the data shards that are no source: each coding shard among the sources, minus its known part,
+    /// is a sum of them. So with r coding shards a matrix of r rows is eliminated, where Jerasure inverts one of k for
+    /// the same result.
+    ///
+    /// The sources need not determine all data, as long as they determine the lost shards.
+    pub(crate) fn new(matrix: &Matrix, lost: &[usize], sources: &[usize]) -> Result<Self, Error> {
+        let (w, k) = (matrix.word_size(), matrix.cols());
+        check_count("sources", k, sources.len())?;
+        check_shards(k + matrix.rows(), lost, sources)?;
+        let is_source = marked(k, sources);
         let unknown: Vec<usize> = (0..k).filter(|&shard| !is_source[shard]).collect();
-        let solved = solve(w, matrix, &unknown, sources)?;
+        let coding: Vec<usize> = sources.iter().copied().filter(|&s| s >= k).collect();
+        let mut span = words::span(matrix, &unknown, coding.len());
+        for &shard in &coding {
+            span.add(&words::part(matrix.row(shard - k), &unknown));
+        }
 
-        let field = Library::get();
+        let field = Field::of(w);
         let mut coefficients = Vec::with_capacity(lost.len() * k);
         for &shard in lost {
-            if shard < k {
-                let position = unknown.binary_search(&shard).expect("lost data is unknown");
-                coefficients.extend_from_slice(&solved[position * k..][..k]);
-                continue;
+            // What the lost shard is of all data shards; adding equations makes the unknown ones of it vanish.
+            let mut known = words::row(matrix, shard);
+            let factors = span
+                .express(&words::part(&known, &unknown))
+                .ok_or(Error::Singular)?;
+            for (&factor, &source) in factors.iter().zip(&coding) {
+                field.add_scaled(&mut known, factor, matrix.row(source - k));
             }
-            // A lost coding shard is its row of the matrix, with each unknown replaced by what it was solved to be.
-            let row = matrix.row(shard - k);
-            let start = coefficients.len();
-            coefficients.extend(sources.iter().map(|&s| if s < k { row[s] } else { 0 }));
-            for (position, &data) in unknown.iter().enumerate() {
-                for (sum, &part) in coefficients[start..]
-                    .iter_mut()
-                    .zip(&solved[position * k..])
-                {
-                    *sum ^= field.multiply(w, row[data], part);
-                }
-            }
+            let mut factors = factors.into_iter();
+            coefficients.extend(sources.iter().map(|&source| match known.get(source) {
+                Some(&factor) => factor,
+                None => factors.next().expect("one factor for each coding shard"),
+            }));
         }
         Ok(Self {
             w,
@@ -108,50 +113,26 @@ impl Reconstruction {
     }
 }
 
-/// Each unknown data shard as a row of k factors of the sources.
-fn solve(
+/// Survivors that determine the shards `wanted` when those in `erased` are gone, in order: the first k if these can be
+/// solved, as in C, otherwise some that can. Codes on words always get k of them, codes on packets sometimes more.
+///
+/// # Errors
+/// [`Error::OutOfRange`], [`Error::RepeatedShard`] or [`Error::TooManyErasures`] for a bad list of erasures;
+/// [`Error::Singular`] only if all survivors together do not determine a wanted shard.
+pub(crate) fn choose_sources(
+    generator: &Generator,
     w: WordSize,
-    matrix: &CodingMatrix,
-    unknown: &[usize],
-    sources: &[usize],
-) -> Result<Vec<u32>, Error> {
-    let k = matrix.cols();
-    if unknown.is_empty() {
-        return Ok(Vec::new());
+    erased: &[usize],
+    wanted: &[usize],
+) -> Result<Vec<usize>, Error> {
+    match generator {
+        Generator::Words(matrix) => words::choose_sources(matrix, erased, wanted),
+        Generator::Packets { bits, .. } => packets::choose_sources(bits, w, erased, wanted),
     }
-    let equations: Vec<&[u32]> = sources
-        .iter()
-        .filter(|&&shard| shard >= k)
-        .map(|&shard| matrix.row(shard - k))
-        .collect();
-    let square: Vec<u32> = equations
-        .iter()
-        .flat_map(|row| unknown.iter().map(|&data| row[data]))
-        .collect();
-    let field = Library::get();
-    let inverse = inverse(w, &square, unknown.len()).ok_or(Error::Singular)?;
-
-    let mut solved = Vec::with_capacity(unknown.len() * k);
-    for combination in inverse.chunks_exact(unknown.len()) {
-        let mut coding = combination.iter();
-        solved.extend(sources.iter().map(|&shard| {
-            if shard >= k {
-                *coding.next().expect("one factor for each equation")
-            } else {
-                combination
-                    .iter()
-                    .zip(&equations)
-                    .fold(0, |sum, (&c, row)| sum ^ field.multiply(w, c, row[shard]))
-            }
-        }));
-    }
-    Ok(solved)
 }
 
-/// k sources, and no shard out of range or named twice.
-fn check_shards(matrix: &CodingMatrix, lost: &[usize], sources: &[usize]) -> Result<(), Error> {
-    let shards = matrix.cols() + matrix.rows();
-    check_count("sources", matrix.cols(), sources.len())?;
+/// No shard is out of range or named twice.
+fn check_shards(shards: usize, lost: &[usize], sources: &[usize]) -> Result<(), Error> {
     let mut named = vec![false; shards];
     for &index in sources.iter().chain(lost) {
         check_index("shard", index, shards)?;
@@ -160,4 +141,13 @@ fn check_shards(matrix: &CodingMatrix, lost: &[usize], sources: &[usize]) -> Res
         }
     }
     Ok(())
+}
+
+/// Which of the first `count` shards are in the list.
+fn marked(count: usize, shards: &[usize]) -> Vec<bool> {
+    let mut marked = vec![false; count];
+    for &shard in shards.iter().filter(|&&shard| shard < count) {
+        marked[shard] = true;
+    }
+    marked
 }

@@ -1,6 +1,11 @@
 //! Arguments on which the C library aborts, prints, leaves its buffers or returns wrong bytes: the safe crate answers each
 //! with an error, or with the right result. The crate's README lists what each test stands for.
 
+#[path = "c_validation/codes.rs"]
+mod codes;
+#[path = "c_validation/values.rs"]
+mod values;
+
 use std::cell::Cell;
 
 use jerasure::{CodeParams, Codec, Error, Multiplier, Technique, WordSize};

@@ -1,5 +1,8 @@
 //! The golden files, read; `tests/golden/README.md` says where they come from.
 
+#[path = "../../jerasure-sys/tests/support/data.rs"]
+mod data;
+
 use std::{fmt, fs};
 
 use serde::Deserialize;
@@ -41,18 +44,8 @@ impl Golden {
 
     /// The data shards of an encoding: k of `size` bytes, checked against the first 8 bytes on file.
     pub fn data_shards(&self) -> Vec<Vec<u8>> {
-        let (k, size) = (self.size("k"), self.size("size"));
-        let mix = k * 1_000_003 + self.size("m") * 10_007 + self.size("w") * 101 + size;
-        let mut state = 88_172_645_463_325_252 ^ mix as u64;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        };
-        let shards: Vec<Vec<u8>> = (0..k)
-            .map(|_| (0..size).map(|_| next()).collect())
-            .collect();
+        let [k, m, w, size] = ["k", "m", "w", "size"].map(|name| self.size(name));
+        let shards = data::golden_shards(k, m, w, size);
         assert_eq!(shards[0][..8], self.get::<Vec<u8>>("data0_first8"));
         shards
     }
@@ -94,12 +87,7 @@ pub fn figure_4() -> Figure4 {
 
 /// The FNV-1a 64 hash in hexadecimal.
 pub fn fnv1a64(bytes: &[u8]) -> String {
-    let hash = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-    format!("{hash:016x}")
+    data::fnv1a64(bytes)
 }
 
 fn rows(mut file: Value, section: &str) -> Vec<Golden> {

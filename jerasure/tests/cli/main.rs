@@ -1,0 +1,11 @@
+//! The program `jerasure`, beside upstream's example programs `encoder` and `decoder`, which are built from the pinned
+//! package.
+
+mod compatibility;
+mod damage;
+mod documentation;
+mod limits;
+mod mistakes;
+mod numbers;
+mod sandbox;
+mod upstream;

@@ -1,0 +1,233 @@
+//! What a user can do wrong: one clear line, the right exit status, and nothing left behind.
+
+use std::fs;
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn bad_parameters_are_usage_errors_and_leave_nothing() {
+    let sandbox = Sandbox::with("a.txt", 1000);
+    for (options, why) in [
+        ("-k 0 -m 1", "use at least one data shard"),
+        ("-k 1 -m 0", "use at least one"),
+        ("-k 200 -m 100", "too many shards for w = 8"),
+        ("-k 2 -m 2 -w 7", "w = 7 is not supported"),
+        ("-k 2 -m 3 -t reed_sol_r6_op", "use m = 2"),
+        ("-k 2 -m 2 -w 6 -t liberation", "w = 6"),
+        ("-k 2 -m 2 -w 5 -t blaum_roth", "w = 5"),
+        ("-k 9 -m 2 -t liber8tion", "at most 8 data shards"),
+        ("-k 2 -m 2 -t cauchy_good -p 0", "packets of 0 bytes"),
+        (
+            "-k 2 -m 2 -t cauchy_good -p 4294967295",
+            "packets of 4294967295 bytes",
+        ),
+    ] {
+        let error = sandbox.fail(&format!("encode a.txt {options}"), 2);
+        assert!(error.contains(why), "{options}: {error}");
+    }
+    for line in [
+        "",
+        "encode",
+        "encode a.txt -k 2",
+        "encode a.txt -k x -m 1",
+        "decode",
+        "explode",
+        "encode a.txt -k 2 -m 1 -t no_coding",
+    ] {
+        assert_eq!(sandbox.ours(line).status, Some(2), "{line}");
+    }
+    assert_eq!(sandbox.files(".").len(), 1);
+    assert!(!sandbox.path("Coding").exists());
+}
+
+#[test]
+fn files_that_cannot_be_encoded() {
+    let sandbox = Sandbox::with("a.txt", 1000);
+    fs::create_dir(sandbox.path("folder")).unwrap();
+    for (line, why) in [
+        (
+            "encode nothing -k 2 -m 1",
+            "cannot open nothing: No such file",
+        ),
+        ("encode folder -k 2 -m 1", "folder is not a regular file"),
+        (
+            "encode /dev/zero -k 2 -m 1",
+            "/dev/zero is not a regular file",
+        ),
+        (
+            "encode a.txt -k 2 -m 1 -o a.txt",
+            "cannot make the folder a.txt",
+        ),
+        (
+            "encode a.txt -k 2 -m 1 -o no/where",
+            "cannot make the folder no/where",
+        ),
+    ] {
+        let error = sandbox.fail(line, 1);
+        assert!(error.contains(why), "{line}: {error}");
+    }
+    assert_eq!(sandbox.files(".").len(), 1);
+}
+
+#[test]
+fn pieces_are_not_overwritten_without_force() {
+    let sandbox = Sandbox::with("a.txt", 1000);
+    sandbox.succeed("encode a.txt -k 10 -m 2");
+    let before = sandbox.files("Coding");
+    fs::write(sandbox.path("a.txt"), "another").unwrap();
+    let error = sandbox.fail("encode a.txt -k 3 -m 2", 1);
+    assert_eq!(
+        error,
+        "Coding/a_meta.txt is there already: choose another folder with -o, or replace it with --force"
+    );
+    // The metadata file has no extension of the file's, so another file's may be in its place.
+    fs::write(sandbox.path("a.bin"), "").unwrap();
+    sandbox.fail("encode a.bin -k 3 -m 2", 1);
+    assert_eq!(sandbox.files("Coding"), before);
+
+    sandbox.succeed("encode a.txt -k 3 -m 2 --force");
+    let names: Vec<String> = sandbox.files("Coding").into_keys().collect();
+    assert_eq!(
+        names,
+        [
+            "a_k1.txt",
+            "a_k2.txt",
+            "a_k3.txt",
+            "a_m1.txt",
+            "a_m2.txt",
+            "a_meta.txt"
+        ]
+    );
+    sandbox.succeed("decode Coding -o out");
+    assert_eq!(sandbox.read("out"), b"another");
+}
+
+#[test]
+fn encodings_that_are_not_found() {
+    let sandbox = Sandbox::with("a.txt", 1000);
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    sandbox.succeed("encode a.txt -k 2 -m 1");
+    fs::copy(
+        sandbox.path("Coding/a_meta.txt"),
+        sandbox.path("b_meta.txt"),
+    )
+    .unwrap();
+    for (name, why) in [
+        ("nowhere", "there is no encoding of nowhere"),
+        ("empty", "empty holds no metadata file"),
+        (
+            "Coding/b",
+            "neither Coding/b_meta.txt nor Coding/Coding/b_meta.txt is there",
+        ),
+        ("..", "holds no metadata file"),
+        ("b_meta.txt", "no piece of b is in ."),
+    ] {
+        for command in ["decode", "verify", "repair"] {
+            let error = sandbox.fail(&format!("{command} {name}"), 1);
+            assert!(error.contains(why), "{command} {name}: {error}");
+        }
+    }
+    fs::copy(sandbox.path("a.txt"), sandbox.path("c.txt")).unwrap();
+    sandbox.succeed("encode c.txt -k 2 -m 1");
+    let error = sandbox.fail("decode Coding", 1);
+    assert_eq!(
+        error,
+        "Coding holds 2 metadata files: name one, such as Coding/a_meta.txt or Coding/c_meta.txt"
+    );
+    sandbox.succeed("decode Coding/c");
+}
+
+#[test]
+fn metadata_that_lies_is_refused_and_leaves_nothing() {
+    let sandbox = Sandbox::with("a.txt", 1000);
+    sandbox.succeed("encode a.txt -k 3 -m 2 --buffersize 384");
+    let meta = sandbox.path("Coding/a_meta.txt");
+    let good = fs::read_to_string(&meta).unwrap();
+    assert_eq!(good, "a.txt\n1000\n3 2 8 0 384\nreed_sol_van\n0\n3\n");
+    let names = sandbox.files("Coding");
+    for (from, to, why) in [
+        ("1000", "1153", "contradict"),
+        ("1000", "9223372036854775807", "contradict"),
+        ("1000", "-5", "not a number"),
+        ("3 2 8", "4 2 8", "a_k4.txt is missing"),
+        ("3 2 8", "2 2 8", "2 can be made up for"),
+        ("3 2 8", "12 2 8", "a_k01.txt is missing"),
+        ("3 2 8", "30000 9000 16", "does not fit the code"),
+        ("3 2 8 0 384", "3 2 8 0 192", "contradict"),
+        (
+            "1000\n3 2 8 0 384\nreed_sol_van\n0\n3",
+            "9000000000000000000\n3 2 8 0 9000000000000000000\nreed_sol_van\n0\n1",
+            "5 of 5 pieces are lost",
+        ),
+        (
+            "1000\n3 2 8 0 384\nreed_sol_van\n0\n3",
+            "18446744073709551615\n1 2 16 0 18446744073709551615\nreed_sol_van\n0\n1",
+            "3 of 3 pieces are lost",
+        ),
+        ("reed_sol_van", "../../etc/passwd", "there is no technique"),
+        ("reed_sol_van\n0", "cauchy_good\n3", "packets of 0 bytes"),
+        (&*good, "", "is missing"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        fs::write(&meta, &bad).unwrap();
+        for command in ["decode", "verify", "repair"] {
+            let ran = sandbox.ours(&format!("{command} Coding"));
+            assert_eq!(ran.status, Some(1), "{bad:?}");
+            let error = ran.stderr.lines().last().unwrap();
+            assert!(error.starts_with("jerasure: "), "{error}");
+            assert!(error.contains(why), "{bad:?}: {error}");
+            assert!(sandbox.files("Coding").keys().eq(names.keys()));
+        }
+    }
+    fs::write(&meta, vec![b'7'; 1 << 20]).unwrap();
+    assert!(
+        sandbox
+            .fail("decode Coding", 1)
+            .contains("larger than 16384 bytes")
+    );
+    // No path of the metadata is used.
+    fs::write(&meta, good.replace("a.txt", "/etc/../a.sh")).unwrap();
+    sandbox.succeed("decode Coding");
+    assert_eq!(sandbox.read("Coding/a_decoded.txt"), sandbox.read("a.txt"));
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let sandbox = Sandbox::with("a.txt", 100_000);
+    sandbox.succeed("encode a.txt -k 3 -m 2");
+    let before = sandbox.files("Coding");
+    for (output, why) in [
+        ("/dev/full", "No space left on device"),
+        (".", "is a folder"),
+        ("no/where", "cannot create a file in no"),
+        ("Coding/a_k1.txt", "belongs to the encoding"),
+        ("Coding/a_meta.txt", "belongs to the encoding"),
+    ] {
+        let error = sandbox.fail(&format!("decode Coding -o {output}"), 1);
+        assert!(error.contains(why), "{output}: {error}");
+        assert_eq!(sandbox.files("Coding"), before);
+        assert_eq!(sandbox.files(".").len(), 1);
+    }
+    // A device is written to, not replaced.
+    sandbox.succeed("decode Coding -o /dev/null");
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn private_files_stay_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::with("a.txt", 100);
+    let mode = |name: &str| {
+        fs::metadata(sandbox.path(name))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    fs::set_permissions(sandbox.path("a.txt"), PermissionsExt::from_mode(0o700)).unwrap();
+    sandbox.succeed("encode a.txt -k 2 -m 1");
+    sandbox.succeed("decode Coding");
+    for name in ["a_k1.txt", "a_m1.txt", "a_meta.txt", "a_decoded.txt"] {
+        assert_eq!(mode(&format!("Coding/{name}")), 0o600, "{name}");
+    }
+}

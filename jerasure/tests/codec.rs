@@ -1,0 +1,405 @@
+//! What a codec does beside encoding and decoding, for every technique: verify, reconstruct, pad, take one's own matrix.
+
+use jerasure::{BitMatrix, CodeParams, Codec, Engine, Error, Matrix, Technique, WordSize};
+
+/// A small code of each technique, with more than one word or stripe in its shards.
+fn codes() -> Vec<(Codec, usize)> {
+    let shape = |k, m, w| CodeParams::new(k, m, WordSize::new(w).unwrap()).unwrap();
+    let packets = |k, m, w| shape(k, m, w).with_packet_bytes(16).unwrap();
+    let codes = [
+        (Technique::ReedSolVan, shape(4, 3, 8)),
+        (Technique::ReedSolVan, shape(3, 2, 16)),
+        (Technique::ReedSolVan, shape(5, 4, 32)),
+        (Technique::ReedSolR6, shape(4, 2, 8)),
+        (Technique::CauchyOrig, packets(4, 3, 4)),
+        (Technique::CauchyGood, packets(5, 3, 8)),
+        (Technique::Liberation, packets(4, 2, 5)),
+        (Technique::BlaumRoth, packets(5, 2, 6)),
+        (Technique::Liber8tion, packets(6, 2, 8)),
+    ];
+    codes
+        .into_iter()
+        .map(|(technique, params)| {
+            let codec = Codec::new(technique, params).unwrap();
+            let bytes = codec.unit() * 3;
+            (codec, bytes)
+        })
+        .collect()
+}
+
+fn bytes(seed: usize, length: usize) -> Vec<u8> {
+    let mut state = (seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (0..length)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .collect()
+}
+
+fn encoded(codec: &Codec, length: usize) -> Vec<Vec<u8>> {
+    let (k, m) = (codec.params().k(), codec.params().m());
+    let mut shards: Vec<Vec<u8>> = (0..k).map(|shard| bytes(shard, length)).collect();
+    let mut coding = vec![vec![0x5a; length]; m];
+    codec.encode(&shards, &mut coding).unwrap();
+    shards.extend(coding);
+    shards
+}
+
+#[test]
+fn a_change_of_any_shard_is_seen() {
+    for (codec, length) in codes() {
+        let mut shards = encoded(&codec, length);
+        assert_eq!(codec.verify(&shards), Ok(true), "{codec:?}");
+        for shard in 0..shards.len() {
+            for at in [0, length / 2, length - 1] {
+                shards[shard][at] ^= 0x10;
+                assert_eq!(codec.verify(&shards), Ok(false), "{codec:?}: {shard}, {at}");
+                shards[shard][at] ^= 0x10;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_change_beyond_the_first_block_is_seen() {
+    let params = CodeParams::new(2, 2, WordSize::W8).unwrap();
+    let codec = Codec::new(Technique::ReedSolVan, params).unwrap();
+    for length in [16 * 1024, 16 * 1024 + 1, 100_003] {
+        let mut shards = encoded(&codec, length);
+        assert_eq!(codec.verify(&shards), Ok(true));
+        shards[3][length - 1] ^= 1;
+        assert_eq!(codec.verify(&shards), Ok(false));
+    }
+}
+
+#[test]
+fn empty_shards_are_consistent() {
+    for (codec, _) in codes() {
+        let shards = vec![Vec::<u8>::new(); codec.params().shards()];
+        assert_eq!(codec.verify(&shards), Ok(true));
+        let mut shards = shards;
+        assert_eq!(codec.decode(&mut shards, &[0]), Ok(()));
+    }
+}
+
+#[test]
+fn verify_refuses_wrong_counts_and_lengths() {
+    for (codec, length) in codes() {
+        let mut shards = encoded(&codec, length);
+        let expected = shards.len();
+        assert_eq!(
+            codec.verify(&shards[1..]),
+            Err(Error::Count {
+                what: "shards",
+                expected,
+                got: expected - 1
+            })
+        );
+        shards[1].pop();
+        assert_eq!(
+            codec.verify(&shards),
+            Err(Error::LengthMismatch {
+                expected: length,
+                got: length - 1
+            })
+        );
+    }
+}
+
+#[test]
+fn only_the_wanted_shards_are_computed() {
+    for (codec, length) in codes() {
+        let whole = encoded(&codec, length);
+        let (k, m) = (codec.params().k(), codec.params().m());
+        for (erased, wanted) in [
+            (vec![0, k], vec![0]),
+            (vec![k, 0], vec![k]),
+            (vec![k - 1, 1], vec![1]),
+            (vec![0, k + m - 1], vec![]),
+            (vec![k - 1, k], vec![k, k - 1]),
+        ] {
+            let mut shards = whole.clone();
+            for &lost in &erased {
+                if wanted.contains(&lost) {
+                    shards[lost] = vec![0xee; length];
+                } else {
+                    // Not wanted: it needs no buffer.
+                    shards[lost] = Vec::new();
+                }
+            }
+            codec.reconstruct(&mut shards, &erased, &wanted).unwrap();
+            for (index, shard) in shards.iter().enumerate() {
+                if erased.contains(&index) && !wanted.contains(&index) {
+                    assert!(shard.is_empty());
+                } else {
+                    assert!(shard == &whole[index], "{codec:?}: {index} of {erased:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wanted_shard_that_is_not_erased_is_refused() {
+    for (codec, length) in codes() {
+        let mut shards = encoded(&codec, length);
+        let before = shards.clone();
+        assert_eq!(
+            codec.reconstruct(&mut shards, &[0], &[1]),
+            Err(Error::NotErased { index: 1 })
+        );
+        assert_eq!(
+            codec.reconstruct(&mut shards, &[0, 1], &[0, 0]),
+            Err(Error::RepeatedShard { index: 0 })
+        );
+        assert_eq!(shards, before);
+    }
+}
+
+#[test]
+fn a_plan_that_is_kept_gives_the_same_bytes() {
+    for (codec, length) in codes() {
+        let whole = encoded(&codec, length);
+        // In both orders: the kept plan's outputs are sorted, the caller's list need not be.
+        for erased in [[0, 2], [2, 0], [0, 2]] {
+            let mut shards = whole.clone();
+            for &lost in &erased {
+                shards[lost].fill(0);
+            }
+            codec.decode(&mut shards, &erased).unwrap();
+            assert!(shards == whole, "{codec:?}, {erased:?}");
+        }
+    }
+}
+
+#[test]
+fn lengths_are_padded_to_the_unit() {
+    for (codec, _) in codes() {
+        let unit = codec.unit();
+        let params = codec.params();
+        let want = match params.packet_bytes() {
+            Some(packet) => packet * params.w().bits() as usize,
+            None => params.w().bytes(),
+        };
+        assert_eq!(unit, want);
+        assert_eq!(codec.padded_len(0), Some(0));
+        assert_eq!(codec.padded_len(1), Some(unit));
+        assert_eq!(codec.padded_len(unit), Some(unit));
+        assert_eq!(codec.padded_len(unit + 1), Some(2 * unit));
+        let largest = codec.padded_len(usize::MAX);
+        assert_eq!(largest, (unit == 1).then_some(usize::MAX));
+    }
+}
+
+#[test]
+fn partial_stripes_are_refused_and_nothing_is_written() {
+    for (codec, length) in codes() {
+        if codec.params().packet_bytes().is_none() {
+            continue;
+        }
+        let (k, m, stripe) = (codec.params().k(), codec.params().m(), codec.unit());
+        let partial = |bytes| Err(Error::PartialStripe { bytes, stripe });
+        for bytes in [1, 8, stripe - 8, stripe + 8, length - 1] {
+            let mut shards = vec![vec![3; bytes]; k + m];
+            let (data, coding) = shards.split_at_mut(k);
+            assert_eq!(codec.encode(data, coding), partial(bytes));
+            assert_eq!(codec.decode(&mut shards, &[0]), partial(bytes));
+            let verified = codec.verify(&shards).map(|_| ());
+            assert_eq!(verified, partial(bytes));
+            let mut code = vec![3; bytes];
+            assert_eq!(
+                codec.update(0, 0, &shards[0], &shards[1], &mut code),
+                partial(bytes)
+            );
+            assert!(shards.iter().flatten().chain(&code).all(|&byte| byte == 3));
+        }
+    }
+}
+
+#[test]
+fn an_update_equals_encoding_anew_whichever_the_engine() {
+    for (codec, length) in codes() {
+        let before = encoded(&codec, length);
+        let (k, m) = (codec.params().k(), codec.params().m());
+        for engine in Engine::available() {
+            let codec = codec.on_engine(engine).unwrap();
+            assert_eq!(codec.engine(), engine);
+            for changed in 0..k {
+                let new = bytes(99, length);
+                let mut after = before.clone();
+                after[changed].clone_from(&new);
+                let (data, coding) = after.split_at_mut(k);
+                codec.encode(data, coding).unwrap();
+                for row in 0..m {
+                    let mut code = before[k + row].clone();
+                    codec
+                        .update(row, changed, &before[changed], &new, &mut code)
+                        .unwrap();
+                    assert!(code == after[k + row], "{codec:?}: {changed} in {row}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_unit_alone_may_be_updated() {
+    for (codec, length) in codes() {
+        let before = encoded(&codec, length);
+        let (k, unit) = (codec.params().k(), codec.unit());
+        let mut after = before.clone();
+        after[1][unit..2 * unit].fill(0x77);
+        let (data, coding) = after.split_at_mut(k);
+        codec.encode(data, coding).unwrap();
+        let (old, new) = (&before[1][unit..2 * unit], &after[1][unit..2 * unit]);
+        let mut code = before[k + 1].clone();
+        codec
+            .update(1, 1, old, new, &mut code[unit..2 * unit])
+            .unwrap();
+        assert!(code == after[k + 1], "{codec:?}");
+    }
+}
+
+#[test]
+fn ones_own_matrix_encodes_as_the_technique_that_made_it() {
+    for (codec, length) in codes() {
+        let want = encoded(&codec, length);
+        let own = match (codec.matrix(), codec.bit_matrix()) {
+            (Some(matrix), _) => Codec::from_matrix(codec.params(), matrix.clone()),
+            (None, Some(bits)) => Codec::from_bit_matrix(codec.params(), bits.clone()),
+            (None, None) => panic!("a code has a matrix"),
+        };
+        let own = own.unwrap();
+        assert_eq!(own.technique(), None);
+        assert!(encoded(&own, length) == want, "{codec:?}");
+    }
+}
+
+/// A code of two groups with a parity each and one over all: not every three losses can be recovered.
+fn two_groups(packet_bytes: Option<usize>) -> Codec {
+    let mut params = CodeParams::new(4, 3, WordSize::W8).unwrap();
+    if let Some(bytes) = packet_bytes {
+        params = params.with_packet_bytes(bytes).unwrap();
+    }
+    let rows = [[1, 1, 0, 0], [0, 0, 1, 1], [1, 2, 4, 8]].concat();
+    Codec::from_matrix(params, Matrix::new(WordSize::W8, 3, 4, rows).unwrap()).unwrap()
+}
+
+#[test]
+fn survivors_are_looked_for_where_the_first_ones_do_not_suffice() {
+    for codec in [two_groups(None), two_groups(Some(8))] {
+        let whole = encoded(&codec, codec.unit() * 5);
+        for set in 0_u32..1 << 7 {
+            let erased: Vec<usize> = (0..7).filter(|i| set >> i & 1 == 1).collect();
+            if erased.len() > 3 {
+                continue;
+            }
+            let mut shards = whole.clone();
+            for &lost in &erased {
+                shards[lost].fill(0xcc);
+            }
+            let before = shards.clone();
+            // A group has two equations of its own, its parity and the one over all. One is left for two unknowns, or
+            // none for one, where three of a group, its parity and the last shard are lost.
+            let of_group = |group: [usize; 4]| erased.iter().filter(|&i| group.contains(i)).count();
+            let solvable = of_group([0, 1, 4, 6]) < 3 && of_group([2, 3, 5, 6]) < 3;
+            let decoded = codec.decode(&mut shards, &erased);
+            if solvable {
+                assert_eq!(decoded, Ok(()), "{erased:?}");
+                assert!(shards == whole, "{erased:?}");
+            } else {
+                assert_eq!(decoded, Err(Error::Singular), "{erased:?}");
+                assert!(shards == before, "{erased:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_matrix_of_another_shape_or_field_is_refused() {
+    let params = CodeParams::new(4, 3, WordSize::W8).unwrap();
+    let matrix = Matrix::cauchy_original(4, 2, WordSize::W8).unwrap();
+    assert!(matches!(
+        Codec::from_matrix(params, matrix),
+        Err(Error::MatrixShape {
+            rows: 3,
+            cols: 4,
+            got_rows: 2,
+            got_cols: 4
+        })
+    ));
+    let matrix = Matrix::cauchy_original(4, 3, WordSize::W16).unwrap();
+    assert!(matches!(
+        Codec::from_matrix(params, matrix),
+        Err(Error::WordSize { w: 8, .. })
+    ));
+    let w = WordSize::new(5).unwrap();
+    let params = CodeParams::new(4, 3, w).unwrap();
+    let matrix = Matrix::cauchy_original(4, 3, w).unwrap();
+    assert!(matches!(
+        Codec::from_matrix(params, matrix),
+        Err(Error::WordSize { w: 5, .. })
+    ));
+    let bits = BitMatrix::new(15, 20, |row, col| row == col).unwrap();
+    assert!(matches!(
+        Codec::from_bit_matrix(params, bits),
+        Err(Error::PacketsNeeded { .. })
+    ));
+    let bits = BitMatrix::new(15, 21, |row, col| row == col).unwrap();
+    assert!(matches!(
+        Codec::from_bit_matrix(params.with_packet_bytes(8).unwrap(), bits),
+        Err(Error::MatrixShape { .. })
+    ));
+}
+
+#[test]
+fn rows_of_zeros_clear_their_packets() {
+    let w = WordSize::new(2).unwrap();
+    let params = CodeParams::new(2, 1, w)
+        .unwrap()
+        .with_packet_bytes(8)
+        .unwrap();
+    let bits = BitMatrix::new(2, 4, |row, col| row == 1 && col >= 2).unwrap();
+    let codec = Codec::from_bit_matrix(params, bits).unwrap();
+    let data = [vec![1; 16], [[2; 8], [4; 8]].concat()];
+    let mut coding = [vec![9; 16]];
+    codec.encode(&data, &mut coding).unwrap();
+    assert_eq!(coding[0], [[0; 8], [6; 8]].concat());
+}
+
+#[test]
+fn an_engine_of_another_machine_is_refused() {
+    let params = CodeParams::new(3, 2, WordSize::W8).unwrap();
+    for engine in Engine::ALL {
+        let made = Codec::with_engine(Technique::ReedSolVan, params, engine);
+        if engine.is_available() {
+            assert_eq!(made.unwrap().engine(), engine);
+        } else {
+            assert!(matches!(made, Err(Error::EngineUnavailable { .. })));
+        }
+    }
+}
+
+#[test]
+fn codecs_are_shared_between_threads() {
+    for (codec, length) in codes() {
+        let whole = encoded(&codec, length);
+        std::thread::scope(|scope| {
+            for lost in 0..4 {
+                let (codec, whole) = (codec.clone(), &whole);
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let mut shards = whole.clone();
+                        shards[lost].fill(0);
+                        shards[lost + 1].fill(0);
+                        codec.decode(&mut shards, &[lost + 1, lost]).unwrap();
+                        assert!(&shards == whole);
+                    }
+                });
+            }
+        });
+    }
+}
