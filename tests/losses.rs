@@ -1,10 +1,12 @@
 //! Servers die, hang, come back; nothing that was acknowledged is lost.
 
 use bytes::Bytes;
-use fusion_core::membership::Waiting;
+use fusion_core::membership::{LossError, Waiting};
+use fusion_core::message::{ClientBatch, ClientReply, ClientRequest};
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{ClusterSpec, Error, Kind, Raw};
-use fusion_net::service::AdminError;
+use fusion_net::peer;
+use fusion_net::service::{AdminError, PrimaryClient};
 use fusion_tests::cluster::{Rig, Seat, is_whole, raws, seed, start, within};
 use fusion_tests::model::Model;
 use fusion_tests::writers::Writers;
@@ -12,6 +14,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 const N: usize = 3;
 const F: usize = 3;
@@ -319,6 +322,53 @@ async fn callers_leave_a_primary_that_hangs_and_it_takes_no_more_writes_afterwar
     rig.stop().await;
 }
 
+/// A read that waits in the socket of a primary that hangs is looked at as soon as it goes on, before it can have heard
+/// that it was replaced: its leases are over by then (PROTOCOL rule 10).
+#[tokio::test]
+async fn a_primary_that_was_replaced_while_it_hung_answers_no_read_from_its_old_state() {
+    let rig = start(2 + 1 + 1).await;
+    let raw = rig.create("c", Kind::Map, 2, 1).await.remove(0);
+    let put = |value: &'static str| Op::Put {
+        key: "k".into(),
+        value: value.into(),
+    };
+    raw.call(put("old")).await.unwrap();
+    let cluster = rig.client.cluster("c").await.unwrap();
+    let old = rig.member("c", Seat::Primary(0)).await;
+    let direct: PrimaryClient = peer::connect(&old.address).await.unwrap();
+    let read = || {
+        let batch = ClientBatch {
+            cluster: cluster.id,
+            member: old.id,
+            open: None,
+            requests: vec![ClientRequest {
+                id: None,
+                op: Op::Get { key: "k".into() },
+            }],
+            close: None,
+        };
+        let limit = peer::within(Duration::from_secs(20));
+        direct.execute(limit, batch)
+    };
+    let before = read().await.unwrap().unwrap();
+    assert_eq!(before, [ClientReply::Done(Ok(Reply::Value("old".into())))]);
+    let paused = rig.pause("c", &[Seat::Primary(0)]).await;
+    rig.wait_cluster("c", "recovered elsewhere", |c| {
+        is_whole(c) && c.members.iter().all(|m| m.server != old.server)
+    })
+    .await;
+    raw.call(put("new")).await.unwrap();
+    let mut late = Box::pin(read());
+    // It is in the socket now, and nobody reads there.
+    assert!(timeout(Duration::from_millis(50), &mut late).await.is_err());
+    rig.resume(&paused);
+    match late.await.unwrap() {
+        Err(_) => {}
+        Ok(replies) => assert_eq!(replies, [ClientReply::NoLease]),
+    }
+    rig.stop().await;
+}
+
 /// Servers die at the very moment at which clusters are created on them. Whoever was told that a cluster is there
 /// can use it; it becomes whole in any case.
 #[tokio::test]
@@ -492,5 +542,72 @@ async fn more_than_f_hang_at_once_and_go_on() {
     all.verify("the end of the matter").await;
     all.change(&mut rng, 20).await;
     all.verify("the changes since").await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_code_that_was_moved_brings_a_primary_back() {
+    let mut rig = start(2 + 1 + 2).await;
+    let raw = rig.create("c", Kind::Map, 2, 1).await.remove(0);
+    let (key, value) = (Bytes::from("k"), Bytes::from("v"));
+    let put = Op::Put {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    raw.call(put).await.unwrap();
+    let before = rig.member("c", Seat::Fused(0)).await.server;
+    rig.client.move_fused("c", 0, None).await.unwrap();
+    rig.wait_cluster("c", "whole on another server", |c| {
+        is_whole(c) && c.members.len() == 3 && c.members.iter().all(|m| m.server != before)
+    })
+    .await;
+    rig.kill("c", &[Seat::Primary(0)]).await;
+    assert_eq!(
+        raw.call(Op::Get { key }).await.unwrap(),
+        Reply::Value(value)
+    );
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn after_a_loss_beyond_f_is_accepted_the_lost_are_empty_and_the_others_are_as_they_were() {
+    let mut rig = start(3 + 1 + 2).await;
+    let raws = rig.create("c", Kind::List, 3, 1).await;
+    for raw in &raws {
+        raw.call(Op::Append { value: "v".into() }).await.unwrap();
+    }
+    let refused = rig.client.accept_loss("c", true).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(Error::Refused(AdminError::Loss(LossError::NothingLost)))
+        ),
+        "{refused:?}"
+    );
+    rig.kill("c", &[Seat::Primary(0), Seat::Primary(2)]).await;
+    rig.wait_cluster("c", "more than f", |c| {
+        matches!(c.waiting, Some(Waiting::MoreThanF { .. }))
+    })
+    .await;
+    let refused = rig.client.accept_loss("c", false).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(Error::Refused(AdminError::Loss(
+                LossError::MayStillRead { .. }
+            )))
+        ),
+        "{refused:?}"
+    );
+    let lost = rig.client.accept_loss("c", true).await.unwrap();
+    assert_eq!(lost.iter().map(|j| j.0).collect::<Vec<_>>(), [0, 2]);
+    rig.wait_cluster("c", "whole", is_whole).await;
+    for (raw, len) in raws.iter().zip([0, 1, 0]) {
+        assert_eq!(raw.call(Op::Len).await.unwrap(), Reply::Len(len));
+    }
+    raws[0]
+        .call(Op::Append { value: "w".into() })
+        .await
+        .unwrap();
     rig.stop().await;
 }

@@ -1,7 +1,9 @@
 //! The configuration of a cluster: who its members are, in numbered epochs (PROTOCOL rules 4 to 8).
 
+use crate::fault::{Fault, planted};
 use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
 use crate::op::Kind;
+use crate::time::Timing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use thiserror::Error;
@@ -53,6 +55,20 @@ pub struct PrimarySeat {
     pub state: PrimaryState,
     /// How it got its state.
     pub origin: Origin,
+    /// While it is lost: the primary that was, which serves again should it answer before a replacement was ever
+    /// active (rule 25). `None` when that one is known to be of no use.
+    pub former: Option<Former>,
+}
+
+/// A primary that was taken for dead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// The member.
+    pub id: MemberId,
+    /// Where it ran.
+    pub host: Host,
+    /// How it got its state.
+    pub origin: Origin,
 }
 
 /// One fused structure's place.
@@ -85,6 +101,8 @@ pub struct Configuration {
     pub faults: u16,
     /// Whether members may share a server.
     pub colocate: bool,
+    /// How long its leases last, and when its members are missed (rules 2, 3).
+    pub timing: Timing,
     /// The epoch.
     pub epoch: Epoch,
     /// Random; tells two contents of one epoch apart, which must never be seen (rule 5).
@@ -247,6 +265,7 @@ impl Configuration {
                 host: host.clone(),
                 state: PrimaryState::Active,
                 origin: Origin::Created,
+                former: None,
             })
             .collect();
         let fused = hosts[n..]
@@ -267,6 +286,7 @@ impl Configuration {
             kind: shape.kind,
             faults: shape.faults,
             colocate: shape.colocate,
+            timing: Timing::default(),
             epoch: Epoch(1),
             nonce,
             removed: false,
@@ -289,7 +309,9 @@ impl Configuration {
     /// Gives out a member id that no member had before (rule 4).
     pub fn take_id(&mut self) -> MemberId {
         let id = MemberId(self.next_id);
-        self.next_id += 1;
+        if !planted(Fault::IdReused) {
+            self.next_id += 1;
+        }
         id
     }
 
@@ -357,11 +379,36 @@ impl Configuration {
         self.fused.iter().find(|s| s.id == id)
     }
 
-    /// Where member `id` runs.
+    /// All members that sit in a seat.
+    pub fn members(&self) -> impl Iterator<Item = MemberId> + '_ {
+        let primaries = self.primaries.iter().map(|s| s.id);
+        primaries.chain(self.fused.iter().map(|s| s.id))
+    }
+
+    /// The lost primaries that would serve again if they answered (rule 25).
+    pub fn formers(&self) -> impl Iterator<Item = (PrimaryIndex, &Former)> {
+        let seats = self.primaries.iter().enumerate();
+        seats.filter_map(|(i, s)| Some((PrimaryIndex(i as u16), s.former.as_ref()?)))
+    }
+
+    /// Where member `id` runs, or ran if it may serve again.
     #[must_use]
     pub fn host_of(&self, id: MemberId) -> Option<&Host> {
         let primary = self.primaries.iter().find(|s| s.id == id).map(|s| &s.host);
-        primary.or_else(|| self.fused_seat(id).map(|s| &s.host))
+        let former = || {
+            self.formers()
+                .find(|(_, f)| f.id == id)
+                .map(|(_, f)| &f.host)
+        };
+        let fused = || self.fused_seat(id).map(|s| &s.host);
+        primary.or_else(fused).or_else(former)
+    }
+
+    /// Whether a server hosts a member, or one that may serve again.
+    #[must_use]
+    pub fn names(&self, server: ServerId) -> bool {
+        let former = self.formers().any(|(_, f)| f.host.server == server);
+        former || self.servers().contains(&server)
     }
 
     /// The servers that host a member, each once, ascending.

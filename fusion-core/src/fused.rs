@@ -2,18 +2,21 @@
 
 use crate::code::Code;
 use crate::config::{Configuration, FusedState, PrimaryState};
+use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::fused_store::FusedStore;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
-use crate::limits::MAX_LOG_BYTES;
+use crate::limits::{Bounds, MAX_PIN_IDLE};
 use crate::log::ChangeLog;
 use crate::message::{
     Ack, ChangeRun, Chunk, Condition, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal,
     Replicate, Route,
 };
-use crate::primary::{TRANSFER_BYTES, check_route};
+use crate::primary::{TRANSFER_BYTES, check_route, unsealed};
+use crate::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a fused member knows of one primary.
 #[derive(Debug)]
@@ -22,6 +25,14 @@ struct Progress {
     /// `(stable, v]`: its last change is v.
     log: ChangeLog,
     join: Option<Learned>,
+    lease: Option<Lease>,
+}
+
+/// Until when a primary may answer reads, as far as this member has a say (rules 18, 20, 33).
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    to: MemberId,
+    until: Time,
 }
 
 /// What a learner has of one primary's snapshot (rule 19).
@@ -37,6 +48,15 @@ struct Snapshot {
     recovery: RecoveryId,
     vector: Vec<Seq>,
     pages: FrozenPages,
+    /// When the replacement last asked about it.
+    used_at: Time,
+}
+
+impl Progress {
+    /// Rule 18.
+    fn leased_to_other(&self, id: MemberId, now: Time) -> bool {
+        self.lease.is_some_and(|l| l.to != id && l.until > now)
+    }
 }
 
 /// A fused member.
@@ -51,6 +71,7 @@ pub struct Fused {
     store: FusedStore,
     progress: Vec<Progress>,
     snapshots: BTreeMap<MemberId, Snapshot>,
+    bounds: Bounds,
 }
 
 impl Fused {
@@ -76,6 +97,7 @@ impl Fused {
                 stable: Seq(0),
                 log: ChangeLog::after(Seq(0)),
                 join: None,
+                lease: None,
             })
             .collect();
         Fused {
@@ -87,6 +109,7 @@ impl Fused {
             store,
             progress,
             snapshots: BTreeMap::new(),
+            bounds: Bounds::USUAL,
         }
     }
 
@@ -146,6 +169,12 @@ impl Fused {
         self.snapshots.clear();
     }
 
+    /// Lets snapshots go that nobody has asked about for long (rule 34); to be called now and then.
+    pub fn tick(&mut self, now: Time) {
+        self.snapshots
+            .retain(|_, s| now.since(s.used_at) < MAX_PIN_IDLE);
+    }
+
     /// What it reports to the coordinator; a learner is complete by rule 27.
     #[must_use]
     pub fn condition(&self) -> Condition {
@@ -161,9 +190,10 @@ impl Fused {
             .map(|j| j.added.iter().filter(|&&a| a).count() as u64)
             .sum();
         let complete = |p: &Progress| {
-            p.join
-                .as_ref()
-                .is_some_and(|j| j.added.iter().all(|&a| a) && p.stable >= j.about.seq)
+            p.join.as_ref().is_some_and(|j| {
+                (j.added.iter().all(|&a| a) || planted(Fault::CompleteTooSoon))
+                    && (p.stable >= j.about.seq || planted(Fault::UnstableSnapshot))
+            })
         };
         if self.progress.iter().all(complete) {
             Condition::Complete
@@ -172,18 +202,28 @@ impl Fused {
         }
     }
 
-    /// Takes changes of a primary (rules 18 to 20).
+    /// Takes changes of a primary, and gives it a lease from `now` on (rules 18 to 20).
     ///
     /// # Errors
-    /// [`Refusal`] when the epochs differ, the sender is not that active primary, or the bytes do not parse.
-    pub fn on_replicate(&mut self, route: Route, message: &Replicate) -> Result<Ack, Refusal> {
+    /// [`Refusal`] when the epochs differ, the sender is not that active primary, another one's lease is not over,
+    /// this member has failed, or the bytes do not parse.
+    pub fn on_replicate(
+        &mut self,
+        route: Route,
+        message: &Replicate,
+        now: Time,
+    ) -> Result<Ack, Refusal> {
         self.check_primary(route, message.index)?;
+        let leased = self.progress[message.index.index()].leased_to_other(route.from, now);
+        if leased && !planted(Fault::LeaseOverAtOnce) {
+            return Err(Refusal::Leased);
+        }
         self.begin_join(message.index, message.join)?;
         let progress = &mut self.progress[message.index.index()];
         // First what the message lets go: at the bound, that is what makes room.
         progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
         progress.log.drop_to(progress.stable);
-        let full = progress.log.bytes() + message.changes.bytes.len() > MAX_LOG_BYTES;
+        let full = progress.log.bytes() + message.changes.bytes.len() > self.bounds.log_bytes;
         if full && progress.log.bytes() > 0 {
             return Err(Refusal::Busy);
         }
@@ -194,9 +234,24 @@ impl Fused {
             return Err(refusal);
         }
         progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
+        if planted(Fault::TruncateAtOwnAck) {
+            progress.stable = progress.log.last();
+        }
         progress.log.drop_to(progress.stable);
+        let timing = self.config.timing;
+        let until = now.after(if planted(Fault::DriftIgnored) {
+            timing.lease_primary()
+        } else {
+            timing.lease_fused()
+        });
+        let before = progress.lease.filter(|l| l.to == route.from);
+        progress.lease = Some(Lease {
+            to: route.from,
+            until: before.map_or(until, |l| l.until.max(until)),
+        });
         Ok(Ack {
             seq: progress.log.last(),
+            sent_at: message.sent_at,
         })
     }
 
@@ -215,7 +270,7 @@ impl Fused {
             .added
             .get_mut(chunk.number as usize)
             .ok_or(Refusal::Malformed)?;
-        if *added {
+        if *added && !planted(Fault::ChunkTwice) {
             return Ok(());
         }
         for (id, page) in &chunk.pages.pages {
@@ -233,7 +288,8 @@ impl Fused {
     fn check_primary(&self, route: Route, index: PrimaryIndex) -> Result<(), Refusal> {
         check_route(&self.config, self.id, route)?;
         let seat = self.config.primary(index).ok_or(Refusal::NotAllowed)?;
-        if seat.id == route.from && seat.state == PrimaryState::Active {
+        let named = seat.id == route.from && seat.state == PrimaryState::Active;
+        if (named || unsealed()) && !self.failed {
             Ok(())
         } else {
             Err(Refusal::NotAllowed)
@@ -250,6 +306,7 @@ impl Fused {
         match (self.learning, &progress.join, join) {
             (false, _, None) => Ok(()),
             (true, Some(have), Some(about)) if have.about == about => Ok(()),
+            (true, Some(_), Some(_)) if planted(Fault::LearnerKept) => Ok(()),
             (true, None, Some(about)) => {
                 // A chunk has at least one page and a page 8 bytes: more chunks than this are a lie.
                 if about.chunks > 1 << 24 {
@@ -275,21 +332,22 @@ impl Fused {
         &mut self,
         route: Route,
         request: &RecoveryRequest,
+        now: Time,
     ) -> Result<RecoveryReply, Refusal> {
         check_route(&self.config, self.id, route)?;
-        let replacement = self
-            .config
-            .index_of(route.from)
-            .and_then(|j| self.config.primary(j));
-        if self.learning
-            || self.failed
-            || !replacement.is_some_and(|s| s.state == PrimaryState::Lost)
-        {
-            return Err(Refusal::NotAllowed);
+        let replaced = self.config.index_of(route.from).filter(|&j| {
+            let seat = self.config.primary(j);
+            seat.is_some_and(|s| s.state == PrimaryState::Lost)
+        });
+        let replaced = replaced.filter(|_| !self.learning && !self.failed);
+        let replaced = replaced.ok_or(Refusal::NotAllowed)?;
+        if let Some(snapshot) = self.snapshots.get_mut(&route.from) {
+            snapshot.used_at = snapshot.used_at.max(now);
         }
         match request {
             RecoveryRequest::Vector => Ok(RecoveryReply::Vector {
                 vector: self.vector(),
+                lease_left: self.lease_left(replaced, now),
             }),
             RecoveryRequest::Log { index, after, upto } => {
                 let log = &self.lost_progress(*index)?.log;
@@ -300,7 +358,7 @@ impl Fused {
             }
             RecoveryRequest::RollForward { index, changes } => self.roll_forward(*index, changes),
             RecoveryRequest::FusedSnapshot { recovery, wanted } => {
-                self.freeze(route.from, *recovery, wanted)
+                self.freeze(route.from, *recovery, wanted, now)
             }
             RecoveryRequest::SnapshotPages {
                 recovery,
@@ -332,6 +390,23 @@ impl Fused {
         }
     }
 
+    /// How long a lease for structure `index` still runs on this member's clock. No new one is given for a lost
+    /// primary in this epoch, so that zero stays zero (rule 33).
+    #[must_use]
+    pub fn lease_left(&self, index: PrimaryIndex, now: Time) -> Duration {
+        let lease = self.progress.get(index.index()).and_then(|p| p.lease);
+        let lease = lease.filter(|_| !planted(Fault::LeaseOverAtOnce));
+        lease.map_or(Duration::ZERO, |l| l.until.since(now))
+    }
+
+    /// The lost primaries of which no lease runs any more, for its next report (rule 37).
+    #[must_use]
+    pub fn leases_over(&self, now: Time) -> Vec<PrimaryIndex> {
+        let lost = self.config.lost();
+        lost.filter(|&j| !self.failed && self.lease_left(j, now).is_zero())
+            .collect()
+    }
+
     fn lost_progress(&mut self, index: PrimaryIndex) -> Result<&mut Progress, Refusal> {
         let seat = self.config.primary(index).ok_or(Refusal::NotAllowed)?;
         if seat.state == PrimaryState::Lost {
@@ -359,6 +434,7 @@ impl Fused {
         from: MemberId,
         recovery: RecoveryId,
         wanted: &[(PrimaryIndex, Seq)],
+        now: Time,
     ) -> Result<RecoveryReply, Refusal> {
         let vector = self.vector();
         let lost: Vec<_> = self.config.lost().collect();
@@ -372,7 +448,8 @@ impl Fused {
         }
         match self.snapshots.get(&from) {
             // Said again, or late: what was frozen since must stay.
-            Some(snapshot) if snapshot.recovery == recovery => {}
+            Some(snapshot) if snapshot.recovery == recovery && !planted(Fault::ChoiceNotFrozen) => {
+            }
             Some(snapshot) if snapshot.recovery > recovery => return Err(Refusal::NotThere),
             _ => {
                 let pages = FrozenPages::new(self.store.snapshot());
@@ -380,6 +457,7 @@ impl Fused {
                     recovery,
                     vector,
                     pages,
+                    used_at: now,
                 };
                 self.snapshots.insert(from, snapshot);
             }
@@ -404,6 +482,9 @@ fn apply_run(
     for (seq, writes) in run.unpack()? {
         let next = progress.log.last().next();
         if seq < next {
+            if planted(Fault::AppliedTwice) {
+                let _ = store.apply(index, &writes);
+            }
             continue;
         }
         if seq > next {

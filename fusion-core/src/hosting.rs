@@ -1,13 +1,14 @@
 //! What a configuration means for the members of one server process (PROTOCOL rules 4, 8).
 
 use crate::config::{Configuration, FusedState, Origin, PrimaryState};
+use crate::fault::{Fault, planted};
 use crate::id::{MemberId, ServerId};
 use std::collections::BTreeMap;
 
 /// What a server holds of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// An active primary.
+    /// An active primary, or a suspended one.
     Primary,
     /// A fused structure.
     Fused,
@@ -23,8 +24,10 @@ pub enum Held {
 /// What a server does with a member when it adopts a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// It goes on in the new epoch.
+    /// It goes on in the new epoch, or serves again after it was suspended.
     Adopt,
+    /// It was taken for dead: it serves nobody, and keeps its state until a replacement is active (rule 25).
+    Suspend,
     /// The replacement is the primary now.
     Activate,
     /// The replacement begins anew, but may keep a finished image (rule 35).
@@ -53,8 +56,16 @@ pub fn actions(
 ) -> BTreeMap<MemberId, Action> {
     let mut actions: BTreeMap<MemberId, Action> =
         held.keys().map(|&id| (id, Action::Drop)).collect();
+    if planted(Fault::DeposedGoesOn) {
+        actions.retain(|id, _| held.get(id) != Some(&Held::Primary));
+    }
     if config.removed {
         return actions;
+    }
+    for (_, former) in config.formers() {
+        if held.get(&former.id) == Some(&Held::Primary) {
+            actions.insert(former.id, Action::Suspend);
+        }
     }
     for seat in config.primaries.iter().filter(|s| s.host.server == server) {
         let action = match (held.get(&seat.id), seat.state, seat.origin) {
@@ -135,6 +146,29 @@ mod tests {
             [(4, Action::Missing)],
             "never started empty"
         );
+    }
+
+    #[test]
+    fn a_primary_that_was_taken_for_dead_is_kept_until_its_replacement_serves() {
+        let first = config();
+        let mut config = first.successor(2);
+        config.primaries[0].state = PrimaryState::Lost;
+        config.primaries[0].id = MemberId(4);
+        config.primaries[0].host = first.fused[0].host.clone();
+        config.primaries[0].former = Some(crate::config::Former {
+            id: MemberId(1),
+            host: first.primaries[0].host.clone(),
+            origin: Origin::Created,
+        });
+        let held = [(1, Held::Primary)];
+        assert_eq!(on(&config, 1, &held), [(1, Action::Suspend)]);
+        assert_eq!(on(&config, 1, &[]), [], "never started again");
+        let mut again = first.successor(3);
+        assert_eq!(on(&again, 1, &held), [(1, Action::Adopt)]);
+        again.primaries[0] = config.primaries[0].clone();
+        again.primaries[0].state = PrimaryState::Active;
+        again.primaries[0].former = None;
+        assert_eq!(on(&again, 1, &held), [(1, Action::Drop)]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Every bound of the core in one place.
 
+use std::time::Duration;
+
 /// The longest value, in bytes: 8 MiB.
 pub const MAX_VALUE_BYTES: usize = 8 << 20;
 /// The longest key, in bytes: 8 MiB.
@@ -39,6 +41,30 @@ pub const MAX_SESSION_BYTES: u64 = 64 << 20;
 pub const MAX_UNSTABLE_BYTES: usize = 128 << 20;
 /// The most bytes of changes that a primary holds for a pin before it answers `Busy`.
 pub const MAX_LOG_BYTES: usize = 512 << 20;
+/// About how many bytes of pages go into one chunk for a learner, or one answer to a replacement.
+pub const TRANSFER_BYTES: usize = 1 << 20;
+/// How much a member holds before it says `Busy`. Tests take smaller ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// [`MAX_UNSTABLE_BYTES`].
+    pub(crate) unstable_bytes: usize,
+    /// [`MAX_LOG_BYTES`].
+    pub(crate) log_bytes: usize,
+    /// [`TRANSFER_BYTES`].
+    pub(crate) transfer_bytes: usize,
+}
+
+impl Bounds {
+    /// Those of this module.
+    pub(crate) const USUAL: Bounds = Bounds {
+        unstable_bytes: MAX_UNSTABLE_BYTES,
+        log_bytes: MAX_LOG_BYTES,
+        transfer_bytes: TRANSFER_BYTES,
+    };
+}
+
+/// A pin or snapshot that its replacement has not asked about for so long goes; the replacement starts again (rule 34).
+pub const MAX_PIN_IDLE: Duration = Duration::from_secs(60);
 /// The most entries that one `range` or `scan` call returns.
 pub const MAX_SCAN_ENTRIES: usize = 4096;
 /// About the most bytes that one `range` or `scan` call returns (one entry is always returned).

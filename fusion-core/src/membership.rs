@@ -3,8 +3,17 @@
 //! A pure function of the current configuration, of which servers are suspected, and of what members reported
 //! (PROTOCOL rules 7, 23 to 27, 34). It never acts on evidence of another epoch.
 
-use crate::config::{Configuration, FusedSeat, FusedState, Host, Origin, PrimaryState};
-use crate::id::{Epoch, MemberId, PrimaryIndex, Row, ServerId};
+mod loss;
+mod relocation;
+
+pub use loss::{LossError, accept_loss};
+pub use relocation::{MoveError, move_fused};
+
+use crate::config::{
+    Configuration, Former, FusedSeat, FusedState, Host, Origin, PrimarySeat, PrimaryState,
+};
+use crate::fault::{Fault, planted};
+use crate::id::{MemberId, PrimaryIndex, Row, ServerId};
 use crate::message::{Condition, MemberReport};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +46,18 @@ pub struct Evidence {
     /// The servers that registered and were not forgotten.
     pub servers: BTreeMap<ServerId, ServerView>,
     /// The last report of each member of this cluster.
-    pub reports: BTreeMap<MemberId, MemberReport>,
+    pub reports: BTreeMap<MemberId, Heard>,
+    /// Members that are not heard of in this epoch, and since when: their server may be.
+    pub silent: BTreeMap<MemberId, u64>,
+}
+
+/// A report, and when it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// What was said.
+    pub report: MemberReport,
+    /// When, by the coordinator's clock.
+    pub at_ms: u64,
 }
 
 /// Why the configuration changes.
@@ -51,8 +71,14 @@ pub enum Reason {
     FusedRemoved(Vec<Row>),
     /// Replacements have the images of the lost primaries.
     PrimariesRecovered(Vec<PrimaryIndex>),
+    /// More than f were lost, and an operator said to go on: these primaries begin empty.
+    LossAccepted(Vec<PrimaryIndex>),
+    /// Primaries that were taken for dead answered before they were replaced.
+    PrimariesReturned(Vec<PrimaryIndex>),
     /// Learners are to make the codes of missing rows.
     LearnersAdded(Vec<Row>),
+    /// A learner is to take the place of a fused member that is moved.
+    FusedMoves(Row),
     /// Learners have everything.
     LearnersPromoted(Vec<Row>),
 }
@@ -71,10 +97,19 @@ impl fmt::Display for Reason {
             Reason::PrimariesRecovered(p) => {
                 ("primaries recovered", p.iter().map(|p| p.0).collect())
             }
+            Reason::PrimariesReturned(p) => (
+                "primaries that were taken for dead serve again",
+                p.iter().map(|p| p.0).collect(),
+            ),
+            Reason::LossAccepted(p) => (
+                "loss accepted, primaries begun empty",
+                p.iter().map(|p| p.0).collect(),
+            ),
             Reason::LearnersAdded(r) => (
                 "fused structures being re-created",
                 r.iter().map(|r| r.0).collect(),
             ),
+            Reason::FusedMoves(r) => ("fused structures moving", vec![r.0]),
             Reason::LearnersPromoted(r) => (
                 "fused structures in sync again",
                 r.iter().map(|r| r.0).collect(),
@@ -103,6 +138,9 @@ pub enum Waiting {
     Recovering,
     /// A dead fused structure is removed as soon as every active primary has answered (rule 23).
     Evidence,
+    /// A member is in a later epoch than the configuration store says: the store has lost something, and must not
+    /// act until it is made anew from the members (rule 39).
+    StoreBehind,
 }
 
 /// The outcome of [`plan`].
@@ -121,6 +159,8 @@ struct Planner<'a> {
     evidence: &'a Evidence,
     /// Alive servers without a living member of this cluster, the best one last.
     free: Vec<Host>,
+    /// Members that others complain about.
+    blamed: BTreeSet<MemberId>,
 }
 
 /// Decides the next configuration. `nonce` marks it if one is made (rule 5).
@@ -129,16 +169,13 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
     if config.removed {
         return Plan::Keep;
     }
-    let mut planner = Planner {
-        config,
-        evidence,
-        free: Vec::new(),
-    };
+    let mut planner = Planner::new(config, evidence);
     planner.free = planner.free_servers();
     let mut next = config.successor(nonce);
     let steps = [
         Planner::lose_primaries,
         Planner::remove_fused,
+        Planner::reinstate,
         Planner::activate,
         Planner::promote,
         Planner::add_learners,
@@ -162,7 +199,18 @@ enum Step {
     Change(Reason),
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(config: &'a Configuration, evidence: &'a Evidence) -> Planner<'a> {
+        let mut planner = Planner {
+            config,
+            evidence,
+            free: Vec::new(),
+            blamed: BTreeSet::new(),
+        };
+        planner.blamed = blame(&planner);
+        planner
+    }
+
     fn suspected_since(&self, host: &Host) -> Option<u64> {
         // A server that nobody knows any more is dead since ever.
         self.evidence
@@ -171,14 +219,30 @@ impl Planner<'_> {
             .map_or(Some(0), |s| s.suspected_since_ms)
     }
 
-    fn condition(&self, id: MemberId, epoch: Epoch) -> Option<Condition> {
-        let report = self.evidence.reports.get(&id)?;
-        (report.epoch == epoch).then_some(report.condition)
+    /// The member's report of this epoch: no other counts (rule 7).
+    fn heard(&self, id: MemberId) -> Option<&Heard> {
+        let heard = self.evidence.reports.get(&id)?;
+        (heard.report.epoch == self.config.epoch).then_some(heard)
+    }
+
+    fn condition(&self, id: MemberId) -> Option<Condition> {
+        self.heard(id).map(|h| h.report.condition)
     }
 
     fn dead(&self, id: MemberId, host: &Host) -> bool {
-        self.suspected_since(host).is_some()
-            || self.condition(id, self.config.epoch) == Some(Condition::Missing)
+        self.dead_since(id, host).is_some()
+    }
+
+    /// Since when the member counts as dead: its server is silent, or says nothing of it, or says that it is not
+    /// there, or others that need it complain.
+    fn dead_since(&self, id: MemberId, host: &Host) -> Option<u64> {
+        let missing = self
+            .heard(id)
+            .filter(|h| h.report.condition == Condition::Missing);
+        self.suspected_since(host)
+            .or(self.evidence.silent.get(&id).copied())
+            .or(missing.map(|h| h.at_ms))
+            .or(self.blamed.contains(&id).then_some(0))
     }
 
     fn free_servers(&self) -> Vec<Host> {
@@ -193,7 +257,15 @@ impl Planner<'_> {
             .iter()
             .filter(|s| !self.dead(s.id, &s.host))
             .map(|s| s.host.server);
-        let taken: BTreeSet<ServerId> = living_primaries.chain(living_fused).collect();
+        // A primary that was taken for dead may yet have its seat again.
+        let living_formers = c
+            .formers()
+            .filter(|(_, f)| self.suspected_since(&f.host).is_none())
+            .map(|(_, f)| f.host.server);
+        let taken: BTreeSet<ServerId> = living_primaries
+            .chain(living_fused)
+            .chain(living_formers)
+            .collect();
         let alive = self.evidence.servers.iter().filter(|(_, s)| s.is_usable());
         let mut alive: Vec<_> = alive
             .map(|(&server, s)| (s.load, server, &s.address))
@@ -254,6 +326,17 @@ impl Planner<'_> {
             }
             let id = next.take_id();
             let seat = &mut next.primaries[j.index()];
+            if is_new {
+                // A member that is not there has nothing to come back with; one that cannot reach the others would
+                // only be lost again.
+                let gone = self.condition(seat.id) == Some(Condition::Missing)
+                    || self.blamed.contains(&seat.id);
+                seat.former = (!gone).then(|| Former {
+                    id: seat.id,
+                    host: seat.host.clone(),
+                    origin: seat.origin,
+                });
+            }
             seat.id = id;
             seat.state = PrimaryState::Lost;
             seat.origin = Origin::Recovered;
@@ -272,7 +355,9 @@ impl Planner<'_> {
                 })
             };
         }
-        next.fused.retain(|s| s.state == FusedState::InSync);
+        if !planted(Fault::LearnerKept) {
+            next.fused.retain(|s| s.state == FusedState::InSync);
+        }
         if newly.is_empty() {
             Step::Change(Reason::ReplacementsPlaced(placed))
         } else {
@@ -302,13 +387,10 @@ impl Planner<'_> {
         let mut waiting = None;
         for seat in dead {
             if seat.state == FusedState::InSync {
-                let since = self.suspected_since(&seat.host).unwrap_or(0);
-                let answered = config.active().all(|(_, s)| {
-                    self.evidence
-                        .servers
-                        .get(&s.host.server)
-                        .is_some_and(|v| v.last_heard_ms > since)
-                });
+                let since = self.dead_since(seat.id, &seat.host).unwrap_or(0);
+                let mut active = config.active();
+                let answered =
+                    active.all(|(_, s)| self.heard(s.id).is_some_and(|h| h.at_ms > since));
                 if !answered {
                     waiting = Some(Waiting::Evidence);
                     continue;
@@ -337,6 +419,30 @@ impl Planner<'_> {
         Step::Change(Reason::FusedRemoved(rows))
     }
 
+    /// Rule 25, second half: no replacement was active, and so nobody made a change that the former primary has not.
+    fn reinstate(&mut self, next: &mut Configuration) -> Step {
+        let answers = |f: &Former| {
+            self.suspected_since(&f.host).is_none()
+                && self.condition(f.id) == Some(Condition::Suspended)
+        };
+        let mut returned = Vec::new();
+        for (j, former) in self.config.formers().filter(|(_, f)| answers(f)) {
+            let seat = &mut next.primaries[j.index()];
+            *seat = PrimarySeat {
+                id: former.id,
+                host: former.host.clone(),
+                state: PrimaryState::Active,
+                origin: former.origin,
+                former: None,
+            };
+            returned.push(j);
+        }
+        if returned.is_empty() {
+            return Step::Nothing;
+        }
+        Step::Change(Reason::PrimariesReturned(returned))
+    }
+
     /// Rule 34, for all replacements together: one epoch instead of one for each.
     fn activate(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
@@ -346,10 +452,7 @@ impl Planner<'_> {
             .collect();
         let ready = |j: &PrimaryIndex| {
             let id = config.primaries[j.index()].id;
-            matches!(
-                self.condition(id, config.epoch),
-                Some(Condition::Ready { .. })
-            )
+            matches!(self.condition(id), Some(Condition::Ready { .. }))
         };
         if building.is_empty() {
             return Step::Nothing;
@@ -359,18 +462,20 @@ impl Planner<'_> {
         }
         for &j in &building {
             next.primaries[j.index()].state = PrimaryState::Active;
+            if !planted(Fault::LateReturn) {
+                next.primaries[j.index()].former = None;
+            }
         }
         Step::Change(Reason::PrimariesRecovered(building))
     }
 
-    /// Rule 27, without a holder to replace.
+    /// Rule 27; the old holder of the row leaves.
     fn promote(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
         if config.lost().next().is_some() || config.joining().next().is_none() {
             return Step::Nothing;
         }
-        let complete =
-            |s: &FusedSeat| self.condition(s.id, config.epoch) == Some(Condition::Complete);
+        let complete = |s: &FusedSeat| self.condition(s.id) == Some(Condition::Complete);
         let ids: Vec<_> = config
             .joining()
             .filter(|s| complete(s))
@@ -380,6 +485,13 @@ impl Planner<'_> {
             return Step::Wait(Waiting::Recovering);
         }
         let mut rows = Vec::new();
+        let taken: Vec<Row> = config
+            .joining()
+            .filter(|s| ids.contains(&s.id))
+            .map(|s| s.row)
+            .collect();
+        next.fused
+            .retain(|s| s.state == FusedState::Joining || !taken.contains(&s.row));
         for seat in next.fused.iter_mut().filter(|s| ids.contains(&s.id)) {
             seat.state = FusedState::InSync;
             rows.push(seat.row);
@@ -411,13 +523,48 @@ impl Planner<'_> {
             });
             added.push(row);
         }
-        next.fused.sort_by_key(|s| s.row);
+        next.fused.sort_by_key(|s| (s.row, s.id));
         match (missing.len(), added.is_empty()) {
             (0, _) => Step::Nothing,
             (needed, true) => Step::Wait(Waiting::NoServer { needed }),
             _ => Step::Change(Reason::LearnersAdded(added)),
         }
     }
+}
+
+/// Who is to blame when members cannot hear each other: the one that most complaints are about or from, until no
+/// complaint is left; of two alike a fused member, since a primary has what the codes are made of. A guess may be wrong
+/// and costs only work (rule 22).
+fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
+    let (config, evidence) = (planner.config, planner.evidence);
+    // Whoever is dead anyway explains the complaints about it.
+    let lives = |id: MemberId| {
+        config
+            .host_of(id)
+            .is_some_and(|host| !planner.dead(id, host))
+    };
+    let mut broken: BTreeSet<(MemberId, MemberId)> = BTreeSet::new();
+    for (&from, heard) in &evidence.reports {
+        if heard.report.epoch == config.epoch && lives(from) {
+            let about = heard.report.complaints.iter().filter(|&&m| lives(m));
+            broken.extend(about.map(|&m| (from, m)));
+        }
+    }
+    let mut blamed = BTreeSet::new();
+    while !broken.is_empty() {
+        let mut counts: BTreeMap<MemberId, usize> = BTreeMap::new();
+        for (from, about) in &broken {
+            *counts.entry(*from).or_default() += 1;
+            *counts.entry(*about).or_default() += 1;
+        }
+        let worst = counts
+            .into_iter()
+            .max_by_key(|&(id, count)| (count, config.fused_seat(id).is_some(), id));
+        let Some((worst, _)) = worst else { break };
+        broken.retain(|&(from, about)| from != worst && about != worst);
+        blamed.insert(worst);
+    }
+    blamed
 }
 
 /// Chooses a server for each member of a new cluster: different ones, the least loaded first.

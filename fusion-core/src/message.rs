@@ -5,9 +5,11 @@ use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::id::{RequestId, SessionId};
 use crate::op::{Op, OpResult};
 use crate::page::PageId;
+use crate::time::Time;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Who speaks to whom, in which epoch of which cluster. Anything that does not fit is refused (rule 4).
@@ -44,6 +46,9 @@ pub enum Refusal {
     /// The receiver does not stand where the sender needs it to (rules 31, 32); it starts again.
     #[error("the receiver does not stand at the sequence numbers asked for")]
     NotThere,
+    /// Another primary of the same structure may still read under a lease that this member gave it (rule 18).
+    #[error("a lease of another primary is not over yet; try again")]
+    Leased,
     /// The bytes do not parse. The peer is broken or of another version.
     #[error("malformed changes or pages")]
     Malformed,
@@ -131,7 +136,7 @@ pub struct JoinSnapshot {
     pub chunks: u32,
 }
 
-/// Changes of primary `index` for a fused member; also tells it the stable mark (rule 12).
+/// Changes of primary `index` for a fused member; also tells it the stable mark and asks for a lease (rule 12).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replicate {
     /// Whose changes.
@@ -140,6 +145,8 @@ pub struct Replicate {
     pub changes: ChangeRun,
     /// Every member that must acknowledge has all changes up to here.
     pub stable: Seq,
+    /// The primary's clock before it was sent: the lease counts from here.
+    pub sent_at: Time,
     /// The snapshot that a learner starts from; `None` for a member in sync.
     pub join: Option<JoinSnapshot>,
 }
@@ -149,6 +156,8 @@ pub struct Replicate {
 pub struct Ack {
     /// The last change that it has applied.
     pub seq: Seq,
+    /// `sent_at` of the message that is answered: since then the primary has a lease.
+    pub sent_at: Time,
 }
 
 /// Some pages of a snapshot.
@@ -174,7 +183,7 @@ pub struct Chunk {
 /// What a replacement asks of the others during recovery (rules 28 to 32).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecoveryRequest {
-    /// Of a fused member: its vector (rule 28).
+    /// Of a fused member: its vector, and which leases are over (rules 28, 33).
     Vector,
     /// Of a fused member: changes `(after, upto]` of lost primary `index` (rule 29).
     Log {
@@ -241,6 +250,9 @@ pub enum RecoveryReply {
     Vector {
         /// By primary index.
         vector: Vec<Seq>,
+        /// How long a lease of the lost primary that the sender replaces still runs, on this member's clock; zero
+        /// when it is over. Being sealed, this member gives no further one.
+        lease_left: Duration,
     },
     /// Changes; fewer than asked when they would make a frame too long.
     Log {
@@ -319,6 +331,8 @@ pub enum ClientReply {
     SessionUnknown,
     /// A bound was reached; not executed (rule 11).
     Busy,
+    /// A read of a primary without leases, which may have been replaced; not executed (rule 10).
+    NoLease,
     /// The batch's answers grew too long for a frame; not executed, send it again.
     Deferred,
     /// A mutation without an id, or a read with one; not executed.
@@ -342,6 +356,34 @@ pub struct MemberReport {
     pub payload_bytes: u64,
     /// Bytes of pages.
     pub page_bytes: u64,
+    /// Members that this one needs and has not heard of for T_c (rule 22).
+    pub complaints: Vec<MemberId>,
+    /// Of a fused member: the lost primaries that certainly read nothing any more under a lease of this member, which
+    /// gives none in this epoch (rules 33, 37).
+    pub leases_over: Vec<PrimaryIndex>,
+}
+
+impl MemberReport {
+    /// A report without figures or complaints.
+    #[must_use]
+    pub fn new(
+        cluster: ClusterId,
+        member: MemberId,
+        epoch: Epoch,
+        condition: Condition,
+    ) -> MemberReport {
+        MemberReport {
+            cluster,
+            member,
+            epoch,
+            condition,
+            elements: 0,
+            payload_bytes: 0,
+            page_bytes: 0,
+            complaints: Vec::new(),
+            leases_over: Vec::new(),
+        }
+    }
 }
 
 /// The state of a member.
@@ -372,4 +414,6 @@ pub enum Condition {
     },
     /// The configuration names the member, but this process does not hold its state.
     Missing,
+    /// A primary that was taken for dead and is not: it keeps its state, and serves nobody (rule 25).
+    Suspended,
 }

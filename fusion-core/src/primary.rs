@@ -4,9 +4,10 @@
 //! the acknowledgements which changes are stable. Whoever drives it moves the messages.
 
 use crate::config::{Configuration, FusedState, PrimaryState};
+use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Seq, SessionId};
-use crate::limits::{MAX_LOG_BYTES, MAX_UNSTABLE_BYTES};
+use crate::limits::{Bounds, MAX_PIN_IDLE};
 use crate::log::ChangeLog;
 use crate::message::{
     Ack, Chunk, ClientRequest, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal, Replicate,
@@ -15,11 +16,11 @@ use crate::message::{
 use crate::op::OpResult;
 use crate::recovery::Image;
 use crate::structure::{SessionState, Structure};
+use crate::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// About how many bytes of pages go into one chunk for a learner, or one answer to a replacement.
-pub const TRANSFER_BYTES: usize = 1 << 20;
+pub use crate::limits::TRANSFER_BYTES;
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub enum Submitted {
     SessionUnknown,
     /// Not executed: a bound on unacknowledged or pinned changes was reached (rule 11).
     Busy,
+    /// Not executed: a read, and not every fused member's lease is held (rule 10). Each acknowledgement renews one.
+    NoLease,
+    /// Not executed: this primary was taken for dead (rule 25).
+    Suspended,
     /// Not executed: a mutation without an id, or a read with one.
     BadRequest,
 }
@@ -45,7 +50,25 @@ pub enum Submitted {
 #[derive(Debug)]
 struct Link {
     acked: Seq,
+    /// The last moment from before a message that was sent.
+    sent_at: Time,
+    /// The last such moment that was echoed: the lease counts from it (rule 13).
+    leased_at: Option<Time>,
+    /// When it was last heard of, or began to be listened for.
+    heard_at: Time,
     join: Option<Join>,
+}
+
+impl Link {
+    fn new(acked: Seq) -> Link {
+        Link {
+            acked,
+            sent_at: Time(0),
+            leased_at: None,
+            heard_at: Time(0),
+            join: None,
+        }
+    }
 }
 
 /// The snapshot that a learner is given, once (rules 15, 16).
@@ -58,9 +81,9 @@ struct Join {
 }
 
 impl Join {
-    fn freeze(structure: &Structure, seq: Seq) -> Join {
+    fn freeze(structure: &Structure, seq: Seq, chunk_bytes: usize) -> Join {
         let pages = FrozenPages::new(structure.snapshot());
-        let starts = pages.chunk_starts(TRANSFER_BYTES);
+        let starts = pages.chunk_starts(chunk_bytes);
         let acked = vec![false; starts.len()];
         Join {
             about: JoinSnapshot {
@@ -80,6 +103,8 @@ struct Pin {
     recovery: RecoveryId,
     base: Seq,
     snapshot: Option<(Seq, FrozenPages)>,
+    /// When the replacement last asked about it.
+    used_at: Time,
 }
 
 /// An active primary.
@@ -88,10 +113,17 @@ pub struct Primary {
     config: Arc<Configuration>,
     id: MemberId,
     index: PrimaryIndex,
+    /// Taken for dead (rule 25).
+    suspended: bool,
+    /// When it was last asked for complaints.
+    looked_at: Time,
     structure: Structure,
     applied: Seq,
     stable: Seq,
     log: ChangeLog,
+    /// Until when every fused member's lease is held (rule 10).
+    leased_until: Time,
+    bounds: Bounds,
     links: BTreeMap<MemberId, Link>,
     /// By the replacement that asked; its latest attempt counts.
     pins: BTreeMap<MemberId, Pin>,
@@ -147,15 +179,25 @@ impl Primary {
             config,
             id,
             index,
+            suspended: false,
+            looked_at: Time(0),
             structure,
             applied,
             stable,
             log,
+            leased_until: Time(0),
+            bounds: Bounds::USUAL,
             links: BTreeMap::new(),
             pins: BTreeMap::new(),
         };
         primary.relink(stable);
+        primary.settle_lease();
         primary
+    }
+
+    /// Gives learners smaller chunks than [`TRANSFER_BYTES`], so that a simulation of little data has many.
+    pub fn limit_chunks(&mut self, bytes: usize) {
+        self.bounds.transfer_bytes = bytes.min(TRANSFER_BYTES);
     }
 
     /// Its configuration.
@@ -194,6 +236,13 @@ impl Primary {
         self.stable
     }
 
+    /// Until when it may read: every fused member's lease is held (rule 10). [`Time::NEVER`] while there is no fused
+    /// member, since then nobody can replace it (rule 17).
+    #[must_use]
+    pub fn leased_until(&self) -> Time {
+        self.leased_until
+    }
+
     /// Opens a client's session, a recorded change; does nothing when it is open already (rule 38).
     pub fn open_session(&mut self, session: SessionId) {
         let change = self.structure.open_session(session);
@@ -209,27 +258,40 @@ impl Primary {
         }
     }
 
-    /// Executes a request, or answers it from the record of its first execution (rule 9).
-    pub fn submit(&mut self, request: &ClientRequest) -> Submitted {
+    /// Executes a request, or answers it from the record of its first execution (rules 9, 10). `now` is read after
+    /// the request was received: a read must not rest on a lease that was over before it was asked.
+    pub fn submit(&mut self, request: &ClientRequest, now: Time) -> Submitted {
+        if self.suspended {
+            return Submitted::Suspended;
+        }
         match (request.id, request.op.is_mutation()) {
+            (None, false) if now >= self.leased_until && !planted(Fault::NoLease) => {
+                Submitted::NoLease
+            }
             (None, false) => {
                 let result = self.structure.read(&request.op);
+                let unsafe_read = planted(Fault::UnstableReads);
                 Submitted::Done {
                     result,
-                    after: self.applied,
+                    after: if unsafe_read { Seq(0) } else { self.applied },
                 }
             }
             (Some(id), true) => match self.structure.lookup(id) {
                 SessionState::Unknown => Submitted::SessionUnknown,
                 SessionState::Stale => Submitted::Stale,
-                SessionState::Recorded(result) => Submitted::Done {
-                    result,
-                    after: self.applied,
-                },
-                SessionState::Fresh if self.at_a_bound() => Submitted::Busy,
-                SessionState::Fresh => {
+                SessionState::Recorded(result) if !planted(Fault::ReplyNotStored) => {
+                    let early = planted(Fault::RetryBeforeStable);
+                    Submitted::Done {
+                        result,
+                        after: if early { Seq(0) } else { self.applied },
+                    }
+                }
+                _ if self.at_a_bound() => Submitted::Busy,
+                _ => {
                     let executed = self.structure.execute(id, &request.op);
-                    self.record(executed.change);
+                    if !executed.change.is_empty() || !planted(Fault::NoEffectNotRecorded) {
+                        self.record(executed.change);
+                    }
                     Submitted::Done {
                         result: executed.result,
                         after: self.applied,
@@ -242,9 +304,9 @@ impl Primary {
 
     fn at_a_bound(&self) -> bool {
         let limit = if self.pins.is_empty() {
-            MAX_UNSTABLE_BYTES
+            self.bounds.unstable_bytes
         } else {
-            MAX_LOG_BYTES
+            self.bounds.log_bytes
         };
         self.log.bytes() >= limit
     }
@@ -257,20 +319,35 @@ impl Primary {
 
     /// Rule 14.
     fn settle(&mut self) {
-        let least = self
-            .links
-            .values()
-            .map(|l| l.acked)
-            .min()
-            .unwrap_or(self.applied);
+        let counted = self.counted(Fault::LearnerNotInStable).map(|l| l.acked);
+        let least = if planted(Fault::AckAfterFirst) {
+            counted.max()
+        } else {
+            counted.min()
+        };
+        let least = least.unwrap_or(self.applied);
         self.stable = self.stable.max(least.min(self.applied));
-        let pinned = self
-            .pins
-            .values()
-            .map(|p| p.base)
-            .min()
-            .unwrap_or(self.stable);
-        self.log.drop_to(self.stable.min(pinned));
+        let pinned = self.pins.values().map(|p| p.base).min();
+        let pinned = pinned.filter(|_| !planted(Fault::LogNotPinned));
+        self.log
+            .drop_to(self.stable.min(pinned.unwrap_or(self.stable)));
+    }
+
+    /// The members that must acknowledge and lease; `fault` leaves learners out.
+    fn counted(&self, fault: Fault) -> impl Iterator<Item = &Link> {
+        let links = self.links.values();
+        links.filter(move |l| l.join.is_none() || !planted(fault))
+    }
+
+    /// Rules 10 and 17.
+    fn settle_lease(&mut self) {
+        let counted = self.counted(Fault::LearnerNotInLease);
+        let least = counted.map(|l| l.leased_at).min();
+        self.leased_until = match least {
+            None => Time::NEVER,
+            Some(None) => Time(0),
+            Some(Some(at)) => at.after(self.config.timing.lease_primary()),
+        };
     }
 
     /// Adopts a higher configuration in which this primary is still active (rules 8, 15).
@@ -288,9 +365,68 @@ impl Primary {
             "still active"
         );
         self.config = config;
+        self.suspended = false;
         self.pins.clear();
         self.relink(Seq(0));
         self.settle();
+        self.settle_lease();
+    }
+
+    /// Adopts a higher configuration in which this primary is lost, but not replaced yet: it keeps its state and serves
+    /// nobody (rules 8, 25). [`adopt`](Self::adopt) ends that.
+    ///
+    /// # Panics
+    /// When the configuration is not higher or does not name this primary as the former one (a bug of the caller).
+    pub fn suspend(&mut self, config: Arc<Configuration>) {
+        assert!(
+            config.epoch > self.config.epoch,
+            "only a higher configuration is adopted"
+        );
+        assert!(
+            config.formers().any(|(_, f)| f.id == self.id),
+            "may serve again"
+        );
+        self.config = config;
+        self.suspended = true;
+        self.pins.clear();
+    }
+
+    /// Whether it was taken for dead and serves nobody.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    /// Lets pins go that nobody has asked about for long (rule 34); to be called now and then.
+    pub fn tick(&mut self, now: Time) {
+        let before = self.pins.len();
+        self.pins
+            .retain(|_, pin| now.since(pin.used_at) < MAX_PIN_IDLE);
+        if self.pins.len() < before {
+            self.settle();
+        }
+    }
+
+    /// The fused members that it has not heard of for T_c, for its next report; asked for once a heartbeat. After a
+    /// pause of its own it cannot tell who was silent, and listens afresh (rule 22).
+    pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
+        let timing = self.config.timing;
+        let paused = now.since(self.looked_at) > 2 * timing.heartbeat();
+        self.looked_at = now;
+        for link in self.links.values_mut() {
+            // A link that was made since the last look has no moment of its own yet.
+            if paused || link.heard_at == Time(0) {
+                link.heard_at = now;
+            }
+        }
+        if self.suspended {
+            return Vec::new();
+        }
+        let silent = self
+            .links
+            .iter()
+            .filter(|(_, l)| now.since(l.heard_at) >= timing.complain_after());
+        silent.map(|(&id, _)| id).collect()
     }
 
     fn relink(&mut self, acked: Seq) {
@@ -299,19 +435,24 @@ impl Primary {
             let joins = seat.state == FusedState::Joining;
             let link = match self.links.remove(&seat.id) {
                 Some(link) if joins => link,
-                Some(Link { acked, join }) => {
+                Some(link) => {
                     // It was promoted because it has the whole snapshot, even if no acknowledgement came of it.
-                    let has = join.map_or(Seq(0), |join| join.about.seq);
+                    let has = link.join.as_ref().map_or(Seq(0), |join| join.about.seq);
                     Link {
-                        acked: acked.max(has),
+                        acked: link.acked.max(has),
                         join: None,
+                        ..link
                     }
                 }
                 None if joins => Link {
-                    acked: Seq(0),
-                    join: Some(Join::freeze(&self.structure, self.applied)),
+                    join: Some(Join::freeze(
+                        &self.structure,
+                        self.applied,
+                        self.bounds.transfer_bytes,
+                    )),
+                    ..Link::new(Seq(0))
                 },
-                None => Link { acked, join: None },
+                None => Link::new(acked),
             };
             links.insert(seat.id, link);
         }
@@ -329,14 +470,18 @@ impl Primary {
         self.links.get(&to).map(|l| l.acked)
     }
 
-    /// What to send to fused member `to` now: the changes that it has not acknowledged, about `max_bytes` of them
-    /// (rule 12). `None` when it is not a member that must acknowledge.
+    /// What to send to fused member `to` now: the changes that it has not acknowledged, about `max_bytes` of them, and
+    /// the time, from which the lease counts (rule 12). `None` when it is not a member that must acknowledge.
     ///
     /// # Panics
     /// When the log does not cover what the member needs, which rules 14 and 15 exclude.
     #[must_use]
-    pub fn replicate(&self, to: MemberId, max_bytes: usize) -> Option<Replicate> {
-        let link = self.links.get(&to)?;
+    pub fn replicate(&mut self, to: MemberId, max_bytes: usize, now: Time) -> Option<Replicate> {
+        if self.suspended {
+            return None;
+        }
+        let link = self.links.get_mut(&to)?;
+        link.sent_at = link.sent_at.max(now);
         let join = link.join.as_ref().map(|j| j.about);
         let after = join.map_or(link.acked, |j| link.acked.max(j.seq));
         let changes = self.log.run(after, self.applied, max_bytes);
@@ -345,19 +490,31 @@ impl Primary {
             index: self.index,
             changes,
             stable: self.stable,
+            sent_at: now,
             join,
         })
     }
 
-    /// Takes an acknowledgement that was given in `epoch`; answers whether the stable mark moved (rules 13, 14).
-    pub fn on_ack(&mut self, route: Route, ack: Ack) -> bool {
+    /// Takes an acknowledgement that was given in the route's epoch; answers whether the stable mark moved. The lease
+    /// counts from the echoed moment, never from the arrival (rules 13, 14).
+    pub fn on_ack(&mut self, route: Route, ack: Ack, now: Time) -> bool {
         let before = self.stable;
-        if route.epoch == self.config.epoch
+        if (route.epoch == self.config.epoch || unsealed())
+            && !self.suspended
             && let Some(link) = self.links.get_mut(&route.to)
             && ack.seq <= self.applied
+            && ack.sent_at <= link.sent_at
         {
+            link.heard_at = link.heard_at.max(now);
             link.acked = link.acked.max(ack.seq);
+            let from = if planted(Fault::LeaseFromArrival) {
+                now
+            } else {
+                ack.sent_at
+            };
+            link.leased_at = link.leased_at.max(Some(from));
             self.settle();
+            self.settle_lease();
         }
         self.stable > before
     }
@@ -404,14 +561,21 @@ impl Primary {
         &mut self,
         route: Route,
         request: &RecoveryRequest,
+        now: Time,
     ) -> Result<RecoveryReply, Refusal> {
         check_route(&self.config, self.id, route)?;
+        if self.suspended {
+            return Err(Refusal::NotAllowed);
+        }
         let replacement = self
             .config
             .index_of(route.from)
             .and_then(|j| self.config.primary(j));
         if !replacement.is_some_and(|s| s.state == PrimaryState::Lost) {
             return Err(Refusal::NotAllowed);
+        }
+        if let Some(pin) = self.pins.get_mut(&route.from) {
+            pin.used_at = pin.used_at.max(now);
         }
         match *request {
             RecoveryRequest::Pin { recovery } => match self.pins.get(&route.from) {
@@ -426,6 +590,7 @@ impl Primary {
                             recovery,
                             base,
                             snapshot: None,
+                            used_at: now,
                         },
                     );
                     Ok(RecoveryReply::Pinned)
@@ -433,7 +598,7 @@ impl Primary {
             },
             RecoveryRequest::PrimarySnapshot { recovery, after } => {
                 let (applied, pages) = (self.applied, self.structure.snapshot());
-                if !self.log.reaches_back_to(after) {
+                if !self.log.reaches_back_to(after) && !planted(Fault::LogNotPinned) {
                     return Err(Refusal::NotThere);
                 }
                 let pin = self.pin(route.from, recovery)?;
@@ -463,10 +628,13 @@ impl Primary {
                     .as_ref()
                     .ok_or(Refusal::NotThere)?
                     .0;
-                let changes = self
-                    .log
-                    .run(after, upto, TRANSFER_BYTES)
-                    .ok_or(Refusal::NotThere)?;
+                let from = if planted(Fault::LogNotPinned) {
+                    after.max(self.log.base())
+                } else {
+                    after
+                };
+                let changes = self.log.run(from, upto, TRANSFER_BYTES);
+                let changes = changes.ok_or(Refusal::NotThere)?;
                 Ok(RecoveryReply::SnapshotChanges { changes })
             }
             RecoveryRequest::Release { recovery } => {
@@ -491,6 +659,11 @@ impl Primary {
     }
 }
 
+/// Whether a fault is planted that lets messages of other epochs in.
+pub(crate) fn unsealed() -> bool {
+    planted(Fault::NoSeal) || planted(Fault::DeposedGoesOn)
+}
+
 /// Rule 4: the message is of this member's epoch, for this member.
 pub(crate) fn check_route(
     config: &Arc<Configuration>,
@@ -503,7 +676,7 @@ pub(crate) fn check_route(
             member: route.to,
         });
     }
-    if route.epoch == config.epoch {
+    if route.epoch == config.epoch || unsealed() {
         Ok(())
     } else {
         Err(Refusal::Epoch(Arc::clone(config)))

@@ -11,14 +11,20 @@ use crate::code::Code;
 use crate::config::{Configuration, PrimaryState};
 use crate::decoder::Decoder;
 use crate::entry::Descriptor;
+use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::message::{RecoveryReply, RecoveryRequest};
 use crate::page::PageTable;
 use crate::structure::{RebuildError, Structure};
+use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use transfer::{FrozenCodes, Transfer};
+
+/// A fused member is not asked more often whether a lease is over.
+const LEASE_POLL: Duration = Duration::from_millis(5);
 
 /// Why an attempt cannot go on. The replacement starts a new one; what was acknowledged stays safe.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -110,6 +116,8 @@ pub struct Recovery {
     lost: Vec<PrimaryIndex>,
     vectors: BTreeMap<MemberId, Vec<Seq>>,
     targets: Vec<(PrimaryIndex, Seq)>,
+    /// Fused members whose lease of the lost primary is not known to be over, and when to ask them again (rule 33).
+    leases: BTreeMap<MemberId, Time>,
     phase: Phase,
     outbox: Vec<(MemberId, RecoveryRequest)>,
 }
@@ -166,6 +174,7 @@ impl Recovery {
                 in_sync: in_sync.len(),
             });
         }
+        let leases = in_sync.iter().map(|&m| (m, Time::NEVER)).collect();
         let outbox = in_sync
             .iter()
             .map(|&m| (m, RecoveryRequest::Vector))
@@ -180,6 +189,7 @@ impl Recovery {
             lost,
             vectors: BTreeMap::new(),
             targets: Vec::new(),
+            leases,
             phase: Phase::Vectors,
             outbox,
         })
@@ -224,8 +234,25 @@ impl Recovery {
     }
 
     /// Takes what is to be asked of whom now.
-    pub fn requests(&mut self) -> Vec<(MemberId, RecoveryRequest)> {
+    pub fn requests(&mut self, now: Time) -> Vec<(MemberId, RecoveryRequest)> {
+        for (&m, at) in self.leases.iter_mut().filter(|(_, at)| **at <= now) {
+            *at = Time::NEVER;
+            self.outbox.push((m, RecoveryRequest::Vector));
+        }
         std::mem::take(&mut self.outbox)
+    }
+
+    /// When to look for requests again though no answer came; [`Time::NEVER`] when only answers are waited for.
+    #[must_use]
+    pub fn wake_at(&self) -> Time {
+        self.leases.values().copied().min().unwrap_or(Time::NEVER)
+    }
+
+    /// Whether every fused member in sync has said that no lease of the lost primary runs any more: only then may the
+    /// replacement say that it is ready (rule 33). The wait runs beside everything else.
+    #[must_use]
+    pub fn leases_are_over(&self) -> bool {
+        self.leases.is_empty() || planted(Fault::ReadyBeforeLeaseOver)
     }
 
     /// Takes the result, once there is one.
@@ -245,10 +272,17 @@ impl Recovery {
         from: MemberId,
         request: &RecoveryRequest,
         reply: RecoveryReply,
+        now: Time,
     ) -> Result<(), RecoveryError> {
         let bad = Err(RecoveryError::BadAnswer { from });
         match (request, reply) {
-            (RecoveryRequest::Vector, RecoveryReply::Vector { vector }) => {
+            (RecoveryRequest::Vector, RecoveryReply::Vector { vector, lease_left }) => {
+                if lease_left.is_zero() {
+                    self.leases.remove(&from);
+                } else if let Some(ask_at) = self.leases.get_mut(&from) {
+                    // Its clock may be slower than this one: then it is asked once more.
+                    *ask_at = now.after(lease_left.max(LEASE_POLL));
+                }
                 self.on_vector(from, vector)
             }
             (RecoveryRequest::Log { index, after, .. }, RecoveryReply::Log { changes }) => {
@@ -316,15 +350,22 @@ impl Recovery {
             return Ok(());
         }
         self.vectors.insert(from, vector);
-        if self.vectors.len() < self.config.in_sync().count() {
+        let needed = if planted(Fault::EnoughVectors) {
+            self.lost.len()
+        } else {
+            self.config.in_sync().count()
+        };
+        if self.vectors.len() < needed {
             return Ok(());
         }
         let greatest = |j: PrimaryIndex| {
-            self.vectors
-                .values()
-                .map(|v| v[j.index()])
-                .max()
-                .unwrap_or_default()
+            let stand = self.vectors.values().map(|v| v[j.index()]);
+            let target = if planted(Fault::RollToLeast) {
+                stand.min()
+            } else {
+                stand.max()
+            };
+            target.unwrap_or_default()
         };
         self.targets = self.lost.iter().map(|&j| (j, greatest(j))).collect();
         let mut lagging = BTreeSet::new();
@@ -346,6 +387,10 @@ impl Recovery {
                     self.outbox.push(ask);
                 }
             }
+        }
+        if planted(Fault::NoRollForward) {
+            lagging.clear();
+            self.outbox.clear();
         }
         self.phase = Phase::RollForward { lagging };
         self.pin_if_level();
@@ -410,7 +455,7 @@ impl Recovery {
         if !lagging.is_empty() {
             return;
         }
-        if self.kept.is_some() && self.kept == self.target_seq() {
+        if self.kept.is_some() && (self.kept == self.target_seq()) {
             self.phase = Phase::Done(Some(Recovered::Kept));
             return;
         }
@@ -540,3 +585,6 @@ impl Recovery {
         target.map(|(_, seq)| *seq)
     }
 }
+
+#[cfg(test)]
+mod tests;

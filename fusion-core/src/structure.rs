@@ -9,6 +9,7 @@ mod sessions;
 use crate::change::ChangeBuf;
 use crate::class::ClassId;
 use crate::entry::{Descriptor, Entry, EntryError, Header};
+use crate::fault::{Fault, planted};
 use crate::id::{ClusterId, PrimaryIndex, RequestId, SessionId};
 use crate::limits::{
     MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_SCAN_BYTES, MAX_SCAN_ENTRIES, MAX_SESSION_BYTES,
@@ -355,9 +356,8 @@ impl Structure {
     /// If the operation is not a mutation, or the request is not [`Fresh`](SessionState::Fresh).
     pub fn execute(&mut self, request: RequestId, op: &Op) -> Executed {
         assert!(op.is_mutation(), "only mutations are recorded");
-        debug_assert_eq!(
-            self.lookup(request),
-            SessionState::Fresh,
+        debug_assert!(
+            self.lookup(request) == SessionState::Fresh || planted(Fault::ReplyNotStored),
             "only new requests are executed"
         );
         let (store, change) = (&mut self.store, &mut self.change);
@@ -373,6 +373,11 @@ impl Structure {
             }
             Err(error) => Err(error),
         };
+        if result.is_err() && planted(Fault::NoEffectNotRecorded) {
+            let change = self.finish(TIDY_BYTES);
+            return Executed { result, change };
+        }
+        let early = planted(Fault::ReplyInNextSeq).then(|| self.finish(TIDY_BYTES));
         if self.sessions.used() >= MAX_SESSION_SLOTS && !self.sessions.has_record(request) {
             self.make_room(request.session);
         }
@@ -387,6 +392,9 @@ impl Structure {
                 break;
             };
             self.vacate(Some(mark));
+        }
+        if let Some(change) = early {
+            return Executed { result, change };
         }
         // What is recorded must not grow faster than what nobody asks for any more goes.
         let tidy = self.change.len() + grown as usize;

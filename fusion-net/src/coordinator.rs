@@ -12,6 +12,7 @@ pub use store::{ConfigStore, RedbStore, StoreError};
 use crate::server::{accept_loop, channel_config, run};
 use crate::wire::{self, Service};
 use fusion_core::id::Epoch;
+use fusion_core::time::Timing;
 use registry::Registry;
 use service::CoordinatorServer;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,26 +27,11 @@ use tokio::task::JoinSet;
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 /// How a coordinator is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct CoordinatorOptions {
-    /// A server that was not heard of for so long is taken for dead (T_s).
-    pub suspect_after: Duration,
-}
-
-impl Default for CoordinatorOptions {
-    fn default() -> Self {
-        CoordinatorOptions {
-            suspect_after: Duration::from_millis(1000),
-        }
-    }
-}
-
-impl CoordinatorOptions {
-    /// How long a heartbeat waits for news (T_h).
-    #[must_use]
-    pub fn heartbeat(&self) -> Duration {
-        (self.suspect_after / 5).min(Duration::from_secs(1))
-    }
+    /// When a silent server is taken for dead (T_s), how often servers are heard of (T_h), and how long the leases of
+    /// new clusters last.
+    pub timing: Timing,
 }
 
 /// Why a coordinator could not start.
@@ -99,7 +85,7 @@ pub async fn serve(
     let coordinator = Arc::new(Coordinator {
         options,
         store,
-        registry: Mutex::new(Registry::new(contents)),
+        registry: Mutex::new(Registry::new(contents, &options.timing)),
         started: Instant::now(),
         deciding: tokio::sync::Mutex::new(()),
         version: watch::Sender::new(0),
@@ -130,21 +116,13 @@ pub async fn serve(
 
 /// Looks again and again whether a configuration should change (PROTOCOL rule 22).
 async fn decide(coordinator: Arc<Coordinator>) {
-    let tick = coordinator.options.heartbeat() / 4;
-    let mut last = coordinator.now_ms();
+    let tick = coordinator.options.timing.heartbeat() / 4;
     loop {
         let _ = tokio::time::timeout(tick, coordinator.evidence.notified()).await;
         let now = coordinator.now_ms();
-        let suspect_after = coordinator.options.suspect_after.as_millis() as u64;
-        // After a pause of its own a coordinator cannot tell who was silent: all timers start afresh.
-        let paused = now - last > 2 * coordinator.options.heartbeat().as_millis() as u64;
         let proposals = {
             let mut registry = coordinator.registry();
-            if paused {
-                tracing::warn!("this coordinator was paused; detection starts afresh");
-                registry.restart_timers(now);
-            }
-            registry.suspect(now, suspect_after);
+            registry.tick(now);
             registry.proposals()
         };
         for (next, reason) in proposals {
@@ -169,7 +147,8 @@ async fn decide(coordinator: Arc<Coordinator>) {
         }
         forget(&coordinator, now).await;
         // What this loop itself took is no pause.
-        last = coordinator.now_ms();
+        let now = coordinator.now_ms();
+        coordinator.registry().detector.worked_until(now);
     }
 }
 

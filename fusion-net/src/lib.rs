@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod clock;
 pub mod coordinator;
 pub mod local;
 pub mod peer;

@@ -87,7 +87,7 @@ impl LocalOptions {
         LocalOptions {
             binary: binary.into(),
             coordinator_port: 0,
-            suspect_after: crate::coordinator::CoordinatorOptions::default().suspect_after,
+            suspect_after: fusion_core::time::Timing::default().suspect_after(),
             folder: None,
         }
     }

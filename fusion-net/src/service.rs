@@ -1,8 +1,8 @@
 //! The three tarpc services and what they say beside the messages of `fusion_core::message`.
 
 use fusion_core::config::{ClusterShape, Configuration, ShapeError};
-use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
-use fusion_core::membership::{Reason, Waiting};
+use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
+use fusion_core::membership::{LossError, MoveError, Reason, Waiting};
 use fusion_core::message::{
     Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
     Replicate, Route,
@@ -48,6 +48,13 @@ pub trait Coordinator {
     async fn create(shape: ClusterShape) -> Result<Arc<Configuration>, AdminError>;
     /// Removes a cluster and its data.
     async fn remove(name: String) -> Result<(), AdminError>;
+    /// Goes on without what is lost beyond f: lost primaries begin empty. Answers which.
+    async fn accept_loss(
+        name: String,
+        processes_are_dead: bool,
+    ) -> Result<Vec<PrimaryIndex>, AdminError>;
+    /// Moves a row of codes to another server, or to the best free one; it is done when the cluster is whole again.
+    async fn move_fused(name: String, row: Row, to: Option<ServerId>) -> Result<(), AdminError>;
     /// The configuration of a cluster; with `newer_than` waits up to `wait_ms` for a higher epoch.
     async fn lookup(
         name: String,
@@ -127,6 +134,12 @@ pub enum AdminError {
         /// The servers alive.
         servers: usize,
     },
+    /// A loss is not accepted.
+    #[error("{0}")]
+    Loss(LossError),
+    /// A member is not moved.
+    #[error("{0}")]
+    Move(MoveError),
     /// The server is not registered, or was forgotten; it must register.
     #[error("server {server} is not registered")]
     UnknownServer {

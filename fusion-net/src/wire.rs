@@ -286,6 +286,7 @@ mod tests {
         use crate::service::FusedRequest;
         use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Seq};
         use fusion_core::message::{ChangeRun, JoinSnapshot, Replicate, Route};
+        use fusion_core::time::Time;
         use tarpc::tokio_util::codec::Encoder;
         let route = Route {
             cluster: ClusterId(u64::MAX),
@@ -298,6 +299,7 @@ mod tests {
             index: PrimaryIndex(u16::MAX),
             changes: ChangeRun::pack(Seq(u64::MAX), [longest].iter()),
             stable: Seq(u64::MAX),
+            sent_at: Time(u64::MAX),
             join: Some(JoinSnapshot {
                 seq: Seq(u64::MAX),
                 chunks: u32::MAX,

@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod golden;
 pub mod model;
+pub mod sim;
 pub mod writers;
 
 /// The repository's README, so that its example is compiled.

@@ -5,6 +5,15 @@ use crate::op::Kind;
 use crate::primary::Primary;
 use bytes::Bytes;
 
+const NOW: Time = Time(50);
+
+fn ack(seq: u64) -> Ack {
+    Ack {
+        seq: Seq(seq),
+        sent_at: Time(7),
+    }
+}
+
 fn config() -> Arc<Configuration> {
     let shape = ClusterShape::new("c", Kind::Queue, 2, 1, false).unwrap();
     let hosts = [1, 2, 3].map(|i| Host {
@@ -30,8 +39,8 @@ fn route(from: u64) -> Route {
 
 /// The descriptor of primary 0.
 fn first() -> Replicate {
-    let primary = Primary::create(config(), MemberId(1));
-    primary.replicate(MemberId(3), 1000).unwrap()
+    let mut primary = Primary::create(config(), MemberId(1));
+    primary.replicate(MemberId(3), 1000, Time(7)).unwrap()
 }
 
 #[test]
@@ -39,7 +48,7 @@ fn changes_come_in_order_once_and_from_their_primary_only() {
     let mut fused = fused();
     let message = first();
     assert!(matches!(
-        fused.on_replicate(route(2), &message),
+        fused.on_replicate(route(2), &message, NOW),
         Err(Refusal::NotAllowed)
     ));
     let late = Replicate {
@@ -50,18 +59,15 @@ fn changes_come_in_order_once_and_from_their_primary_only() {
         ..message.clone()
     };
     assert_eq!(
-        fused.on_replicate(route(1), &late),
-        Ok(Ack { seq: Seq(0) }),
+        fused.on_replicate(route(1), &late, NOW),
+        Ok(ack(0)),
         "a gap"
     );
-    assert_eq!(
-        fused.on_replicate(route(1), &message),
-        Ok(Ack { seq: Seq(1) })
-    );
+    assert_eq!(fused.on_replicate(route(1), &message, NOW), Ok(ack(1)));
     let pages = fused.store().bytes();
     assert_eq!(
-        fused.on_replicate(route(1), &message),
-        Ok(Ack { seq: Seq(1) }),
+        fused.on_replicate(route(1), &message, NOW),
+        Ok(ack(1)),
         "again"
     );
     assert_eq!(fused.store().bytes(), pages);
@@ -71,7 +77,7 @@ fn changes_come_in_order_once_and_from_their_primary_only() {
 fn another_epoch_is_refused_with_the_configuration() {
     let mut other = route(1);
     other.epoch = other.epoch.next();
-    match fused().on_replicate(other, &first()) {
+    match fused().on_replicate(other, &first(), NOW) {
         Err(Refusal::Epoch(ours)) => assert_eq!(ours.epoch, config().epoch),
         other => panic!("{other:?}"),
     }
@@ -85,9 +91,161 @@ fn who_cannot_take_a_change_leaves_instead_of_refusing_for_ever() {
     let changes = ChangeRun::pack(Seq(1), std::iter::once(&garbage));
     let message = Replicate { changes, ..first() };
     assert_eq!(
-        fused.on_replicate(route(1), &message),
+        fused.on_replicate(route(1), &message, NOW),
         Err(Refusal::Malformed)
     );
     assert_eq!(fused.condition(), Condition::Missing);
     assert_eq!(fused.vector(), [Seq(0), Seq(0)], "nothing was applied");
+}
+
+/// Primary 0 (member 1) is lost and rebuilt by member 4.
+fn losing_the_first(fused: &mut Fused) -> Route {
+    let mut next = (**fused.config()).successor(2);
+    next.primaries[0].id = MemberId(4);
+    next.primaries[0].state = PrimaryState::Lost;
+    let next = Arc::new(next);
+    fused.adopt(Arc::clone(&next));
+    Route {
+        epoch: next.epoch,
+        ..route(4)
+    }
+}
+
+fn lease_left(fused: &mut Fused, route: Route, now: Time) -> Duration {
+    match fused.on_recovery(route, &RecoveryRequest::Vector, now) {
+        Ok(RecoveryReply::Vector { lease_left, .. }) => lease_left,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_lease_is_said_to_be_over_only_after_its_whole_length() {
+    let mut fused = fused();
+    fused.on_replicate(route(1), &first(), NOW).unwrap();
+    let lease = config().timing.lease_fused();
+    let replacement = losing_the_first(&mut fused);
+    assert_eq!(lease_left(&mut fused, replacement, NOW), lease);
+    let end = NOW.after(lease);
+    assert_eq!(
+        lease_left(&mut fused, replacement, Time(end.0 - 1)),
+        Duration::from_micros(1)
+    );
+    assert_eq!(lease_left(&mut fused, replacement, end), Duration::ZERO);
+}
+
+/// Activation waits for the old lease, so this is the second line: a primary that was let in by an operator's word.
+#[test]
+fn another_primary_is_refused_while_a_lease_runs() {
+    let mut fused = fused();
+    fused.on_replicate(route(1), &first(), NOW).unwrap();
+    let mut next = (**fused.config()).successor(2);
+    next.primaries[0].id = MemberId(4);
+    let next = Arc::new(next);
+    fused.adopt(Arc::clone(&next));
+    let successor = Route {
+        epoch: next.epoch,
+        ..route(4)
+    };
+    let end = NOW.after(next.timing.lease_fused());
+    let early = fused.on_replicate(successor, &first(), Time(end.0 - 1));
+    assert_eq!(early, Err(Refusal::Leased));
+    assert_eq!(fused.on_replicate(successor, &first(), end), Ok(ack(1)));
+}
+
+#[test]
+fn a_failed_member_gives_no_further_lease() {
+    let mut fused = fused();
+    let garbage = Bytes::from_static(&[255; 40]);
+    let changes = ChangeRun::pack(Seq(1), std::iter::once(&garbage));
+    let message = Replicate { changes, ..first() };
+    fused.on_replicate(route(1), &message, NOW).unwrap_err();
+    assert_eq!(
+        fused.on_replicate(route(1), &first(), NOW),
+        Err(Refusal::NotAllowed)
+    );
+}
+
+#[test]
+fn only_the_primary_of_that_index_is_listened_to_and_only_for_this_member() {
+    let mut fused = fused();
+    for from in [2, 3, 9] {
+        let refused = fused.on_replicate(route(from), &first(), NOW);
+        assert_eq!(refused, Err(Refusal::NotAllowed), "from {from}");
+    }
+    let elsewhere = Route {
+        to: MemberId(2),
+        ..route(1)
+    };
+    let refused = fused.on_replicate(elsewhere, &first(), NOW);
+    assert!(matches!(refused, Err(Refusal::NotMember { .. })));
+    losing_the_first(&mut fused);
+    let at_2 = Route {
+        epoch: fused.config().epoch,
+        ..route(4)
+    };
+    let refused = fused.on_replicate(at_2, &first(), NOW);
+    assert_eq!(refused, Err(Refusal::NotAllowed), "not active yet");
+    assert_eq!(fused.vector(), [Seq(0), Seq(0)]);
+}
+
+#[test]
+fn codes_are_frozen_only_where_the_replacement_needs_them() {
+    let mut fused = fused();
+    fused.on_replicate(route(1), &first(), NOW).unwrap();
+    let from = losing_the_first(&mut fused);
+    let mut freeze = |wanted: &[(u16, u64)]| {
+        let wanted = wanted.iter().map(|&(j, s)| (PrimaryIndex(j), Seq(s)));
+        let request = RecoveryRequest::FusedSnapshot {
+            recovery: RecoveryId(1),
+            wanted: wanted.collect(),
+        };
+        fused.on_recovery(from, &request, NOW)
+    };
+    for wanted in [&[][..], &[(0, 0)], &[(0, 2)], &[(1, 0)], &[(0, 1), (1, 0)]] {
+        assert_eq!(freeze(wanted), Err(Refusal::NotThere), "{wanted:?}");
+    }
+    let frozen = freeze(&[(0, 1)]);
+    assert!(matches!(frozen, Ok(RecoveryReply::FusedSnapshot { .. })));
+}
+
+#[test]
+fn at_its_bound_it_is_busy_until_the_stable_mark_makes_room() {
+    let mut fused = fused();
+    fused.bounds.log_bytes = 10;
+    fused.on_replicate(route(1), &first(), NOW).unwrap();
+    let mut second = first();
+    second.changes.first = Seq(2);
+    assert_eq!(
+        fused.on_replicate(route(1), &second, NOW),
+        Err(Refusal::Busy)
+    );
+    assert_eq!(fused.condition(), Condition::Serving, "it does not leave");
+    second.stable = Seq(1);
+    assert_eq!(fused.on_replicate(route(1), &second, NOW), Ok(ack(2)));
+}
+
+#[test]
+fn a_snapshot_that_nobody_asks_about_goes() {
+    let mut fused = fused();
+    fused.on_replicate(route(1), &first(), NOW).unwrap();
+    let from = losing_the_first(&mut fused);
+    let recovery = RecoveryId(1);
+    let freeze = RecoveryRequest::FusedSnapshot {
+        recovery,
+        wanted: vec![(PrimaryIndex(0), Seq(1))],
+    };
+    fused.on_recovery(from, &freeze, NOW).unwrap();
+    let pages = RecoveryRequest::SnapshotPages {
+        recovery,
+        from: 0,
+        count: 1,
+    };
+    let nearly = Time(NOW.after(MAX_PIN_IDLE).0 - 1);
+    fused.tick(nearly);
+    fused.on_recovery(from, &pages, nearly).unwrap();
+    fused.tick(nearly.after(MAX_PIN_IDLE));
+    assert_eq!(
+        fused.on_recovery(from, &pages, nearly),
+        Err(Refusal::NotThere)
+    );
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::ClusterShape;
-use crate::id::{ClusterId, Seq};
+use crate::id::{ClusterId, Epoch, Seq};
 use crate::op::Kind;
 
 /// A cluster of n + f on servers 1..=n+f, with `spares` more servers after them.
@@ -54,19 +54,21 @@ impl World {
         {
             view.last_heard_ms = self.now;
         }
+        let servers = self.evidence.servers.clone();
+        let alive = |s: &&PrimarySeat| servers[&s.host.server].suspected_since_ms.is_none();
+        let active = self.config.primaries.iter().filter(alive);
+        for id in active.map(|s| s.id).collect::<Vec<_>>() {
+            self.report(id, Condition::Serving);
+        }
     }
 
     fn report(&mut self, member: MemberId, condition: Condition) {
-        let report = MemberReport {
-            cluster: self.config.cluster,
-            member,
-            epoch: self.config.epoch,
-            condition,
-            elements: 0,
-            payload_bytes: 0,
-            page_bytes: 0,
-        };
-        self.evidence.reports.insert(member, report);
+        let (cluster, epoch) = (self.config.cluster, self.config.epoch);
+        let report = MemberReport::new(cluster, member, epoch, condition);
+        let at_ms = self.now;
+        self.evidence
+            .reports
+            .insert(member, Heard { report, at_ms });
     }
 
     fn step(&mut self) -> Reason {
@@ -117,7 +119,7 @@ fn evidence_of_another_epoch_does_not_count() {
     w.step();
     let id = w.config.primaries[1].id;
     w.report(id, Condition::Ready { seq: Seq(5) });
-    w.evidence.reports.get_mut(&id).unwrap().epoch = Epoch(1);
+    w.evidence.reports.get_mut(&id).unwrap().report.epoch = Epoch(1);
     assert_eq!(w.waits(), Waiting::Recovering);
 }
 
@@ -264,4 +266,257 @@ fn servers_not_heard_of_since_the_coordinator_started_get_no_members() {
     w.step();
     assert_eq!(w.waits(), Waiting::NoServer { needed: 1 });
     assert_eq!(place(3, false, &w.evidence.servers), None);
+}
+
+#[test]
+fn a_member_that_its_living_server_says_nothing_of_is_dead() {
+    let mut w = World::new(3, 2, 1);
+    w.evidence.silent.insert(MemberId(2), 50);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(1)]));
+}
+
+#[test]
+fn a_dead_code_is_removed_only_when_every_primary_itself_has_answered_since_in_this_epoch() {
+    let mut w = World::new(2, 2, 0);
+    w.hear_all();
+    w.kill(3);
+    assert_eq!(w.waits(), Waiting::Evidence);
+    w.now += 1;
+    w.report(MemberId(1), Condition::Serving);
+    assert_eq!(w.waits(), Waiting::Evidence);
+    // A sign of life of its server is no answer, nor is one of another epoch.
+    w.evidence
+        .servers
+        .get_mut(&ServerId(2))
+        .unwrap()
+        .last_heard_ms = w.now;
+    assert_eq!(w.waits(), Waiting::Evidence);
+    w.report(MemberId(2), Condition::Serving);
+    w.evidence
+        .reports
+        .get_mut(&MemberId(2))
+        .unwrap()
+        .report
+        .epoch = Epoch(0);
+    assert_eq!(w.waits(), Waiting::Evidence);
+    w.report(MemberId(2), Condition::Serving);
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+}
+
+#[test]
+fn a_lost_primary_that_answers_before_it_was_replaced_serves_again() {
+    let mut w = World::new(3, 2, 1);
+    let before = w.config.primaries[1].clone();
+    w.kill(2);
+    w.step();
+    let replacement = w.config.primaries[1].id;
+    assert_eq!(w.config.host_of(before.id), Some(&before.host));
+    w.report(before.id, Condition::Suspended);
+    assert_eq!(
+        w.waits(),
+        Waiting::Recovering,
+        "its server is not heard of yet"
+    );
+    w.evidence
+        .servers
+        .get_mut(&ServerId(2))
+        .unwrap()
+        .suspected_since_ms = None;
+    w.evidence.reports.get_mut(&before.id).unwrap().report.epoch = Epoch(1);
+    assert_eq!(w.waits(), Waiting::Recovering, "of another epoch");
+    w.report(before.id, Condition::Suspended);
+    assert_eq!(w.step(), Reason::PrimariesReturned(vec![PrimaryIndex(1)]));
+    assert_eq!(w.config.primaries[1], before);
+    assert!(w.config.host_of(replacement).is_none());
+}
+
+#[test]
+fn once_a_replacement_was_active_the_former_primary_is_nobody() {
+    let mut w = World::new(3, 2, 1);
+    w.kill(2);
+    w.step();
+    w.report(w.config.primaries[1].id, Condition::Ready { seq: Seq(5) });
+    w.step();
+    assert_eq!(w.config.formers().count(), 0);
+    w.evidence
+        .servers
+        .get_mut(&ServerId(2))
+        .unwrap()
+        .suspected_since_ms = None;
+    w.report(MemberId(2), Condition::Suspended);
+    assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
+}
+
+impl World {
+    fn complain(&mut self, from: u64, about: &[u64]) {
+        self.report(MemberId(from), Condition::Serving);
+        let heard = self.evidence.reports.get_mut(&MemberId(from)).unwrap();
+        heard.report.complaints = about.iter().map(|&m| MemberId(m)).collect();
+    }
+}
+
+#[test]
+fn a_code_that_primaries_do_not_hear_is_replaced_and_so_is_a_primary_that_hears_none() {
+    let mut w = World::new(3, 2, 1);
+    w.hear_all();
+    w.complain(1, &[4]);
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+
+    let mut w = World::new(3, 2, 1);
+    w.hear_all();
+    w.complain(1, &[4, 5]);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(0)]));
+    assert_eq!(w.config.formers().count(), 0, "it would be lost again");
+
+    let mut w = World::new(3, 2, 1);
+    w.hear_all();
+    w.complain(1, &[4]);
+    w.evidence
+        .reports
+        .get_mut(&MemberId(1))
+        .unwrap()
+        .report
+        .epoch = Epoch(0);
+    assert_eq!(
+        plan(&w.config, &w.evidence, 9),
+        Plan::Keep,
+        "of another epoch"
+    );
+}
+
+/// Both primaries' servers and the only code's are dead.
+fn beyond_f() -> World {
+    let mut w = World::new(3, 1, 4);
+    for server in [1, 2] {
+        w.kill(server);
+    }
+    w.hear_all();
+    w
+}
+
+#[test]
+fn a_loss_is_accepted_only_when_there_is_one_and_nobody_may_read_what_is_gone() {
+    let mut w = World::new(3, 1, 4);
+    w.kill(1);
+    let accept = |w: &World, word| accept_loss(&w.config, &w.evidence, 9, word);
+    assert_eq!(accept(&w, true), Err(LossError::NothingLost));
+    w.step();
+    // The only code dies while it is needed.
+    w.kill(4);
+    let fused = MemberId(4);
+    assert!(matches!(w.waits(), Waiting::MoreThanF { .. }));
+    let indices = vec![0];
+    assert_eq!(
+        accept(&w, false),
+        Err(LossError::MayStillRead {
+            indices: indices.clone()
+        })
+    );
+    w.report(fused, Condition::Serving);
+    assert!(accept(&w, false).is_err(), "it says nothing of the lease");
+    let heard = w.evidence.reports.get_mut(&fused).unwrap();
+    heard.report.leases_over = vec![PrimaryIndex(0)];
+    heard.report.epoch = Epoch(1);
+    assert!(accept(&w, false).is_err(), "it was not sealed then");
+    w.evidence.reports.get_mut(&fused).unwrap().report.epoch = w.config.epoch;
+    let (_, lost) = accept(&w, false).unwrap();
+    assert_eq!(lost, [PrimaryIndex(0)]);
+}
+
+#[test]
+fn after_a_loss_is_accepted_the_lost_begin_empty_and_all_codes_are_made_anew() {
+    let w = beyond_f();
+    let before = w.config.clone();
+    let word = accept_loss(&w.config, &w.evidence, 9, false);
+    assert!(matches!(word, Err(LossError::MayStillRead { .. })));
+    let (next, lost) = accept_loss(&w.config, &w.evidence, 9, true).unwrap();
+    assert_eq!(lost, [PrimaryIndex(0), PrimaryIndex(1)]);
+    assert_eq!(
+        next.primaries[2], before.primaries[2],
+        "it keeps everything"
+    );
+    for seat in &next.primaries[..2] {
+        assert_eq!(
+            (seat.state, seat.origin),
+            (PrimaryState::Active, Origin::Created)
+        );
+        assert!(seat.id.0 >= before.next_id);
+    }
+    assert!(next.in_sync().next().is_none());
+    assert!(next.fused.iter().all(|s| s.id.0 >= before.next_id));
+    assert_eq!((next.fused.len(), next.servers().len()), (1, 4));
+    assert_eq!(next.tolerates(), 0);
+}
+
+#[test]
+fn a_loss_without_servers_to_go_on_with_is_not_accepted() {
+    let mut w = beyond_f();
+    for server in [4, 5, 6, 7, 8] {
+        w.kill(server);
+    }
+    let refused = accept_loss(&w.config, &w.evidence, 9, true);
+    assert_eq!(refused, Err(LossError::NoServer { needed: 2 }));
+}
+
+#[test]
+fn primaries_that_do_not_hear_dead_codes_are_not_to_blame() {
+    let mut w = World::new(1, 2, 1);
+    w.kill(2);
+    w.kill(3);
+    w.hear_all();
+    w.complain(1, &[2, 3]);
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0), Row(1)]));
+}
+
+#[test]
+fn a_moved_code_is_held_twice_until_the_learner_is_complete() {
+    let mut w = World::new(3, 2, 2);
+    let old = w.config.fused[1].clone();
+    let moving = |w: &World, row, to: Option<u64>| {
+        move_fused(&w.config, &w.evidence, 9, Row(row), to.map(ServerId))
+    };
+    assert!(matches!(
+        moving(&w, 2, None),
+        Err(MoveError::NoSuchRow { .. })
+    ));
+    let server = ServerId(4);
+    assert_eq!(moving(&w, 1, Some(4)), Err(MoveError::NotUsable { server }));
+    w.config = moving(&w, 1, Some(7)).unwrap();
+    assert_eq!(moving(&w, 0, None), Err(MoveError::NotWhole));
+    assert_eq!(
+        w.config.in_sync().count(),
+        2,
+        "it tolerates as much as before"
+    );
+    assert_eq!(w.waits(), Waiting::Recovering);
+    let learner = w.config.joining().next().unwrap().id;
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(1)]));
+    assert!(w.config.fused_seat(old.id).is_none());
+    let seat = w.config.fused_seat(learner).unwrap();
+    assert_eq!((seat.row, seat.host.server), (Row(1), ServerId(7)));
+    assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
+}
+
+#[test]
+fn a_move_is_void_when_a_primary_is_lost() {
+    let mut w = World::new(3, 2, 2);
+    w.config = move_fused(&w.config, &w.evidence, 9, Row(0), None).unwrap();
+    w.kill(1);
+    w.step();
+    assert_eq!(w.config.joining().count(), 0);
+    assert_eq!(w.config.in_sync().count(), 2);
+}
+
+#[test]
+fn the_learner_of_a_move_takes_the_row_when_the_old_holder_dies_first() {
+    let mut w = World::new(3, 2, 2);
+    w.config = move_fused(&w.config, &w.evidence, 9, Row(0), None).unwrap();
+    w.kill(4);
+    w.hear_all();
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+    let learner = w.config.joining().next().unwrap().id;
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(0)]));
+    assert_eq!(w.config.tolerates(), 2);
 }

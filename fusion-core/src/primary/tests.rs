@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{ClusterShape, FusedSeat, Host, Origin};
 use crate::entry::Descriptor;
-use crate::id::{ClusterId, RequestId, Row, ServerId};
+use crate::id::{ClusterId, Epoch, RequestId, Row, ServerId};
 use crate::message::RecoveryReply;
 use crate::op::{Kind, Op};
 use crate::page::PageTable;
@@ -31,10 +31,13 @@ fn enqueue(primary: &mut Primary, number: u64) -> Submitted {
         number,
     };
     let value = Bytes::from(vec![7; 100]);
-    primary.submit(&ClientRequest {
-        id: Some(id),
-        op: Op::Enqueue { value },
-    })
+    primary.submit(
+        &ClientRequest {
+            id: Some(id),
+            op: Op::Enqueue { value },
+        },
+        Time(0),
+    )
 }
 
 fn route(primary: &Primary, to: u64) -> Route {
@@ -46,9 +49,16 @@ fn route(primary: &Primary, to: u64) -> Route {
     }
 }
 
+fn acked(seq: Seq) -> Ack {
+    Ack {
+        seq,
+        sent_at: Time(0),
+    }
+}
+
 fn ack(primary: &mut Primary, from: u64, seq: Seq) {
     let route = route(primary, from);
-    primary.on_ack(route, Ack { seq });
+    primary.on_ack(route, acked(seq), Time(0));
 }
 
 #[test]
@@ -68,7 +78,7 @@ fn an_acknowledgement_of_another_epoch_or_of_the_future_does_not_count() {
     enqueue(&mut primary, 1);
     let mut other = route(&primary, 3);
     other.epoch = other.epoch.next();
-    primary.on_ack(other, Ack { seq: Seq(3) });
+    primary.on_ack(other, acked(Seq(3)), Time(0));
     ack(&mut primary, 3, Seq(99));
     assert_eq!(primary.stable(), Seq(0));
 }
@@ -119,16 +129,19 @@ fn a_late_pin_keeps_what_was_frozen() {
         recovery: RecoveryId(2),
         after: Seq(1),
     };
-    primary.on_recovery(route, &pin(2)).unwrap();
-    let seq = frozen_at(primary.on_recovery(route, &freeze));
+    primary.on_recovery(route, &pin(2), Time(0)).unwrap();
+    let seq = frozen_at(primary.on_recovery(route, &freeze, Time(0)));
     enqueue(&mut primary, 1);
     ack(&mut primary, 3, Seq(3));
     assert_eq!(
-        primary.on_recovery(route, &pin(2)),
+        primary.on_recovery(route, &pin(2), Time(0)),
         Ok(RecoveryReply::Pinned)
     );
-    assert_eq!(primary.on_recovery(route, &pin(1)), Err(Refusal::NotThere));
-    assert_eq!(frozen_at(primary.on_recovery(route, &freeze)), seq);
+    assert_eq!(
+        primary.on_recovery(route, &pin(1), Time(0)),
+        Err(Refusal::NotThere)
+    );
+    assert_eq!(frozen_at(primary.on_recovery(route, &freeze, Time(0))), seq);
 }
 
 #[test]
@@ -139,13 +152,13 @@ fn a_pin_keeps_the_log_until_it_is_released() {
     let route = from_replacement(&primary);
     let recovery = RecoveryId(1);
     primary
-        .on_recovery(route, &RecoveryRequest::Pin { recovery })
+        .on_recovery(route, &RecoveryRequest::Pin { recovery }, Time(0))
         .unwrap();
     enqueue(&mut primary, 1);
     ack(&mut primary, 3, Seq(3));
     assert_eq!(primary.log.base(), Seq(1));
     primary
-        .on_recovery(route, &RecoveryRequest::Release { recovery })
+        .on_recovery(route, &RecoveryRequest::Release { recovery }, Time(0))
         .unwrap();
     assert_eq!(primary.log.base(), Seq(3));
 }
@@ -169,7 +182,7 @@ fn a_promoted_learner_counts_as_having_its_snapshot_even_without_an_acknowledgem
     next.fused[0].state = FusedState::InSync;
     primary.adopt(Arc::new(next));
     assert_eq!(primary.acked(MemberId(4)), Some(Seq(3)));
-    let replicate = primary.replicate(MemberId(4), 1000).unwrap();
+    let replicate = primary.replicate(MemberId(4), 1000, Time(0)).unwrap();
     assert_eq!((replicate.changes.count, replicate.join), (0, None));
 }
 
@@ -222,7 +235,277 @@ fn a_session_opened_again_by_a_late_copy_executes_nothing() {
         id: Some(id),
         op: Op::Enqueue { value },
     };
-    assert_eq!(primary.submit(&copy), Submitted::SessionUnknown);
+    assert_eq!(primary.submit(&copy, Time(0)), Submitted::SessionUnknown);
     primary.open_session(SESSION);
     assert_eq!(primary.structure().len(), 1);
+}
+
+fn read(primary: &mut Primary, now: u64) -> Submitted {
+    primary.submit(
+        &ClientRequest {
+            id: None,
+            op: Op::Len,
+        },
+        Time(now),
+    )
+}
+
+/// A primary of a cluster with two fused members, 3 and 4.
+fn with_two_codes() -> Primary {
+    let shape = ClusterShape::new("c", Kind::Queue, 2, 2, false).unwrap();
+    let hosts = [1, 2, 3, 4].map(host);
+    let config = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
+    Primary::create(Arc::new(config), MemberId(1))
+}
+
+/// Sends at `sent_at`; the answer comes whenever it comes.
+fn renew(primary: &mut Primary, from: u64, sent_at: u64) {
+    let message = primary.replicate(MemberId(from), 1000, Time(sent_at));
+    let sent_at = message.unwrap().sent_at;
+    let route = route(primary, from);
+    let ack = Ack {
+        seq: Seq(0),
+        sent_at,
+    };
+    primary.on_ack(route, ack, Time(0));
+}
+
+#[test]
+fn a_read_needs_the_lease_of_every_fused_member_counted_from_before_it_was_asked_for() {
+    let mut primary = with_two_codes();
+    let lease = primary.config().timing.lease_primary().as_micros() as u64;
+    assert_eq!(read(&mut primary, 0), Submitted::NoLease);
+    renew(&mut primary, 3, 100);
+    assert_eq!(read(&mut primary, 101), Submitted::NoLease);
+    renew(&mut primary, 4, 200);
+    assert_eq!(primary.leased_until(), Time(100 + lease));
+    let done = |s| matches!(s, Submitted::Done { after: Seq(1), .. });
+    assert!(done(read(&mut primary, 99 + lease)));
+    assert_eq!(read(&mut primary, 100 + lease), Submitted::NoLease);
+    renew(&mut primary, 3, 300);
+    assert!(done(read(&mut primary, 199 + lease)));
+    assert_eq!(read(&mut primary, 200 + lease), Submitted::NoLease);
+    // A late answer to an older message takes nothing back.
+    let late = Ack {
+        seq: Seq(0),
+        sent_at: Time(150),
+    };
+    let from_3 = route(&primary, 3);
+    primary.on_ack(from_3, late, Time(0));
+    assert!(done(read(&mut primary, 199 + lease)));
+}
+
+#[test]
+fn a_lease_that_was_never_asked_for_does_not_count() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    renew(&mut primary, 3, 100);
+    let before = primary.leased_until();
+    let ack = Ack {
+        seq: Seq(0),
+        sent_at: Time(101),
+    };
+    let from_3 = route(&primary, 3);
+    primary.on_ack(from_3, ack, Time(0));
+    assert_eq!(primary.leased_until(), before);
+}
+
+#[test]
+fn a_new_member_holds_up_reads_until_it_gives_a_lease_and_a_kept_one_keeps_its_own() {
+    let mut primary = with_two_codes();
+    renew(&mut primary, 3, 100);
+    renew(&mut primary, 4, 100);
+    let leased = primary.leased_until();
+    let mut next = (**primary.config()).successor(2);
+    next.fused[1].id = MemberId(5);
+    next.fused[1].state = FusedState::Joining;
+    primary.adopt(Arc::new(next));
+    assert_eq!(read(&mut primary, 101), Submitted::NoLease);
+    renew(&mut primary, 5, 150);
+    assert_eq!(primary.leased_until(), leased);
+}
+
+#[test]
+fn without_any_fused_member_nobody_can_replace_it_and_it_reads_without_lease() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    let mut next = (**primary.config()).successor(2);
+    next.fused.clear();
+    primary.adopt(Arc::new(next));
+    assert_eq!(primary.leased_until(), Time::NEVER);
+    assert!(matches!(
+        read(&mut primary, 5),
+        Submitted::Done { after: Seq(1), .. }
+    ));
+}
+
+#[test]
+fn a_replacement_of_another_epoch_or_for_another_member_is_refused() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    losing_the_other(&mut primary);
+    let good = from_replacement(&primary);
+    let pin = RecoveryRequest::Pin {
+        recovery: RecoveryId(1),
+    };
+    let ask = |primary: &mut Primary, route| primary.on_recovery(route, &pin, Time(0));
+    for epoch in [Epoch(1), Epoch(3)] {
+        match ask(&mut primary, Route { epoch, ..good }) {
+            Err(Refusal::Epoch(ours)) => assert_eq!(ours.epoch, Epoch(2)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let elsewhere = Route {
+        to: MemberId(9),
+        ..good
+    };
+    let other_cluster = Route {
+        cluster: ClusterId(2),
+        ..good
+    };
+    for route in [elsewhere, other_cluster] {
+        let refused = ask(&mut primary, route);
+        assert!(matches!(refused, Err(Refusal::NotMember { .. })));
+    }
+    for from in [1, 3, 9].map(MemberId) {
+        let refused = ask(&mut primary, Route { from, ..good });
+        assert_eq!(refused, Err(Refusal::NotAllowed), "from {from}");
+    }
+    assert_eq!(ask(&mut primary, good), Ok(RecoveryReply::Pinned));
+}
+
+/// A change of 100 bytes and its session record.
+const ONE: usize = 300;
+
+#[test]
+fn at_the_bound_of_unstable_changes_it_is_busy_before_it_executes() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    primary.bounds.unstable_bytes = 4 * ONE;
+    let mut number = 0;
+    let busy = loop {
+        number += 1;
+        if enqueue(&mut primary, number) == Submitted::Busy {
+            break number;
+        }
+        assert!(number < 50, "never busy");
+    };
+    assert!(busy > 2, "room for some");
+    let applied = primary.applied();
+    assert_eq!(primary.structure().len(), busy - 1);
+    ack(&mut primary, 3, applied);
+    assert!(matches!(
+        enqueue(&mut primary, busy),
+        Submitted::Done { .. }
+    ));
+}
+
+#[test]
+fn a_pinned_log_has_a_greater_bound_of_its_own() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    primary.bounds.unstable_bytes = 1;
+    primary.bounds.log_bytes = 10 * ONE;
+    ack(&mut primary, 3, Seq(1));
+    losing_the_other(&mut primary);
+    let route = from_replacement(&primary);
+    let recovery = RecoveryId(1);
+    let pin = RecoveryRequest::Pin { recovery };
+    primary.on_recovery(route, &pin, Time(0)).unwrap();
+    let mut done = 0;
+    while matches!(enqueue(&mut primary, done + 1), Submitted::Done { .. }) {
+        done += 1;
+        let applied = primary.applied();
+        ack(&mut primary, 3, applied);
+        assert!(done < 100, "never busy");
+    }
+    assert!(done > 5, "busy after {done}");
+    let release = RecoveryRequest::Release { recovery };
+    primary.on_recovery(route, &release, Time(0)).unwrap();
+    assert!(matches!(
+        enqueue(&mut primary, done + 1),
+        Submitted::Done { .. }
+    ));
+}
+
+#[test]
+fn a_primary_that_was_taken_for_dead_serves_nobody_until_it_is_named_again() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    renew(&mut primary, 3, 100);
+    enqueue(&mut primary, 1);
+    let mut lost = (**primary.config()).successor(2);
+    lost.primaries[0].id = MemberId(4);
+    lost.primaries[0].state = PrimaryState::Lost;
+    lost.primaries[0].former = Some(crate::config::Former {
+        id: MemberId(1),
+        host: host(1),
+        origin: Origin::Created,
+    });
+    primary.suspend(Arc::new(lost));
+    assert_eq!(read(&mut primary, 101), Submitted::Suspended);
+    assert_eq!(enqueue(&mut primary, 2), Submitted::Suspended);
+    assert_eq!(primary.replicate(MemberId(3), 1000, Time(101)), None);
+    for epoch in [Epoch(1), Epoch(2)] {
+        let route = Route {
+            epoch,
+            ..route(&primary, 3)
+        };
+        primary.on_ack(route, acked(Seq(2)), Time(0));
+        assert_eq!(primary.stable(), Seq(0), "sealed");
+    }
+    primary.adopt(Arc::new(config().successor(3).successor(4)));
+    let resent = primary.replicate(MemberId(3), 1000, Time(102)).unwrap();
+    assert_eq!(resent.changes.first, Seq(1), "all above stable");
+    assert!(matches!(enqueue(&mut primary, 2), Submitted::Done { .. }));
+}
+
+#[test]
+fn it_complains_of_who_is_silent_but_not_after_a_pause_of_its_own() {
+    let mut primary = with_two_codes();
+    let timing = primary.config().timing;
+    let (beat, most) = (
+        timing.heartbeat().as_micros(),
+        timing.complain_after().as_micros(),
+    );
+    let beats = |from: u128, to: u128| (from..to).step_by(beat as usize).map(|t| Time(t as u64));
+    for now in beats(beat, most) {
+        let message = primary.replicate(MemberId(4), 1000, now);
+        let from_4 = route(&primary, 4);
+        let ack = Ack {
+            seq: Seq(0),
+            sent_at: message.unwrap().sent_at,
+        };
+        primary.on_ack(from_4, ack, now);
+        assert_eq!(primary.complaints(now), []);
+    }
+    let late = Time((beat + most) as u64);
+    assert_eq!(primary.complaints(late), [MemberId(3)]);
+    assert_eq!(primary.complaints(Time(late.0 * 3)), [], "it was paused");
+}
+
+#[test]
+fn a_pin_that_nobody_asks_about_goes_and_the_replacement_is_told_to_start_again() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    ack(&mut primary, 3, Seq(1));
+    losing_the_other(&mut primary);
+    let route = from_replacement(&primary);
+    let recovery = RecoveryId(1);
+    let pin = RecoveryRequest::Pin { recovery };
+    primary.on_recovery(route, &pin, Time(5)).unwrap();
+    enqueue(&mut primary, 1);
+    ack(&mut primary, 3, Seq(3));
+    let freeze = RecoveryRequest::PrimarySnapshot {
+        recovery,
+        after: Seq(1),
+    };
+    // Asked about just before: it stays.
+    let nearly = Time(Time(5).after(MAX_PIN_IDLE).0 - 1);
+    primary.on_recovery(route, &freeze, nearly).unwrap();
+    primary.tick(Time(5).after(MAX_PIN_IDLE));
+    assert_eq!(primary.log.base(), Seq(1));
+    let idle = nearly.after(MAX_PIN_IDLE);
+    primary.tick(idle);
+    assert_eq!(primary.log.base(), Seq(3), "the log is not kept any more");
+    let pages = RecoveryRequest::SnapshotPages {
+        recovery,
+        from: 0,
+        count: 1,
+    };
+    let refused = primary.on_recovery(route, &pages, idle);
+    assert_eq!(refused, Err(Refusal::NotThere));
 }

@@ -2,6 +2,7 @@
 
 use super::RecoveryError;
 use crate::decoder::Decoder;
+use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::message::{ChangeRun, Pages, RecoveryRequest};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -97,7 +98,8 @@ impl Transfer {
             return Err(RecoveryError::BadAnswer { from });
         }
         if self.unfrozen.remove(&from) {
-            let changes = (after < seq).then_some((after, seq));
+            let undo = after < seq && !planted(Fault::SnapshotWithoutVector);
+            let changes = undo.then_some((after, seq));
             let source = Source::new(Contribution::Survivor(k), pages, changes);
             self.sources.insert(from, source);
             self.total_pages += pages;

@@ -7,6 +7,7 @@ use fusion_core::id::*;
 use fusion_core::message::ClientRequest;
 use fusion_core::op::{Kind, Op, OpResult};
 use fusion_core::primary::Submitted;
+use fusion_core::time::Time;
 use std::collections::BTreeMap;
 
 /// A request and what became of it.
@@ -88,15 +89,17 @@ impl World {
         let lane = &self.lanes[index];
         let (session, request) = (lane.session, &lane.under_way[&slot]);
         let (id, op) = (request.id, request.op.clone());
+        let now = Time(self.now * 20_000);
         let Some(Node::Primary(p)) = self.node(taker) else {
             return;
         };
         p.open_session(session);
         let before = p.applied();
-        let submitted = p.submit(&ClientRequest {
+        let request = ClientRequest {
             id: Some(id),
             op: op.clone(),
-        });
+        };
+        let submitted = p.submit(&request, now);
         let applied = p.applied();
         match submitted {
             Submitted::Done { result, after } => {
@@ -110,6 +113,7 @@ impl World {
                     request.waits = Some((taker, result, after));
                 }
             }
+            Submitted::Suspended => {}
             other => panic!("{id:?} got {other:?}"),
         }
         self.collect_answers();

@@ -6,6 +6,7 @@ use fusion_core::config::Configuration;
 use fusion_core::id::*;
 use fusion_core::message::*;
 use fusion_core::recovery::{Image, Recovered};
+use fusion_core::time::Time;
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -40,15 +41,16 @@ impl World {
             5..=9 if self.lossy => self.network[chosen].clone(),
             _ => self.network.swap_remove(chosen),
         };
+        let now = Time(self.now * 20_000);
         match packet {
             Packet::Tell(server, config) => self.adopt(server, config),
             Packet::Replicate(route, message) => {
-                let answer = self.on_fused(route, |f| f.on_replicate(route, &message));
+                let answer = self.on_fused(route, |f| f.on_replicate(route, &message, now));
                 self.post(Packet::Ack(route, answer));
             }
             Packet::Ack(route, Ok(ack)) => {
                 if let Some(Node::Primary(p)) = self.node(route.from) {
-                    p.on_ack(route, ack);
+                    p.on_ack(route, ack, now);
                 }
                 self.collect_answers();
             }
@@ -65,8 +67,8 @@ impl World {
             }
             Packet::Ask(route, request) => {
                 let answer = match self.node(route.to) {
-                    Some(Node::Primary(p)) => p.on_recovery(route, &request),
-                    Some(Node::Fused(f)) => f.on_recovery(route, &request),
+                    Some(Node::Primary(p)) => p.on_recovery(route, &request, now),
+                    Some(Node::Fused(f)) => f.on_recovery(route, &request, now),
                     _ => Err(Refusal::NotMember {
                         cluster: route.cluster,
                         member: route.to,
@@ -96,11 +98,12 @@ impl World {
     }
 
     pub(crate) fn pump_links(&mut self) {
+        let now = Time(self.now * 20_000);
         let mut packets = Vec::new();
-        for server in self.servers.values() {
-            for node in server.nodes.values() {
+        for server in self.servers.values_mut() {
+            for node in server.nodes.values_mut() {
                 let Node::Primary(p) = node else { continue };
-                for to in p.links() {
+                for to in p.links().collect::<Vec<_>>() {
                     let config = p.config();
                     let route = Route {
                         cluster: config.cluster,
@@ -108,7 +111,10 @@ impl World {
                         from: p.id(),
                         to,
                     };
-                    packets.extend(p.replicate(to, 300).map(|r| Packet::Replicate(route, r)));
+                    packets.extend(
+                        p.replicate(to, 300, now)
+                            .map(|r| Packet::Replicate(route, r)),
+                    );
                     packets.extend(p.chunk(to, 0).map(|c| Packet::Chunk(route, c)));
                 }
             }
@@ -122,6 +128,7 @@ impl World {
 
     pub(crate) fn pump_recovery(&mut self) {
         self.now += 1;
+        let now = Time(self.now * 20_000);
         let restart = self.lossy && self.random(40) == 0;
         let attempt = self.now;
         let code = self.code.clone();
@@ -139,7 +146,7 @@ impl World {
                         attempt,
                     );
                 }
-                let new = r.recovery.requests();
+                let new = r.recovery.requests(now);
                 r.asked.extend(new);
                 for (to, request) in &r.asked {
                     let route = Route {
@@ -162,6 +169,7 @@ impl World {
         answer: Result<RecoveryReply, Refusal>,
     ) {
         self.now += 1;
+        let now = Time(self.now * 20_000);
         let code = self.code.clone();
         let attempt = self.now;
         let Some(Node::Replacement(r)) = self.node(route.from) else {
@@ -181,7 +189,7 @@ impl World {
             Ok(reply) => {
                 r.asked.remove(asked);
                 r.recovery
-                    .on_reply(route.to, request, reply)
+                    .on_reply(route.to, request, reply, now)
                     .expect("members answer what was asked");
                 match r.recovery.take_result() {
                     Some(Recovered::Image { seq, decoder }) => {

@@ -87,6 +87,10 @@ impl World {
                     p.adopt(config);
                     Node::Primary(p)
                 }
+                (Some(Node::Primary(mut p)), Action::Suspend) => {
+                    p.suspend(config);
+                    Node::Primary(p)
+                }
                 (Some(Node::Fused(mut f)), Action::Adopt) => {
                     f.adopt(config);
                     Node::Fused(f)

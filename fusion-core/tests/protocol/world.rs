@@ -6,7 +6,7 @@ use super::servers::{Node, Server};
 use fusion_core::code::Code;
 use fusion_core::config::{ClusterShape, Configuration, Host, PrimaryState};
 use fusion_core::id::*;
-use fusion_core::membership::{self, Evidence, Plan, ServerView};
+use fusion_core::membership::{self, Evidence, Heard, Plan, ServerView};
 use fusion_core::message::*;
 use fusion_core::op::{Kind, Op};
 use fusion_core::primary::Primary;
@@ -176,24 +176,20 @@ impl World {
                 continue;
             };
             let mut report = |member, condition| {
-                let report = MemberReport {
-                    cluster: config.cluster,
-                    member,
-                    epoch: config.epoch,
-                    condition,
-                    elements: 0,
-                    payload_bytes: 0,
-                    page_bytes: 0,
-                };
-                evidence.reports.insert(member, report);
+                let report = MemberReport::new(config.cluster, member, config.epoch, condition);
+                let at_ms = self.now;
+                evidence.reports.insert(member, Heard { report, at_ms });
             };
             for (&id, node) in &server.nodes {
                 match node {
+                    Node::Primary(p) if p.is_suspended() => report(id, Condition::Suspended),
                     Node::Primary(_) => report(id, Condition::Serving),
                     Node::Fused(f) => report(id, f.condition()),
                     Node::Replacement(r) => match r.ready {
-                        Some(seq) => report(id, Condition::Ready { seq }),
-                        None => report(id, Condition::Recovering { done: 0, total: 0 }),
+                        Some(seq) if r.recovery.leases_are_over() => {
+                            report(id, Condition::Ready { seq });
+                        }
+                        _ => report(id, Condition::Recovering { done: 0, total: 0 }),
                     },
                 }
             }

@@ -7,7 +7,7 @@ use super::{Error, List, Map, MapPart, Queue};
 use crate::peer::{Pool, within};
 use crate::service::{ClusterStatus, CoordinatorClient, Status};
 use fusion_core::config::{ClusterShape, Configuration};
-use fusion_core::id::PrimaryIndex;
+use fusion_core::id::{PrimaryIndex, Row, ServerId};
 use fusion_core::op::Kind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -167,6 +167,40 @@ impl Client {
         let removed =
             self.ask(|c, context| async move { c.remove(context, name.to_owned()).await });
         Ok(removed.await??)
+    }
+
+    /// Goes on after more than f were lost: the lost primaries begin empty, the others keep everything. Answers which
+    /// began empty. `processes_are_dead` is the caller's word that no process of a lost primary runs any more.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when nothing is lost for good, or a lost primary may still answer reads somewhere.
+    pub async fn accept_loss(
+        &self,
+        name: &str,
+        processes_are_dead: bool,
+    ) -> Result<Vec<PrimaryIndex>, Error> {
+        let accepted = self.ask(|c, context| async move {
+            c.accept_loss(context, name.to_owned(), processes_are_dead)
+                .await
+        });
+        Ok(accepted.await??)
+    }
+
+    /// Moves a row of codes to another server, or to the best free one, without loss of tolerance. Answers when the move
+    /// has begun; [`wait_whole`](Self::wait_whole) does not tell its end, the members in `status` do.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the cluster is not whole, or the server cannot take it.
+    pub async fn move_fused(
+        &self,
+        name: &str,
+        row: u16,
+        to: Option<ServerId>,
+    ) -> Result<(), Error> {
+        let moving = self.ask(|c, context| async move {
+            c.move_fused(context, name.to_owned(), Row(row), to).await
+        });
+        Ok(moving.await??)
     }
 
     /// All servers and clusters.

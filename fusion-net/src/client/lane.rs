@@ -315,7 +315,7 @@ impl Driver {
         };
         self.backoff.reset();
         let mut again = Vec::new();
-        let mut busy = false;
+        let (mut busy, mut unleased) = (false, false);
         for (pending, reply) in calls.into_iter().zip(replies) {
             match reply {
                 ClientReply::Done(result) => {
@@ -323,6 +323,10 @@ impl Driver {
                     let _ = pending.call.answer.send(Ok(result));
                 }
                 ClientReply::Deferred => again.push(pending),
+                ClientReply::NoLease => {
+                    unleased = true;
+                    again.push(pending);
+                }
                 ClientReply::Busy => {
                     busy = true;
                     again.push(pending);
@@ -336,7 +340,10 @@ impl Driver {
             }
         }
         self.put_back(again.into_iter());
-        if busy {
+        if unleased {
+            // It cannot reach all fused members: perhaps it was replaced.
+            self.look_again().await;
+        } else if busy {
             sleep(self.backoff.wait()).await;
         }
     }

@@ -2,13 +2,15 @@
 
 use super::store::StoreContents;
 use crate::service::{
-    ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus, Status,
-    SyncRequest,
+    AdminError, ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus,
+    Status, SyncRequest,
 };
 use fusion_core::config::{Configuration, FusedState, PrimaryState};
-use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
-use fusion_core::membership::{self, Evidence, Plan, Reason, ServerView, Waiting};
-use fusion_core::message::{Condition, MemberReport};
+use fusion_core::detector::{Detector, Seen};
+use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
+use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting};
+use fusion_core::message::Condition;
+use fusion_core::time::Timing;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -17,38 +19,27 @@ const MAX_EVENTS: usize = 256;
 /// A dead server that no configuration names is forgotten after this time.
 const FORGET_MS: u64 = 60_000;
 
-struct Server {
-    registration: Registration,
-    last_heard_ms: u64,
-    suspected_since_ms: Option<u64>,
-}
-
 /// All of it; the durable part is the store's.
 pub(crate) struct Registry {
     pub(crate) store: u64,
     next_server: u64,
     clusters: BTreeMap<ClusterId, Arc<Configuration>>,
-    servers: BTreeMap<ServerId, Server>,
-    reports: BTreeMap<ClusterId, BTreeMap<MemberId, MemberReport>>,
+    servers: BTreeMap<ServerId, Registration>,
+    pub(crate) detector: Detector,
     events: VecDeque<Event>,
-    /// Silence before this time does not count.
-    timers_from_ms: u64,
     /// Why the last decision could not be stored, if it could not.
     pub(crate) problem: Option<String>,
 }
 
 impl Registry {
-    pub(crate) fn new(contents: StoreContents) -> Registry {
-        let servers = contents.servers.into_iter().map(|(id, registration)| {
-            (
-                id,
-                Server {
-                    registration,
-                    last_heard_ms: 0,
-                    suspected_since_ms: None,
-                },
-            )
-        });
+    pub(crate) fn new(contents: StoreContents, timing: &Timing) -> Registry {
+        let mut detector = Detector::new(timing, 0);
+        for (id, _) in &contents.servers {
+            detector.add_server(*id);
+        }
+        for config in &contents.configs {
+            detector.installed(config, 0);
+        }
         Registry {
             store: contents.store,
             next_server: contents.next_server,
@@ -57,10 +48,9 @@ impl Registry {
                 .into_iter()
                 .map(|c| (c.cluster, c))
                 .collect(),
-            servers: servers.collect(),
-            reports: BTreeMap::new(),
+            servers: contents.servers.into_iter().collect(),
+            detector,
             events: VecDeque::new(),
-            timers_from_ms: 0,
             problem: None,
         }
     }
@@ -71,7 +61,7 @@ impl Registry {
             .servers
             .iter()
             .rev()
-            .find(|(_, s)| s.registration.incarnation == incarnation);
+            .find(|(_, s)| s.incarnation == incarnation);
         known.map(|(&id, _)| id)
     }
 
@@ -93,31 +83,24 @@ impl Registry {
 
     /// A new run of a process. Whatever ran at its address before is dead: the address is taken.
     pub(crate) fn add_server(&mut self, id: ServerId, registration: Registration, now: u64) {
-        for other in self
-            .servers
-            .values_mut()
-            .filter(|s| s.registration.address == registration.address)
-        {
-            other.suspected_since_ms.get_or_insert(now);
-            other.last_heard_ms = 0;
+        for (&other, known) in &self.servers {
+            if known.address == registration.address {
+                self.detector.declare_dead(other, now);
+            }
         }
-        self.servers.insert(
-            id,
-            Server {
-                registration,
-                last_heard_ms: now.max(1),
-                suspected_since_ms: None,
-            },
-        );
+        self.servers.insert(id, registration);
+        self.detector.add_server(id);
+        self.detector.hear(id, now);
     }
 
     /// Takes a heartbeat; `false` when the server is not known.
     pub(crate) fn hear(&mut self, request: &SyncRequest, now: u64) -> bool {
-        let Some(server) = self.servers.get_mut(&request.server) else {
+        if !self.detector.hear(request.server, now) {
             return false;
-        };
-        server.last_heard_ms = now;
-        server.suspected_since_ms = None;
+        }
+        for &(cluster, epoch) in &request.known {
+            self.detector.hear_epoch(cluster, epoch);
+        }
         for report in &request.reports {
             let Some(config) = self.clusters.get(&report.cluster) else {
                 continue;
@@ -127,10 +110,7 @@ impl Registry {
                 .host_of(report.member)
                 .is_some_and(|h| h.server == request.server)
             {
-                self.reports
-                    .entry(report.cluster)
-                    .or_default()
-                    .insert(report.member, report.clone());
+                self.detector.hear_of(report.clone(), now);
             }
         }
         true
@@ -138,39 +118,35 @@ impl Registry {
 
     /// Whether a registered server may yet be heard of for the first time since the start.
     pub(crate) fn expects_servers(&self) -> bool {
-        let unheard = |s: &Server| s.last_heard_ms == 0 && s.suspected_since_ms.is_none();
-        self.servers.values().any(unheard)
+        let unheard = |s: Seen| s.last_heard_ms == 0 && s.suspected_since_ms.is_none();
+        self.detector.servers().any(|(_, s)| unheard(s))
     }
 
-    /// Silence counts from now on only. Nobody was heard by this: it is no evidence of life.
-    pub(crate) fn restart_timers(&mut self, now: u64) {
-        self.timers_from_ms = now;
-    }
-
-    pub(crate) fn suspect(&mut self, now: u64, after: u64) {
-        let timers_from = self.timers_from_ms;
-        for (id, server) in &mut self.servers {
-            if server.suspected_since_ms.is_none()
-                && now.saturating_sub(server.last_heard_ms.max(timers_from)) >= after
-            {
-                tracing::warn!(server = %id, address = %server.registration.address, "a server is not heard of");
-                server.suspected_since_ms = Some(now);
-            }
+    /// Looks at the clock.
+    pub(crate) fn tick(&mut self, now: u64) {
+        let tick = self.detector.tick(now);
+        if tick.paused {
+            tracing::warn!("this coordinator was paused; detection starts afresh");
+        }
+        for id in tick.suspected {
+            let address = self.servers.get(&id).map_or("", |s| &s.address);
+            tracing::warn!(server = %id, address, "a server is not heard of");
         }
     }
 
     /// Dead servers that nobody needs to know of any more.
     pub(crate) fn forgettable(&self, now: u64) -> Vec<ServerId> {
-        let dead = self.servers.iter().filter(|(_, s)| {
+        let dead = self.detector.servers().filter(|(_, s)| {
             s.suspected_since_ms
                 .is_some_and(|t| now.saturating_sub(t) >= FORGET_MS)
         });
-        let named = |id: &ServerId| self.living().any(|c| c.servers().contains(id));
-        dead.map(|(&id, _)| id).filter(|id| !named(id)).collect()
+        let named = |id: &ServerId| self.living().any(|c| c.names(*id));
+        dead.map(|(id, _)| id).filter(|id| !named(id)).collect()
     }
 
     pub(crate) fn forget(&mut self, ids: &[ServerId]) {
         self.servers.retain(|id, _| !ids.contains(id));
+        self.detector.forget(ids);
     }
 
     fn living(&self) -> impl Iterator<Item = &Arc<Configuration>> {
@@ -206,11 +182,12 @@ impl Registry {
                 *loads.entry(server).or_default() += 1;
             }
         }
-        let view = |(&id, s): (&ServerId, &Server)| {
+        let view = |(&id, s): (&ServerId, &Registration)| {
+            let seen = self.detector.seen(id).unwrap_or_default();
             let view = ServerView {
-                address: s.registration.address.clone(),
-                last_heard_ms: s.last_heard_ms,
-                suspected_since_ms: s.suspected_since_ms,
+                address: s.address.clone(),
+                last_heard_ms: seen.last_heard_ms,
+                suspected_since_ms: seen.suspected_since_ms,
                 load: loads.get(&id).copied().unwrap_or(0),
             };
             (id, view)
@@ -219,12 +196,33 @@ impl Registry {
     }
 
     fn plan(&self, config: &Configuration, servers: BTreeMap<ServerId, ServerView>) -> Plan {
-        let reports = self
-            .reports
-            .get(&config.cluster)
-            .cloned()
-            .unwrap_or_default();
-        membership::plan(config, &Evidence { servers, reports }, rand::random())
+        if self.detector.is_behind(config) {
+            return Plan::Wait(Waiting::StoreBehind);
+        }
+        let evidence = self.detector.evidence(config, servers);
+        membership::plan(config, &evidence, rand::random())
+    }
+
+    /// What an operator's acceptance of a loss would lead to (PROTOCOL rule 37).
+    pub(crate) fn accept_loss(
+        &self,
+        config: &Configuration,
+        processes_are_dead: bool,
+    ) -> Result<(Configuration, Vec<PrimaryIndex>), AdminError> {
+        let evidence = self.detector.evidence(config, self.views());
+        membership::accept_loss(config, &evidence, rand::random(), processes_are_dead)
+            .map_err(AdminError::Loss)
+    }
+
+    /// What an operator's wish to move a row of codes leads to (PROTOCOL rule 26).
+    pub(crate) fn move_fused(
+        &self,
+        config: &Configuration,
+        row: Row,
+        to: Option<ServerId>,
+    ) -> Result<Configuration, AdminError> {
+        let evidence = self.detector.evidence(config, self.views());
+        membership::move_fused(config, &evidence, rand::random(), row, to).map_err(AdminError::Move)
     }
 
     /// The configurations that should change now, each decided with the one before it counted.
@@ -253,7 +251,7 @@ impl Registry {
                 .flat_map(|c| c.servers())
                 .filter(|s| !next.servers().contains(s));
             let last = died
-                .filter_map(|s| self.servers.get(&s))
+                .filter_map(|s| self.detector.seen(s))
                 .map(|s| s.last_heard_ms)
                 .max();
             self.events.push_back(Event {
@@ -267,21 +265,22 @@ impl Registry {
                 self.events.pop_front();
             }
         }
-        if let Some(reports) = self.reports.get_mut(&next.cluster) {
-            reports.retain(|id, _| next.host_of(*id).is_some());
-        }
+        self.detector.installed(&next, now);
         self.clusters.insert(next.cluster, next);
     }
 
     pub(crate) fn status(&self, now: u64) -> Status {
         let views = self.views();
-        let servers = self.servers.iter().map(|(&id, s)| ServerStatus {
-            id,
-            pid: s.registration.pid,
-            address: s.registration.address.clone(),
-            alive: s.suspected_since_ms.is_none(),
-            members: views.get(&id).map_or(0, |v| v.load),
-            heard_ms_ago: now.saturating_sub(s.last_heard_ms),
+        let servers = self.servers.iter().map(|(&id, s)| {
+            let seen = self.detector.seen(id).unwrap_or_default();
+            ServerStatus {
+                id,
+                pid: s.pid,
+                address: s.address.clone(),
+                alive: seen.suspected_since_ms.is_none(),
+                members: views.get(&id).map_or(0, |v| v.load),
+                heard_ms_ago: now.saturating_sub(seen.last_heard_ms),
+            }
         });
         Status {
             servers: servers.collect(),
@@ -359,7 +358,7 @@ impl Registry {
         alive: bool,
         building: bool,
     ) -> MemberStatus {
-        let report = self.reports.get(&config.cluster).and_then(|r| r.get(&id));
+        let report = self.detector.report(config.cluster, id);
         let condition = report.map(|r| r.condition);
         let state = match (alive, building, condition) {
             (false, _, _) | (_, _, Some(Condition::Missing)) => MemberState::Dead,
@@ -402,7 +401,7 @@ mod tests {
     /// A server may die, and be known to, while a decision that began earlier is still being made.
     #[test]
     fn a_death_after_the_decision_began_is_no_overflow_and_forgets_nobody() {
-        let mut registry = Registry::new(StoreContents::default());
+        let mut registry = Registry::new(StoreContents::default(), &Timing::default());
         registry.add_server(ServerId(1), registration(1), 100);
         registry.add_server(ServerId(2), registration(2), 200);
         assert_eq!(registry.forgettable(150), []);
@@ -411,7 +410,7 @@ mod tests {
 
     #[test]
     fn who_takes_an_address_declares_the_one_before_dead() {
-        let mut registry = Registry::new(StoreContents::default());
+        let mut registry = Registry::new(StoreContents::default(), &Timing::default());
         registry.add_server(ServerId(1), registration(1), 100);
         registry.add_server(ServerId(2), registration(2), 200);
         let views = registry.views();

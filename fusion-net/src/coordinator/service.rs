@@ -5,8 +5,9 @@ use super::registry::Registry;
 use super::store::StoreError;
 use crate::service::{self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest};
 use fusion_core::config::{ClusterShape, Configuration};
-use fusion_core::id::Epoch;
+use fusion_core::id::{Epoch, PrimaryIndex, Row, ServerId};
 use fusion_core::membership::{self, Reason};
+use fusion_core::time::Timing;
 use std::sync::Arc;
 use std::time::Duration;
 use tarpc::context::Context;
@@ -111,6 +112,7 @@ async fn store_next(
     let done = tokio::task::spawn_blocking(work).await;
     let (swapped, stored) = done.map_err(|e| StoreError::Failed(e.to_string()))??;
     if let Some(stored) = stored {
+        coordinator.registry().detector.conflict(stored.cluster);
         let now = coordinator.now_ms();
         coordinator.registry().install(Arc::new(stored), None, now);
         coordinator.version.send_modify(|v| *v += 1);
@@ -119,7 +121,11 @@ async fn store_next(
 }
 
 /// The first configuration of a new cluster, if there can be one.
-fn new_cluster(registry: &mut Registry, shape: &ClusterShape) -> Result<Configuration, AdminError> {
+fn new_cluster(
+    registry: &mut Registry,
+    shape: &ClusterShape,
+    timing: Timing,
+) -> Result<Configuration, AdminError> {
     if registry.by_name(shape.name()).is_some() {
         return Err(AdminError::NameTaken {
             name: shape.name().to_owned(),
@@ -132,7 +138,10 @@ fn new_cluster(registry: &mut Registry, shape: &ClusterShape) -> Result<Configur
         .ok_or(AdminError::NotEnoughServers { members, servers })?;
     let id = registry.new_cluster_id();
     let (store, nonce) = (registry.store, rand::random());
-    Ok(Configuration::create(store, id, nonce, shape, &hosts))
+    Ok(Configuration {
+        timing,
+        ..Configuration::create(store, id, nonce, shape, &hosts)
+    })
 }
 
 impl service::Coordinator for CoordinatorServer {
@@ -173,7 +182,7 @@ impl service::Coordinator for CoordinatorServer {
             }
         };
         Ok(SyncReply {
-            configs: timeout(c.options.heartbeat(), news)
+            configs: timeout(c.options.timing.heartbeat(), news)
                 .await
                 .unwrap_or_default(),
         })
@@ -186,12 +195,17 @@ impl service::Coordinator for CoordinatorServer {
     ) -> Result<Arc<Configuration>, AdminError> {
         let shape = shape.validated().map_err(AdminError::BadShape)?;
         let c = &self.coordinator;
+        let timing = c.options.timing;
         let next = loop {
             let shape = shape.clone();
-            match commit(c, None, move |registry| new_cluster(registry, &shape)).await {
+            match commit(c, None, move |registry| {
+                new_cluster(registry, &shape, timing)
+            })
+            .await
+            {
                 // Just started: servers that are registered have yet to be heard of, or to be given up.
                 Err(AdminError::NotEnoughServers { .. }) if c.registry().expects_servers() => {
-                    sleep(c.options.heartbeat() / 4).await;
+                    sleep(c.options.timing.heartbeat() / 4).await;
                 }
                 created => break created?,
             }
@@ -210,6 +224,55 @@ impl service::Coordinator for CoordinatorServer {
             Ok(next)
         });
         removed.await.map(|_| ())
+    }
+
+    async fn accept_loss(
+        self,
+        _: Context,
+        name: String,
+        processes_are_dead: bool,
+    ) -> Result<Vec<PrimaryIndex>, AdminError> {
+        let c = &self.coordinator;
+        let accept = move |registry: &Registry| {
+            let config = registry
+                .by_name(&name)
+                .ok_or(AdminError::UnknownCluster { name: name.clone() })?;
+            registry.accept_loss(&config, processes_are_dead)
+        };
+        let (next, lost) = accept(&c.registry())?;
+        let (expected, reason) = (next.epoch, Reason::LossAccepted(lost.clone()));
+        let accepted = commit(c, Some(reason), move |registry| {
+            // What is lost may have changed since: then the operator must look again.
+            let before = registry.epoch_of(next.cluster);
+            if before.map(Epoch::next) == Some(expected) {
+                Ok(next)
+            } else {
+                Err(failed("the configuration changed meanwhile; look again"))
+            }
+        });
+        let accepted = accepted.await?;
+        tracing::warn!(cluster = %accepted.name, ?lost, "a loss was accepted: these primaries begin empty");
+        Ok(lost)
+    }
+
+    async fn move_fused(
+        self,
+        _: Context,
+        name: String,
+        row: Row,
+        to: Option<ServerId>,
+    ) -> Result<(), AdminError> {
+        let moving = commit(
+            &self.coordinator,
+            Some(Reason::FusedMoves(row)),
+            move |registry| {
+                let config = registry
+                    .by_name(&name)
+                    .ok_or(AdminError::UnknownCluster { name })?;
+                registry.move_fused(&config, row, to)
+            },
+        );
+        moving.await.map(|_| ())
     }
 
     async fn lookup(

@@ -83,7 +83,7 @@ pub trait ConfigStore: Send + Sync + 'static {
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const CONFIGS: TableDefinition<u64, &[u8]> = TableDefinition::new("configurations");
 const SERVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("servers");
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// The embedded store: one redb file, fsynced at each change.
 pub struct RedbStore {

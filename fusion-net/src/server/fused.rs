@@ -1,6 +1,7 @@
 //! The service that reaches the fused structures of this process.
 
 use super::host::{Host, Member, lock};
+use crate::clock;
 use crate::service;
 use fusion_core::config::Configuration;
 use fusion_core::fused::Fused;
@@ -44,7 +45,9 @@ impl FusedServer {
 
 impl service::Fused for FusedServer {
     async fn replicate(self, _: Context, route: Route, message: Replicate) -> Result<Ack, Refusal> {
-        self.with(route, |fused| fused.on_replicate(route, &message))
+        self.with(route, |fused| {
+            fused.on_replicate(route, &message, clock::now())
+        })
     }
 
     async fn chunk(self, _: Context, route: Route, chunk: Chunk) -> Result<(), Refusal> {
@@ -57,7 +60,9 @@ impl service::Fused for FusedServer {
         route: Route,
         request: RecoveryRequest,
     ) -> Result<RecoveryReply, Refusal> {
-        self.with(route, |fused| fused.on_recovery(route, &request))
+        self.with(route, |fused| {
+            fused.on_recovery(route, &request, clock::now())
+        })
     }
 
     async fn adopt(self, _: Context, config: Arc<Configuration>) {

@@ -2,6 +2,7 @@
 
 use super::primary::PrimaryCell;
 use super::replacement::Replacement;
+use crate::clock;
 use crate::peer::{Pool, within};
 use crate::service::{FusedClient, PrimaryClient, Registered};
 use fusion_core::code::Code;
@@ -75,6 +76,13 @@ struct Slot {
 }
 
 impl Slot {
+    /// Rule 5: nobody can tell which of two configurations of one epoch its members should follow.
+    fn give_up(&mut self) {
+        for member in self.members.values_mut() {
+            std::mem::replace(member, Member::Broken).end();
+        }
+    }
+
     /// A broken member counts as dead, and is replaced as one; the others of the process are none the worse.
     fn discard_broken(&mut self) -> bool {
         let broken = self.members.iter().filter(|(_, member)| member.is_broken());
@@ -221,11 +229,13 @@ impl Host {
         }
         let named = config.servers().contains(&server) && !config.removed;
         let mut clusters = lock(&self.clusters);
-        match clusters.get(&config.cluster) {
+        match clusters.get_mut(&config.cluster) {
             None if !named => return,
             Some(slot) if slot.config.contradicts(&config) => {
                 tracing::error!(cluster = %config.name, epoch = %config.epoch,
-                    "two configurations of one epoch: two stores are in use; this one is refused");
+                    "two configurations of one epoch: two stores are in use; this server's members of it stop");
+                slot.give_up();
+                self.news.notify_one();
                 return;
             }
             Some(slot) if slot.config.epoch >= config.epoch => return,
@@ -278,6 +288,10 @@ impl Host {
                 cell.adopt(self, config);
                 Some(Member::Primary(cell))
             }
+            (Some(Member::Primary(cell)), Action::Suspend) => {
+                cell.suspend(config);
+                Some(Member::Primary(cell))
+            }
             (Some(Member::Fused(fused)), Action::Adopt) => {
                 lock(&fused).adopt(config);
                 Some(Member::Fused(fused))
@@ -320,29 +334,26 @@ impl Host {
         let mut reports = Vec::new();
         for (&cluster, slot) in clusters.iter_mut() {
             slot.discard_broken();
-            let blank = |member, condition| MemberReport {
-                cluster,
-                member,
-                epoch: slot.config.epoch,
-                condition,
-                elements: 0,
-                payload_bytes: 0,
-                page_bytes: 0,
-            };
+            let epoch = slot.config.epoch;
+            let blank = |member, condition| MemberReport::new(cluster, member, epoch, condition);
             for (&id, member) in &slot.members {
                 reports.push(match member {
                     Member::Primary(cell) => {
                         let stats = cell.stats();
+                        let (condition, complaints) = cell.condition();
                         MemberReport {
+                            complaints,
                             elements: stats.elements,
                             payload_bytes: stats.entry_bytes,
                             page_bytes: stats.page_bytes,
-                            ..blank(id, Condition::Serving)
+                            ..blank(id, condition)
                         }
                     }
                     Member::Fused(fused) => {
-                        let fused = lock(fused);
+                        let mut fused = lock(fused);
+                        fused.tick(clock::now());
                         MemberReport {
+                            leases_over: fused.leases_over(clock::now()),
                             page_bytes: fused.store().bytes(),
                             ..blank(id, fused.condition())
                         }
@@ -407,6 +418,23 @@ mod tests {
         host.adopt(Arc::new(config.successor(2)));
         assert!(host.member(ClusterId(1), MemberId(3)).is_none());
         assert_eq!(host.reports()[0].condition, Condition::Missing);
+    }
+
+    #[test]
+    fn a_second_content_of_an_epoch_stops_the_members_that_see_it() {
+        let (host, config) = host_of_a_fused_member();
+        let second = |nonce| Arc::new(config.successor(nonce));
+        host.adopt(second(2));
+        host.adopt(second(2));
+        assert!(
+            host.member(ClusterId(1), MemberId(3)).is_some(),
+            "the same again"
+        );
+        host.adopt(second(3));
+        assert!(host.member(ClusterId(1), MemberId(3)).is_none());
+        assert_eq!(host.reports()[0].condition, Condition::Missing);
+        host.adopt(Arc::new(second(2).successor(4)));
+        assert!(host.member(ClusterId(1), MemberId(3)).is_none(), "for ever");
     }
 
     #[test]

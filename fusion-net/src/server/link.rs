@@ -4,11 +4,13 @@
 
 use super::host::Host;
 use super::primary::{Marks, PrimaryCell};
+use crate::clock;
 use crate::peer::{Backoff, Pooled, within};
 use crate::service::FusedClient;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{Chunk, Refusal, Replicate, Route};
+use fusion_core::time::Time;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -41,8 +43,8 @@ pub(crate) async fn keep(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId)
 /// Ends when the primary is gone or the member is none of its any more.
 async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
     let mut backoff = Backoff::new(MAX_BACKOFF);
-    // What the member was last told, and in which epoch.
-    let mut told: Option<(Epoch, Seq)> = None;
+    // What the member was last told, in which epoch, and when.
+    let mut told: Option<(Epoch, Seq, Time)> = None;
     let mut next_chunk = 0;
     loop {
         let Some(primary) = cell.upgrade() else {
@@ -53,7 +55,7 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
         let step = primary.with(|p| {
             let config = Arc::clone(p.config());
             let chunk = p.chunk(to, next_chunk).or_else(|| p.chunk(to, 0));
-            p.replicate(to, BATCH_BYTES)
+            p.replicate(to, BATCH_BYTES, clock::now())
                 .map(|r| (config, p.id(), r, chunk))
         });
         let Some((config, from, replicate, chunk)) = step.filter(|_| !seen.closed) else {
@@ -61,21 +63,31 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
         };
         drop(primary);
         let heard = told
-            .filter(|(epoch, _)| *epoch == config.epoch)
-            .map(|(_, stable)| stable);
-        if replicate.changes.count == 0 && chunk.is_none() && heard.is_some() {
+            .filter(|(epoch, ..)| *epoch == config.epoch)
+            .map(|(_, stable, at)| {
+                (
+                    stable,
+                    config
+                        .timing
+                        .renew_after()
+                        .saturating_sub(clock::now().since(at)),
+                )
+            });
+        if replicate.changes.count == 0
+            && chunk.is_none()
+            && let Some((heard, lease)) = heard
+            && !lease.is_zero()
+        {
             let worth_a_message =
                 |m: &Marks| m.closed || m.applied != seen.applied || m.epoch != seen.epoch;
-            if heard == Some(replicate.stable) {
-                let _ = marks
-                    .wait_for(|m| worth_a_message(m) || m.stable != seen.stable)
-                    .await;
-                continue;
-            }
-            if timeout(STABLE_DELAY, marks.wait_for(worth_a_message))
-                .await
-                .is_ok()
-            {
+            // Without anything to say it is at least asked for its lease again in time (rule 3).
+            let (wait, same) = if heard == replicate.stable {
+                (lease, true)
+            } else {
+                (STABLE_DELAY.min(lease), false)
+            };
+            let news = marks.wait_for(|m| worth_a_message(m) || (same && m.stable != seen.stable));
+            if timeout(wait, news).await.is_ok() || same {
                 continue;
             }
         }
@@ -88,7 +100,7 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
             from,
             to,
         };
-        let stable = replicate.stable;
+        let (stable, sent_at) = (replicate.stable, replicate.sent_at);
         let outcome = match host.peers.fused.get(&address).await {
             Ok(peer) => {
                 let outcome = send(&peer, route, &cell, replicate, chunk).await;
@@ -101,7 +113,7 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
         };
         match outcome {
             Outcome::Sent { chunk } => {
-                told = Some((config.epoch, stable));
+                told = Some((config.epoch, stable, sent_at));
                 next_chunk = chunk.map_or(0, |n| n + 1);
                 backoff.reset();
             }
@@ -132,7 +144,7 @@ async fn send(
     let changes = async {
         let answer = peer.client.replicate(within(CALL), route, replicate).await;
         if let (Ok(Ok(ack)), Some(primary)) = (&answer, cell.upgrade()) {
-            primary.with(|p| p.on_ack(route, *ack));
+            primary.with(|p| p.on_ack(route, *ack, clock::now()));
         }
         answer
     };

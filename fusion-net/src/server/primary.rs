@@ -2,19 +2,22 @@
 
 use super::host::{Host, Member, lock};
 use super::link;
+use crate::clock;
 use crate::service;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
-    ClientBatch, ClientReply, RecoveryReply, RecoveryRequest, Refusal, Route,
+    ClientBatch, ClientReply, Condition, RecoveryReply, RecoveryRequest, Refusal, Route,
 };
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::structure::StructureStats;
+use fusion_core::time::Time;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tarpc::context::Context;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// About how many bytes of answers go into one frame; the rest of a batch is put off.
 const MAX_REPLY_BYTES: usize = 4 << 20;
@@ -28,17 +31,20 @@ pub(crate) struct Marks {
     pub stable: Seq,
     /// The epoch: links have something to tell.
     pub epoch: Epoch,
+    /// Whether it might read when this was said: who waits for that looks again.
+    pub leased: bool,
     /// Not a member any more.
     pub closed: bool,
 }
 
 impl Marks {
-    fn of(primary: &Primary) -> Marks {
+    fn of(primary: &Primary, now: Time) -> Marks {
         let epoch = primary.config().epoch;
         Marks {
             applied: primary.applied(),
             stable: primary.stable(),
             epoch,
+            leased: now < primary.leased_until(),
             closed: false,
         }
     }
@@ -55,7 +61,7 @@ pub(crate) struct PrimaryCell {
 
 impl PrimaryCell {
     pub(crate) fn start(host: &Arc<Host>, primary: Primary) -> Arc<PrimaryCell> {
-        let marks = Marks::of(&primary);
+        let marks = Marks::of(&primary, clock::now());
         let cell = Arc::new(PrimaryCell {
             primary: Mutex::new(primary),
             marks: watch::Sender::new(marks),
@@ -72,7 +78,7 @@ impl PrimaryCell {
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Primary) -> T) -> T {
         let mut primary = self.primary.lock().expect("the primary is sound");
         let result = act(&mut primary);
-        let now = Marks::of(&primary);
+        let now = Marks::of(&primary, clock::now());
         self.marks.send_if_modified(|marks| {
             let closed = marks.closed;
             let moved = *marks != Marks { closed, ..now };
@@ -92,6 +98,27 @@ impl PrimaryCell {
 
     pub(crate) fn stats(&self) -> StructureStats {
         lock(&self.primary).structure().stats()
+    }
+
+    /// What it reports beside figures (rules 22, 25).
+    pub(crate) fn condition(&self) -> (Condition, Vec<MemberId>) {
+        let mut primary = lock(&self.primary);
+        let condition = if primary.is_suspended() {
+            Condition::Suspended
+        } else {
+            Condition::Serving
+        };
+        let now = clock::now();
+        primary.tick(now);
+        (condition, primary.complaints(now))
+    }
+
+    /// Taken for dead: no link speaks until it is named again. Who waits for an answer waits on: it may come yet.
+    pub(crate) fn suspend(&self, config: Arc<Configuration>) {
+        self.with(|primary| primary.suspend(config));
+        for (_, task) in lock(&self.links).drain() {
+            task.abort();
+        }
     }
 
     pub(crate) fn adopt(self: &Arc<Self>, host: &Arc<Host>, config: Arc<Configuration>) {
@@ -125,11 +152,30 @@ impl PrimaryCell {
         self.marks.send_modify(|marks| marks.closed = true);
     }
 
+    /// Reads wait for the leases a while, since they come with the next acknowledgements; without them they are refused,
+    /// and the client looks for another primary (rule 10).
+    async fn wait_for_leases(&self, marks: &mut watch::Receiver<Marks>) {
+        let leased = self.with(|p| {
+            let left = p.leased_until().since(clock::now());
+            (left.is_zero()).then(|| p.config().timing.lease_primary())
+        });
+        if let Some(most) = leased {
+            let _ = timeout(most, marks.wait_for(|m| m.closed || m.leased)).await;
+        }
+    }
+
     /// Executes a batch, then waits until all that its answers depend on is stable.
     async fn execute(&self, batch: ClientBatch) -> Option<Vec<ClientReply>> {
         let mut marks = self.watch();
+        if batch.requests.iter().any(|r| r.id.is_none()) {
+            self.wait_for_leases(&mut marks).await;
+        }
+        let now = clock::now();
         // No await from here to the end of this statement: see the type's comment.
         let (replies, after) = self.with(|primary| {
+            if primary.is_suspended() {
+                return None;
+            }
             let mut after = Seq(0);
             if let Some(session) = batch.open {
                 primary.open_session(session);
@@ -140,7 +186,7 @@ impl PrimaryCell {
                 if bytes > MAX_REPLY_BYTES {
                     return ClientReply::Deferred;
                 }
-                match primary.submit(request) {
+                match primary.submit(request, now) {
                     Submitted::Done {
                         result,
                         after: this,
@@ -154,6 +200,8 @@ impl PrimaryCell {
                     Submitted::Stale => ClientReply::Stale,
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
                     Submitted::Busy => ClientReply::Busy,
+                    Submitted::NoLease => ClientReply::NoLease,
+                    Submitted::Suspended => ClientReply::NoLease,
                     Submitted::BadRequest => ClientReply::BadRequest,
                 }
             });
@@ -161,8 +209,8 @@ impl PrimaryCell {
             if let Some(session) = batch.close {
                 primary.close_session(session);
             }
-            (replies, after)
-        });
+            Some((replies, after))
+        })?;
         let settled = marks
             .wait_for(|m| m.closed || m.stable >= after)
             .await
@@ -212,7 +260,7 @@ impl service::Primary for PrimaryServer {
     ) -> Result<RecoveryReply, Refusal> {
         match self.host.member(route.cluster, route.to) {
             Some(Member::Primary(cell)) => {
-                cell.with(|primary| primary.on_recovery(route, &request))
+                cell.with(|primary| primary.on_recovery(route, &request, clock::now()))
             }
             _ => Err(self.host.not_here(route)),
         }

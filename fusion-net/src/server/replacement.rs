@@ -1,17 +1,19 @@
 //! A replacement of a lost primary: drives `fusion_core::recovery` over the network (PROTOCOL rules 28 to 35).
 
 use super::host::{Host, code_of, lock};
+use crate::clock;
 use crate::peer::{Backoff, within};
 use fusion_core::config::Configuration;
 use fusion_core::id::{MemberId, RecoveryId, Seq};
 use fusion_core::message::{Condition, RecoveryReply, RecoveryRequest, Refusal, Route};
 use fusion_core::recovery::{Image, Recovered, Recovery};
+use fusion_core::time::Time;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
 /// How long one question to another member may take.
 const CALL: Duration = Duration::from_secs(15);
@@ -117,35 +119,28 @@ impl Replacement {
             .map_err(|e| e.to_string())?;
         let mut asked = FuturesUnordered::new();
         let result = loop {
-            for (to, request) in recovery.requests() {
+            for (to, request) in recovery.requests(clock::now()) {
                 asked.push(ask(host, config, self.id, to, request));
             }
             if let Some(result) = recovery.take_result() {
                 break result;
             }
-            let answer = timeout_at(Instant::now() + STUCK, asked.next()).await;
-            let (to, request, reply) = answer
-                .map_err(|_| "nobody answers")?
-                .ok_or("nothing left to ask")?;
-            let reply = reply.map_err(|refusal| format!("member {to} refused: {refusal}"))?;
-            recovery
-                .on_reply(to, &request, reply)
-                .map_err(|e| e.to_string())?;
+            self.step(&mut recovery, &mut asked).await?;
             let (done, total) = recovery.progress();
             lock(&self.state).condition = Condition::Recovering { done, total };
         };
         // What is still asked is only to let snapshots go; the new epoch does that as well.
         tokio::spawn({
             let (host, config, me) = (Arc::clone(host), Arc::clone(config), self.id);
-            let releases = recovery.requests();
+            let releases = recovery.requests(Time(0));
             async move {
                 for (to, request) in releases {
                     let _ = call(&host, &config, me, to, &request).await;
                 }
             }
         });
-        match result {
-            Recovered::Kept => Ok(kept.unwrap_or_default()),
+        let seq = match result {
+            Recovered::Kept => kept.unwrap_or_default(),
             Recovered::Image { seq, decoder } => {
                 let expected = recovery.expected();
                 let rebuild = move || Image::rebuild(seq, decoder.finish(), expected);
@@ -157,9 +152,43 @@ impl Replacement {
                     error.to_string()
                 })?;
                 lock(&self.state).image = Some(image);
-                Ok(seq)
+                seq
             }
+        };
+        // Rule 33: as long as a lease runs, the lost primary may still answer reads.
+        while !recovery.leases_are_over() {
+            for (to, request) in recovery.requests(clock::now()) {
+                asked.push(ask(host, config, self.id, to, request));
+            }
+            self.step(&mut recovery, &mut asked).await?;
         }
+        Ok(seq)
+    }
+
+    /// Waits for the next answer, or until something is to be asked without one.
+    async fn step<A>(
+        &self,
+        recovery: &mut Recovery,
+        asked: &mut FuturesUnordered<A>,
+    ) -> Result<(), String>
+    where
+        A: Future<Output = Answer>,
+    {
+        let wait = recovery.wake_at().since(clock::now());
+        let answer = tokio::select! {
+            Some(answer) = asked.next() => answer,
+            () = sleep(wait.min(STUCK)) => {
+                return if wait < STUCK {
+                    Ok(())
+                } else {
+                    Err("nobody answers".to_owned())
+                };
+            }
+        };
+        let (to, request, reply) = answer;
+        let reply = reply.map_err(|refusal| format!("member {to} refused: {refusal}"))?;
+        let answered = recovery.on_reply(to, &request, reply, clock::now());
+        answered.map_err(|e| e.to_string())
     }
 }
 

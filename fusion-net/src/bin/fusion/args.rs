@@ -96,8 +96,8 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
     /// A server that is silent for so long is taken for dead and replaced
-    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=600_000))]
-    pub(crate) suspect_after_ms: u64,
+    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000))]
+    pub(crate) suspect_after_ms: u32,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
 }

@@ -5,6 +5,7 @@ use crate::output::{self, say};
 use crate::status::{Report, tolerance};
 use crate::table::{Table, count};
 use clap::{Args, Subcommand, ValueEnum};
+use fusion_core::id::ServerId;
 use fusion_net::client::{ClusterSpec, Kind};
 use std::process::ExitCode;
 
@@ -64,6 +65,29 @@ enum ClusterCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Go on after more members died than are tolerated: lost primaries begin empty, the others keep everything
+    #[command(
+        after_help = "What the lost primaries held is gone for good; their names are printed.\n\nExample:\n  fusion cluster accept-loss scores --processes-are-dead"
+    )]
+    AcceptLoss {
+        /// The cluster
+        name: String,
+        /// Your word that no process of a lost primary runs any more, not even cut off: it could answer reads
+        #[arg(long)]
+        processes_are_dead: bool,
+    },
+    /// Move a fused structure to another server, without loss of tolerance
+    #[command(after_help = "Example:\n  fusion cluster move scores --row 0 --to 7")]
+    Move {
+        /// The cluster
+        name: String,
+        /// Which fused structure, from 0
+        #[arg(long)]
+        row: u16,
+        /// The id of the server that takes it; the best free one otherwise
+        #[arg(long, value_name = "SERVER")]
+        to: Option<u64>,
+    },
     /// Remove a cluster and all that is in it
     #[command(after_help = "Example:\n  fusion cluster remove scores")]
     Remove {
@@ -122,6 +146,17 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
             } else {
                 say!("{report}")?;
             }
+        }
+        ClusterCommand::AcceptLoss {
+            name,
+            processes_are_dead,
+        } => {
+            let lost = client.accept_loss(&name, processes_are_dead).await?;
+            let lost: Vec<String> = lost.iter().map(|j| j.0.to_string()).collect();
+            say!("begun empty: primaries {} of {name}", lost.join(", "))?;
+        }
+        ClusterCommand::Move { name, row, to } => {
+            client.move_fused(&name, row, to.map(ServerId)).await?;
         }
         ClusterCommand::Remove { name } => client.remove(&name).await?,
     }

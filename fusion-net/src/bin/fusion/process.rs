@@ -2,13 +2,13 @@
 
 use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs};
 use anyhow::Context;
+use fusion_core::time::Timing;
 use fusion_net::coordinator::{self, CoordinatorOptions, RedbStore};
 use fusion_net::server::{self, ServerOptions};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -33,7 +33,7 @@ pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCod
     let path = args.data;
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
     let options = CoordinatorOptions {
-        suspect_after: Duration::from_millis(args.suspect_after_ms),
+        timing: Timing::for_suspicion(args.suspect_after_ms)?,
     };
     ready("coordinator", &listener)?;
     until_told(&args.process, async {

@@ -228,7 +228,7 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
         Waiting::MoreThanF { primaries, in_sync } => {
             let lost: Vec<String> = primaries.iter().map(|p| p.0.to_string()).collect();
             format!(
-                "waits: more than it can bear is dead: primaries {} with {in_sync} fused members in sync left; resume one of their processes if it is only stopped; else the data is lost: `fusion cluster remove`, then create it anew",
+                "waits: more than it can bear is dead: primaries {} with {in_sync} fused members in sync left; resume one of their processes if it is only stopped; else their data is lost: `fusion cluster accept-loss` goes on with the others",
                 lost.join(", ")
             )
         }
@@ -236,6 +236,10 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
             "waits for servers: {needed} more without a member of this cluster; start them with `fusion server`"
         ),
         Waiting::Recovering => "recovers: members are being made again".to_owned(),
+        Waiting::StoreBehind => {
+            "the coordinator's store is older than what a member knows: nothing is decided"
+                .to_owned()
+        }
         Waiting::Evidence => {
             "recovers: primaries are being asked about the dead fused members".to_owned()
         }

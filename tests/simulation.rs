@@ -1,0 +1,82 @@
+//! A fixed set of seeds of the simulation; `cargo run --release -p fusion-tests --bin sim -- --seeds 100000` runs many.
+
+use fusion_core::id::PrimaryIndex;
+use fusion_core::membership::{Plan, Waiting};
+use fusion_tests::sim::checks::liveness::{self, Rest};
+use fusion_tests::sim::stats::Stats;
+use fusion_tests::sim::world::World;
+use fusion_tests::sim::{self, checks};
+use std::sync::Arc;
+
+const SEEDS: u64 = 120;
+
+#[test]
+fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {
+    sim::keep_panics_quiet();
+    let mut sum = Stats::default();
+    let mut failures = Vec::new();
+    for seed in 0..SEEDS {
+        match sim::run(seed) {
+            Ok(stats) => sum += stats,
+            Err(what) => failures.push(format!(
+                "seed {seed}: {what}\n  replay: cargo run -p fusion-tests --bin sim -- --seed {seed}"
+            )),
+        }
+    }
+    let _ = std::panic::take_hook();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    println!("{:?}", sum.table());
+    // The schedules must bite.
+    assert!(sum.recoveries > SEEDS / 2, "{sum:?}");
+    assert!(sum.returns > SEEDS / 8, "{sum:?}");
+    assert!(sum.promotions > SEEDS, "{sum:?}");
+    assert!(sum.conflicts > SEEDS, "{sum:?}");
+    assert!(sum.unleased > SEEDS, "{sum:?}");
+    assert!(sum.beyond_f < SEEDS / 20, "{sum:?}");
+}
+
+#[test]
+fn directed_schedules_find_nothing_wrong() {
+    for (name, schedule) in sim::directed::SCHEDULES {
+        assert_eq!(schedule(), Ok(()), "{name}");
+    }
+}
+
+#[test]
+fn one_seed_gives_one_run() {
+    let again = || sim::run(7).expect("no violation").table();
+    assert_eq!(again(), again());
+}
+
+/// More than f die at once, and nothing else happens: nobody decides, until an operator does. Then the lost primaries
+/// begin empty, and the others have kept everything.
+#[test]
+fn more_than_f_is_waited_out_until_an_operator_accepts_the_loss() {
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        world.nemesis.rest();
+        let warm = world.now + 1_000_000;
+        world.run_until(warm);
+        let config = Arc::clone(&world.store.config);
+        let (n, f) = (world.shape.primaries, world.shape.faults);
+        // All codes and a primary.
+        let fused = config.fused.iter().map(|s| s.host.server);
+        let victims: Vec<_> = fused.chain([config.primaries[0].host.server]).collect();
+        assert_eq!(victims.len(), f + 1);
+        victims.into_iter().for_each(|server| world.crash(server));
+        let later = world.now + 20 * world.timing.suspect_after().as_micros() as u64;
+        world.run_until(later);
+        let waits = |world: &mut World| world.plan(0);
+        assert!(
+            matches!(waits(&mut world), Plan::Wait(Waiting::MoreThanF { .. })),
+            "seed {seed}: {:?}",
+            waits(&mut world)
+        );
+        let kept: Vec<_> = (1..n).map(|j| world.truth.lines[j].writes.len()).collect();
+        let lost = world.accept_loss(0).expect("there is a loss");
+        assert_eq!(lost, [PrimaryIndex(0)], "seed {seed}");
+        assert_eq!(liveness::check(&mut world), Rest::Whole, "seed {seed}");
+        checks::at_the_end(&world);
+        assert!((1..n).all(|j| world.truth.lines[j].writes.len() >= kept[j - 1]));
+    }
+}

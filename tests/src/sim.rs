@@ -1,0 +1,50 @@
+//! Whole clusters on a virtual clock: the core's state machines, driven over a network that delays, reorders, drops,
+//! repeats and cuts one way, on servers that crash, restart empty, pause and whose clocks drift, with two coordinators
+//! that both act. One seed gives one run.
+
+pub mod checks;
+pub mod client;
+pub mod coordinator;
+pub mod directed;
+pub mod nemesis;
+pub mod network;
+pub mod process;
+pub mod rng;
+pub mod server;
+pub mod stats;
+pub mod truth;
+pub mod world;
+
+use checks::liveness::{self, Rest};
+use stats::Stats;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use world::World;
+
+/// Runs one seed; `Err` says which invariant was violated and how.
+///
+/// # Errors
+/// The message of the checker, or of an assertion of the core itself.
+pub fn run(seed: u64) -> Result<Stats, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(seed);
+        let start = world.now;
+        let end = start + world.shape.active_us;
+        world.run_until(end);
+        match liveness::check(&mut world) {
+            Rest::Whole => checks::at_the_end(&world),
+            Rest::BeyondF => world.stats.beyond_f += 1,
+        }
+        world.stats.virtual_us = world.now - start;
+        world.stats
+    }));
+    outcome.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        text.unwrap_or_else(|| "a panic without words".to_owned())
+    })
+}
+
+/// Panics of a run are results: they are not printed as they happen.
+pub fn keep_panics_quiet() {
+    std::panic::set_hook(Box::new(|_| {}));
+}

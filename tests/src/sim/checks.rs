@@ -1,0 +1,26 @@
+//! The invariants of the protocol, one checker a file. A violation is a panic whose message begins with "invariant".
+
+pub mod codes;
+pub mod images;
+pub mod leases;
+pub mod level;
+pub mod linearizable;
+pub mod liveness;
+pub mod lost_writes;
+pub mod one_primary;
+pub mod stable;
+
+use super::world::World;
+
+/// Those that hold at every moment.
+pub fn at_any_moment(world: &World) {
+    codes::check(world);
+    stable::check(world);
+}
+
+/// Those that are looked at when everything has come to rest.
+pub fn at_the_end(world: &World) {
+    at_any_moment(world);
+    lost_writes::check(world);
+    linearizable::check(world);
+}

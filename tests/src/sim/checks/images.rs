@@ -1,0 +1,25 @@
+//! Invariant 2: a decoded image is the lost primary's pages at the recovered change, byte for byte.
+
+use super::codes::same;
+use crate::sim::world::World;
+use fusion_core::id::{PrimaryIndex, Seq};
+use fusion_core::page::PageTable;
+
+/// A replacement has decoded its image.
+///
+/// # Panics
+/// When it is another one.
+pub fn on_decoded(world: &World, index: PrimaryIndex, seq: Seq, pages: &PageTable) {
+    if seq.0 == 0 {
+        return;
+    }
+    let line = &world.truth.lines[index.index()];
+    let states = world.truth.states.get(&line.active);
+    let Some(was) = states.and_then(|s| s.get(&seq)) else {
+        panic!("invariant 2: primary {index} was decoded at change {seq}, which was never made");
+    };
+    assert!(
+        same(was, pages),
+        "invariant 2: the image of primary {index} at change {seq} is another one"
+    );
+}

@@ -1,0 +1,63 @@
+//! Invariant 9: after faults stop, everything becomes available within a stated time.
+
+use crate::sim::server::Node;
+use crate::sim::world::World;
+use fusion_core::membership::{Plan, Waiting};
+
+/// How the quiet ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Everything serves, and everybody is answered.
+    Whole,
+    /// More than f were lost at once: only an operator can help.
+    BeyondF,
+}
+
+/// Whether all serve, f codes are in sync, all changes are stable and all clients answered.
+#[must_use]
+pub fn is_whole(world: &World) -> bool {
+    let config = &world.store.config;
+    let level = config.active().all(|(_, seat)| {
+        let server = world.servers.get(&seat.host.server);
+        match server.and_then(|s| s.nodes.get(&seat.id)) {
+            Some(Node::Primary(s)) => {
+                s.primary.config().epoch == config.epoch
+                    && s.primary.stable() == s.primary.applied()
+            }
+            _ => false,
+        }
+    });
+    level
+        && config.lost().next().is_none()
+        && config.in_sync().count() == usize::from(config.faults)
+        && config.joining().next().is_none()
+        && world.clients.iter().all(|c| c.is_idle())
+}
+
+/// Lets the run come to rest.
+///
+/// # Panics
+/// When it does not.
+pub fn check(world: &mut World) -> Rest {
+    world.calm();
+    // Two suspicions, the longest lease, and many round trips.
+    let most = 60 * world.timing.suspect_after().as_micros() as u64 + 10_000_000;
+    let end = world.now + most;
+    while world.now < end {
+        let next = world.now + 50_000;
+        world.run_until(next);
+        if is_whole(world) {
+            return Rest::Whole;
+        }
+    }
+    let plans = [world.plan(0), world.plan(1)];
+    let beyond = |p: &Plan| matches!(p, Plan::Wait(Waiting::MoreThanF { .. }));
+    if plans.iter().any(beyond) {
+        return Rest::BeyondF;
+    }
+    panic!(
+        "invariant 9: not whole {} ms after the last fault: {plans:?} at {:?}",
+        most / 1000,
+        world.store.config
+    );
+}

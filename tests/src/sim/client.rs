@@ -1,0 +1,233 @@
+//! Clients: each asks one thing at a time, again and again until it is answered. A reader looks for another primary only
+//! when nobody has answered for long: so it is the one that a deposed primary could fool.
+
+use super::network::Packet;
+use super::process::ProcessId;
+use super::truth::Read;
+use super::world::World;
+use bytes::Bytes;
+use fusion_core::config::{Configuration, PrimaryState};
+use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Seq, ServerId, SessionId};
+use fusion_core::message::ClientRequest;
+use fusion_core::op::{Kind, Op, OpResult};
+use fusion_core::time::Time;
+
+/// What a server answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Executed; the checker is told after which change, too.
+    Done(OpResult, Seq),
+    /// Not executed; try again, here or elsewhere.
+    Refused,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    request: ClientRequest,
+    /// What the client could know when it began to ask.
+    floor: Seq,
+    sent_at: Time,
+    /// It was refused: ask again soon.
+    again: bool,
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    index: PrimaryIndex,
+    reads: bool,
+    session: SessionId,
+    opened: bool,
+    number: u64,
+    route: (Epoch, MemberId, ServerId),
+    waiting: Option<Waiting>,
+}
+
+impl Client {
+    /// A client of one primary.
+    #[must_use]
+    pub fn new(id: u64, index: PrimaryIndex, reads: bool, config: &Configuration) -> Client {
+        let seat = &config.primaries[index.index()];
+        Client {
+            index,
+            reads,
+            session: SessionId(1000 + u128::from(id)),
+            opened: false,
+            number: 0,
+            route: (config.epoch, seat.id, seat.host.server),
+            waiting: None,
+        }
+    }
+
+    /// These primaries begin empty: what it knew of them counts no more, and its session is a new one.
+    pub fn lose(&mut self, lost: &[PrimaryIndex]) {
+        if lost.contains(&self.index) {
+            self.opened = false;
+            if let Some(waiting) = &mut self.waiting {
+                waiting.floor = Seq(0);
+            }
+        }
+    }
+
+    /// Whether it waits for nothing.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_none()
+    }
+}
+
+impl World {
+    /// A client looks what to do; answers when to look again.
+    pub fn client_acts(&mut self, id: u64) -> u64 {
+        let now = self.clock(ProcessId::Client(id));
+        let client = &self.clients[id as usize];
+        let (quiet, reads) = (self.quiet, client.reads);
+        // Readers are patient: longer than it takes to replace a primary.
+        let patience = self.timing.suspect_after() * if reads { 4 } else { 1 };
+        match &client.waiting {
+            None if quiet => {}
+            None => self.ask_something(id, now),
+            Some(waiting) if waiting.again || now.since(waiting.sent_at) >= patience => {
+                let lost = now.since(waiting.sent_at) >= patience;
+                if lost || !reads {
+                    let whom = ProcessId::Coordinator(self.rng.below(2));
+                    let index = self.clients[id as usize].index;
+                    self.send(ProcessId::Client(id), whom, Packet::WhoIs(index));
+                }
+                self.ask(id, now, lost);
+            }
+            Some(_) => {}
+        }
+        self.rng.range(3_000, 15_000)
+    }
+
+    fn ask_something(&mut self, id: u64, now: Time) {
+        let reads = self.clients[id as usize].reads;
+        let op = if reads {
+            self.question()
+        } else {
+            self.change()
+        };
+        let client = &mut self.clients[id as usize];
+        client.number += 1;
+        let request_id = RequestId {
+            session: client.session,
+            slot: 0,
+            number: client.number,
+        };
+        let line = &self.truth.lines[client.index.index()];
+        client.waiting = Some(Waiting {
+            request: ClientRequest {
+                id: (!reads).then_some(request_id),
+                op,
+            },
+            floor: line.floor,
+            sent_at: now,
+            again: false,
+        });
+        self.ask(id, now, true);
+    }
+
+    fn ask(&mut self, id: u64, now: Time, anew: bool) {
+        let client = &mut self.clients[id as usize];
+        let Some(waiting) = &mut client.waiting else {
+            return;
+        };
+        waiting.again = false;
+        if anew {
+            waiting.sent_at = now;
+        }
+        let packet = Packet::Request {
+            member: client.route.1,
+            open: (!client.opened && !client.reads).then_some(client.session),
+            number: client.number,
+            request: waiting.request.clone(),
+        };
+        let to = ProcessId::Server(client.route.2);
+        self.send(ProcessId::Client(id), to, packet);
+    }
+
+    /// A client hears something.
+    pub fn client_hears(&mut self, id: u64, packet: Packet) {
+        let client = &mut self.clients[id as usize];
+        match packet {
+            Packet::Is(config) => {
+                let seat = &config.primaries[client.index.index()];
+                if config.epoch > client.route.0 && seat.state == PrimaryState::Active {
+                    client.route = (config.epoch, seat.id, seat.host.server);
+                }
+            }
+            Packet::Reply(number, answer) if number == client.number => {
+                let Some(waiting) = &mut client.waiting else {
+                    return;
+                };
+                match answer {
+                    Answer::Refused => waiting.again = true,
+                    Answer::Done(result, seq) => {
+                        let waiting = waiting.clone();
+                        client.waiting = None;
+                        client.opened |= !client.reads;
+                        let index = client.index;
+                        self.answered(index, waiting.request, waiting.floor, result, seq);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(
+        &mut self,
+        index: PrimaryIndex,
+        request: ClientRequest,
+        floor: Seq,
+        result: OpResult,
+        seq: Seq,
+    ) {
+        super::checks::linearizable::on_answer(index, &request, floor, seq);
+        let line = &mut self.truth.lines[index.index()];
+        line.floor = line.floor.max(seq);
+        match request.id {
+            Some(id) => {
+                self.stats.writes += 1;
+                line.writes.push((id, result));
+            }
+            None => {
+                self.stats.reads += 1;
+                let (op, at) = (request.op, seq);
+                line.reads.push(Read { op, result, at });
+            }
+        }
+    }
+
+    fn change(&mut self) -> Op {
+        let len = self.rng.pick(&[0, 3, 40, 90, 700]);
+        let stamp = self.now.to_le_bytes();
+        let value: Vec<u8> = stamp.iter().copied().cycle().take(len).collect();
+        let value = Bytes::from(value);
+        let key = Bytes::from(vec![self.rng.below(6) as u8]);
+        let index = self.rng.below(6);
+        match (self.store.config.kind, self.rng.below(4)) {
+            (Kind::Map, 0) => Op::Remove { key },
+            (Kind::Map, _) => Op::Put { key, value },
+            (Kind::Queue, 0 | 1) => Op::Dequeue,
+            (Kind::Queue, _) => Op::Enqueue { value },
+            (Kind::List, 0) => Op::RemoveIndex { index },
+            (Kind::List, 1) => Op::Append { value },
+            (Kind::List, 2) => Op::SetIndex { index, value },
+            (Kind::List, _) => Op::Insert { index, value },
+        }
+    }
+
+    fn question(&mut self) -> Op {
+        let key = Bytes::from(vec![self.rng.below(6) as u8]);
+        match (self.store.config.kind, self.rng.below(3)) {
+            (_, 0) => Op::Len,
+            (Kind::Map, _) => Op::Get { key },
+            (Kind::Queue, _) => Op::Peek,
+            (Kind::List, _) => Op::GetIndex {
+                index: self.rng.below(3),
+            },
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Two coordinators that both act, and the store that they share (PROTOCOL rules 5, 7, 22).
+
+use super::checks;
+use super::network::Packet;
+use super::process::ProcessId;
+use super::server::Node;
+use super::truth::Line;
+use super::world::{Event, World};
+use fusion_core::config::Configuration;
+use fusion_core::detector::Detector;
+use fusion_core::fault::{Fault, planted};
+use fusion_core::id::{Epoch, PrimaryIndex, Row, ServerId};
+use fusion_core::membership::{self, LossError, Plan, Reason, ServerView};
+use fusion_core::time::{Time, Timing};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The configuration store: linearizable and durable.
+#[derive(Debug)]
+pub struct Store {
+    /// What is stored.
+    pub config: Arc<Configuration>,
+    /// Servers that registered.
+    pub registered: BTreeSet<ServerId>,
+    next_server: u64,
+}
+
+impl Store {
+    /// Holds the first configuration.
+    #[must_use]
+    pub fn new(config: Arc<Configuration>) -> Store {
+        Store {
+            config,
+            registered: BTreeSet::new(),
+            next_server: 1,
+        }
+    }
+
+    /// Registers a server.
+    pub fn take_server_id(&mut self) -> ServerId {
+        let id = ServerId(self.next_server);
+        self.next_server += 1;
+        self.registered.insert(id);
+        id
+    }
+}
+
+/// What was asked of the store.
+#[derive(Debug)]
+enum Asked {
+    Nothing,
+    /// Compare-and-swap, not done yet.
+    Swap(Box<Configuration>, Reason),
+    /// The answer is on its way.
+    Answer(Arc<Configuration>, bool),
+    /// A read, not done yet.
+    Read,
+}
+
+/// A coordinator.
+#[derive(Debug)]
+pub struct Coordinator {
+    config: Arc<Configuration>,
+    detector: Detector,
+    asked: Asked,
+    told_at: Time,
+    read_at: Time,
+}
+
+impl Coordinator {
+    /// It has just read the store, and heard of nobody.
+    #[must_use]
+    pub fn new(config: Arc<Configuration>, timing: &Timing) -> Coordinator {
+        let mut detector = Detector::new(timing, 0);
+        detector.installed(&config, 0);
+        Coordinator {
+            config,
+            detector,
+            asked: Asked::Nothing,
+            told_at: Time(0),
+            read_at: Time(0),
+        }
+    }
+}
+
+fn millis(time: Time) -> u64 {
+    time.0 / 1000
+}
+
+impl World {
+    /// A coordinator looks at its evidence; answers when to look again.
+    pub fn coordinator_acts(&mut self, id: u64) -> u64 {
+        let me = ProcessId::Coordinator(id);
+        let now = self.clock(me);
+        let next = self.timing.heartbeat().as_micros() as u64 / 2;
+        let coordinator = &mut self.coordinators[id as usize];
+        for &server in &self.store.registered {
+            coordinator.detector.add_server(server);
+        }
+        coordinator.detector.tick(millis(now));
+        if now.since(coordinator.told_at) >= self.timing.heartbeat() {
+            coordinator.told_at = now;
+            self.tell_all(id);
+        }
+        let coordinator = &mut self.coordinators[id as usize];
+        if !matches!(coordinator.asked, Asked::Nothing) {
+            return next;
+        }
+        let late = now.since(coordinator.read_at) >= 5 * self.timing.heartbeat();
+        let asked = if late || coordinator.detector.is_behind(&coordinator.config) {
+            coordinator.read_at = now;
+            Some(Asked::Read)
+        } else {
+            match self.plan(id) {
+                Plan::Change(next, reason) => Some(Asked::Swap(next, reason)),
+                Plan::Keep | Plan::Wait(_) => None,
+            }
+        };
+        if let Some(asked) = asked {
+            self.coordinators[id as usize].asked = asked;
+            let delay = self.store_delay();
+            self.at(delay, Event::Stored(id));
+        }
+        next
+    }
+
+    fn store_delay(&mut self) -> u64 {
+        if self.rng.permille(50) {
+            self.rng.range(10_000, 200_000)
+        } else {
+            self.rng.range(200, 4_000)
+        }
+    }
+
+    fn views(&self, id: u64) -> BTreeMap<ServerId, ServerView> {
+        let coordinator = &self.coordinators[id as usize];
+        let view = |(server, seen): (ServerId, fusion_core::detector::Seen)| {
+            let view = ServerView {
+                address: String::new(),
+                last_heard_ms: seen.last_heard_ms,
+                suspected_since_ms: seen.suspected_since_ms,
+                load: 0,
+            };
+            (server, view)
+        };
+        coordinator.detector.servers().map(view).collect()
+    }
+
+    /// What a coordinator would do now.
+    #[must_use]
+    pub fn plan(&mut self, id: u64) -> Plan {
+        let nonce = self.rng.below(u64::MAX);
+        let coordinator = &self.coordinators[id as usize];
+        let config = &coordinator.config;
+        let evidence = coordinator.detector.evidence(config, self.views(id));
+        membership::plan(config, &evidence, nonce)
+    }
+
+    fn tell_all(&mut self, id: u64) {
+        let config = Arc::clone(&self.coordinators[id as usize].config);
+        for server in self.store.registered.clone() {
+            let packet = Packet::Tell(Arc::clone(&config));
+            self.send(
+                ProcessId::Coordinator(id),
+                ProcessId::Server(server),
+                packet,
+            );
+        }
+    }
+
+    /// The store does what was asked, or its answer comes back.
+    pub fn stored(&mut self, id: u64) {
+        let now = millis(self.clock(ProcessId::Coordinator(id)));
+        let asked = std::mem::replace(&mut self.coordinators[id as usize].asked, Asked::Nothing);
+        let answer = match asked {
+            Asked::Nothing => return,
+            Asked::Read => (Arc::clone(&self.store.config), true),
+            Asked::Swap(next, reason) => {
+                let swapped =
+                    self.store.config.epoch.next() == next.epoch || planted(Fault::BlindSwap);
+                if swapped {
+                    self.swapped(Arc::new(*next), &reason);
+                } else {
+                    self.stats.conflicts += 1;
+                }
+                (Arc::clone(&self.store.config), swapped)
+            }
+            Asked::Answer(config, swapped) => {
+                let coordinator = &mut self.coordinators[id as usize];
+                if !swapped {
+                    coordinator.detector.conflict(config.cluster);
+                }
+                if config.epoch > coordinator.config.epoch {
+                    coordinator.detector.installed(&config, now);
+                    coordinator.config = config;
+                    self.tell_all(id);
+                }
+                return;
+            }
+        };
+        self.coordinators[id as usize].asked = Asked::Answer(answer.0, answer.1);
+        let delay = self.store_delay();
+        self.at(delay, Event::Stored(id));
+    }
+
+    fn swapped(&mut self, next: Arc<Configuration>, reason: &Reason) {
+        self.stats.epochs += 1;
+        match reason {
+            Reason::PrimariesRecovered(indices) => {
+                checks::level::on_activation(self, indices);
+                for &j in indices {
+                    self.activated(&next, j);
+                }
+            }
+            Reason::PrimariesReturned(indices) => self.stats.returns += indices.len() as u64,
+            Reason::LearnersPromoted(rows) => self.stats.promotions += rows.len() as u64,
+            _ => {}
+        }
+        self.store.config = next;
+    }
+
+    /// From now on this replacement is the one that goes on, whenever its server hears of it.
+    fn activated(&mut self, next: &Configuration, j: PrimaryIndex) {
+        let seat = &next.primaries[j.index()];
+        let server = self.servers.get(&seat.host.server);
+        if let Some(Node::Replacement(replacing)) = server.and_then(|s| s.nodes.get(&seat.id))
+            && let Some(seq) = replacing.image_seq()
+        {
+            checks::lost_writes::on_activation(self, next, seat.id, seq);
+        }
+    }
+
+    /// An operator moves a row of codes, if the coordinator that he asks thinks that it may be moved; its answer goes the
+    /// way of every compare-and-swap.
+    pub fn move_a_row(&mut self, id: u64) {
+        let row = Row(self.rng.below(self.shape.faults as u64) as u16);
+        let nonce = self.rng.below(u64::MAX);
+        let coordinator = &self.coordinators[id as usize];
+        if !matches!(coordinator.asked, Asked::Nothing) {
+            return;
+        }
+        let evidence = coordinator
+            .detector
+            .evidence(&coordinator.config, self.views(id));
+        let moved = membership::move_fused(&coordinator.config, &evidence, nonce, row, None);
+        if let Ok(next) = moved {
+            self.stats.moves += 1;
+            let reason = Reason::FusedMoves(row);
+            self.coordinators[id as usize].asked = Asked::Swap(Box::new(next), reason);
+            let delay = self.store_delay();
+            self.at(delay, Event::Stored(id));
+        }
+    }
+
+    /// An operator accepts a loss at a coordinator, on the word that the dead are dead; answers what is lost.
+    ///
+    /// # Errors
+    /// What the core says against it.
+    pub fn accept_loss(&mut self, id: u64) -> Result<Vec<PrimaryIndex>, LossError> {
+        let coordinator = &self.coordinators[id as usize];
+        let evidence = coordinator
+            .detector
+            .evidence(&coordinator.config, self.views(id));
+        let nonce = self.rng.below(u64::MAX);
+        let coordinator = &self.coordinators[id as usize];
+        let (next, lost) = membership::accept_loss(&coordinator.config, &evidence, nonce, true)?;
+        for &j in &lost {
+            let active = next.primaries[j.index()].id;
+            self.truth.lines[j.index()] = Line {
+                active,
+                ..Line::default()
+            };
+        }
+        self.clients.iter_mut().for_each(|c| c.lose(&lost));
+        self.swapped(Arc::new(next), &Reason::LossAccepted(lost.clone()));
+        Ok(lost)
+    }
+
+    /// A coordinator is killed and started again at once: it knows only what the store says.
+    pub fn restart_coordinator(&mut self, id: u64) {
+        let config = Arc::clone(&self.store.config);
+        self.coordinators[id as usize] = Coordinator::new(config, &self.timing);
+    }
+
+    /// A coordinator hears something.
+    pub fn coordinator_hears(&mut self, id: u64, from: ProcessId, packet: Packet) {
+        let me = ProcessId::Coordinator(id);
+        let now = millis(self.clock(me));
+        let coordinator = &mut self.coordinators[id as usize];
+        match packet {
+            Packet::Report(server, epoch, reports) => {
+                coordinator.detector.hear(server, now);
+                coordinator
+                    .detector
+                    .hear_epoch(coordinator.config.cluster, epoch.unwrap_or(Epoch(0)));
+                for report in reports {
+                    let host = coordinator.config.host_of(report.member);
+                    if host.is_some_and(|h| h.server == server) {
+                        coordinator.detector.hear_of(report, now);
+                    }
+                }
+            }
+            Packet::WhoIs(_) => {
+                let config = Arc::clone(&coordinator.config);
+                self.send(me, from, Packet::Is(config));
+            }
+            _ => {}
+        }
+    }
+}

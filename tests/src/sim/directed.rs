@@ -1,0 +1,143 @@
+//! Schedules that chance hits too rarely, played by hand. Each says what is wrong, if something is.
+
+use fusion_core::code::Code;
+use fusion_core::config::{ClusterShape, Configuration, FusedState, PrimaryState};
+use fusion_core::fused::Fused;
+use fusion_core::id::{ClusterId, MemberId, PrimaryIndex};
+use fusion_core::message::{Ack, ClientRequest, Condition, Route};
+use fusion_core::op::{Kind, Op};
+use fusion_core::primary::{Primary, Submitted};
+use fusion_core::time::{DRIFT_PPM, Time};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A schedule and its name.
+pub type Schedule = (&'static str, fn() -> Result<(), String>);
+
+/// All of them.
+pub const SCHEDULES: &[Schedule] = &[
+    ("a late acknowledgement", a_late_acknowledgement),
+    ("clocks that drift apart", clocks_that_drift_apart),
+    ("an unstable snapshot", an_unstable_snapshot),
+];
+
+/// A primary (1) and a fused member (2) of a cluster of one and one.
+struct Pair {
+    primary: Primary,
+    fused: Fused,
+}
+
+const FIRST: PrimaryIndex = PrimaryIndex(0);
+
+impl Pair {
+    fn new() -> Pair {
+        let shape = ClusterShape::new("c", Kind::Map, 1, 1, false).expect("a shape");
+        let hosts = [1, 2].map(super::world::host);
+        let config = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
+        let config = Arc::new(config);
+        Pair {
+            primary: Primary::create(Arc::clone(&config), MemberId(1)),
+            fused: Fused::create(config, MemberId(2), Code::new(1, 1).expect("a code")),
+        }
+    }
+
+    fn route(&self, to: u64) -> Route {
+        let config = self.primary.config();
+        Route {
+            cluster: config.cluster,
+            epoch: config.epoch,
+            from: MemberId(1),
+            to: MemberId(to),
+        }
+    }
+
+    /// The fused member takes a message that is sent at `sent` by the one's clock and comes at `comes` by the other's.
+    fn replicate(&mut self, sent: Time, comes: Time) -> Result<Ack, String> {
+        let message = self.primary.replicate(MemberId(2), 1 << 20, sent);
+        let message = message.ok_or("the fused member is one of the cluster")?;
+        let answer = self.fused.on_replicate(self.route(2), &message, comes);
+        answer.map_err(|refusal| refusal.to_string())
+    }
+
+    fn reads(&mut self, now: Time) -> bool {
+        let request = ClientRequest {
+            id: None,
+            op: Op::Len,
+        };
+        self.primary.submit(&request, now) != Submitted::NoLease
+    }
+
+    /// The primary is lost, as the fused member hears.
+    fn seal(&mut self) {
+        let mut next = self.primary.config().successor(2);
+        next.primaries[0].id = MemberId(3);
+        next.primaries[0].state = PrimaryState::Lost;
+        self.fused.adopt(Arc::new(next));
+    }
+}
+
+/// The acknowledgement takes nearly as long as the lease: it must not begin when it arrives (rule 13).
+fn a_late_acknowledgement() -> Result<(), String> {
+    let mut pair = Pair::new();
+    let timing = pair.primary.config().timing;
+    let start = Time(1_000_000);
+    let ack = pair.replicate(start, start)?;
+    let late = Time(start.after(timing.lease_primary()).0 - 1);
+    let route = pair.route(2);
+    pair.primary.on_ack(route, ack, late);
+    pair.seal();
+    let over = start.after(timing.lease_fused());
+    if pair.fused.lease_left(FIRST, over) == Duration::ZERO && pair.reads(over) {
+        return Err(
+            "invariant 7: a read after the fused member said that the lease is over".into(),
+        );
+    }
+    Ok(())
+}
+
+/// The primary's clock is as slow as is allowed, the fused member's as fast (rules 1, 2).
+fn clocks_that_drift_apart() -> Result<(), String> {
+    let mut pair = Pair::new();
+    let slow = |t: u64| Time(t * (1_000_000 - DRIFT_PPM) / 1_000_000);
+    let fast = |t: u64| Time(t * (1_000_000 + DRIFT_PPM) / 1_000_000);
+    let start = 10_000_000;
+    let ack = pair.replicate(slow(start), fast(start))?;
+    let route = pair.route(2);
+    pair.primary.on_ack(route, ack, slow(start));
+    pair.seal();
+    for after in (0..3_000_000).step_by(500) {
+        let now = start + after;
+        if pair.fused.lease_left(FIRST, fast(now)) == Duration::ZERO && pair.reads(slow(now)) {
+            return Err(
+                "invariant 7: a read after the fused member said that the lease is over".into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A learner has the whole snapshot, but not everybody has the changes in it: were it promoted and the others lost, so
+/// would be what it holds alone, and a replacement would be recovered to less than it has (rule 27).
+fn an_unstable_snapshot() -> Result<(), String> {
+    let mut pair = Pair::new();
+    let mut next = pair.primary.config().successor(2);
+    next.fused[0].state = FusedState::Joining;
+    next.fused[0].id = MemberId(4);
+    let next = Arc::new(next);
+    pair.primary.adopt(Arc::clone(&next));
+    let code = Code::new(1, 1).expect("a code");
+    pair.fused = Fused::create(next, MemberId(4), code);
+    let route = pair.route(4);
+    let mut from = 0;
+    while let Some(chunk) = pair.primary.chunk(MemberId(4), from) {
+        from = chunk.number + 1;
+        let taken = pair.fused.on_chunk(route, &chunk);
+        taken.map_err(|refusal| refusal.to_string())?;
+    }
+    if pair.primary.stable() < pair.primary.applied()
+        && pair.fused.condition() == Condition::Complete
+    {
+        return Err("invariant 8: a learner is complete while its snapshot is not stable".into());
+    }
+    Ok(())
+}

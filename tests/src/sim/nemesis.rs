@@ -1,0 +1,184 @@
+//! What breaks things: crashes, pauses, cuts. All of them count as faults, so that a run stays within f and has
+//! something to say; the rest is the protocol's business.
+
+use super::process::ProcessId;
+use super::rng::Rng;
+use super::world::{Event, World};
+use fusion_core::config::PrimaryState;
+use fusion_core::id::ServerId;
+use std::collections::BTreeMap;
+
+/// How it is inclined.
+#[derive(Debug)]
+pub struct Nemesis {
+    /// Microseconds between strikes, at most.
+    every: u64,
+    resting: bool,
+    /// Of 1000 strikes at servers so many are crashes, and so many pauses; the rest are cuts.
+    mix: (u64, u64),
+    /// Servers that are not well, and until when.
+    afflicted: BTreeMap<ServerId, u64>,
+}
+
+impl Nemesis {
+    /// Leaves everything in peace.
+    pub fn rest(&mut self) {
+        self.resting = true;
+    }
+
+    /// Each run has a mood.
+    pub fn new(rng: &mut Rng) -> Nemesis {
+        Nemesis {
+            every: rng.pick(&[150_000, 400_000, 1_000_000]),
+            mix: rng.pick(&[(400, 300), (900, 50), (50, 900), (50, 50), (200, 400)]),
+            resting: false,
+            afflicted: BTreeMap::new(),
+        }
+    }
+}
+
+impl World {
+    /// Something breaks, if it may.
+    pub fn strike(&mut self) {
+        if self.quiet || self.nemesis.resting {
+            return;
+        }
+        let every = self.nemesis.every;
+        let next = self.rng.range(every / 4, every);
+        self.at(next, Event::Nemesis);
+        let now = self.now;
+        self.nemesis.afflicted.retain(|_, until| *until > now);
+        if self.rng.permille(150) {
+            let coordinator = self.rng.below(2);
+            self.move_a_row(coordinator);
+        }
+        if self.rng.permille(250) {
+            self.strike_coordinator();
+            return;
+        }
+        let servers: Vec<ServerId> = self.servers.keys().copied().collect();
+        let victim = self.rng.pick(&servers);
+        if !self.is_bearable(victim) {
+            return;
+        }
+        let (crash, pause) = self.nemesis.mix;
+        let until = match self.rng.below(1000) {
+            x if x < crash => {
+                self.crash(victim);
+                u64::MAX
+            }
+            x if x < crash + pause => {
+                let length = self.some_time();
+                self.stats.pauses += 1;
+                self.pause(ProcessId::Server(victim), length);
+                now + length
+            }
+            _ => {
+                let length = self.some_time();
+                self.stats.partitions += 1;
+                self.cut_server(victim, length);
+                now + length
+            }
+        };
+        // It is still not well for a while after that: others have to notice that it is.
+        let rest = self.timing.suspect_after().as_micros() as u64;
+        self.nemesis
+            .afflicted
+            .insert(victim, until.saturating_add(rest));
+    }
+
+    /// Whether the cluster could bear the loss of one more server for ever.
+    fn is_bearable(&self, victim: ServerId) -> bool {
+        let config = &self.store.config;
+        let gone = |server: ServerId| {
+            server == victim
+                || self.nemesis.afflicted.contains_key(&server)
+                || !self.servers.contains_key(&server)
+        };
+        let primaries = config.primaries.iter();
+        let primaries = primaries.filter(|s| s.state == PrimaryState::Lost || gone(s.host.server));
+        let codes = config.in_sync().filter(|s| !gone(s.host.server)).count();
+        primaries.count() <= codes
+    }
+
+    fn some_time(&mut self) -> u64 {
+        let suspect = self.timing.suspect_after().as_micros() as u64;
+        match self.rng.below(3) {
+            0 => self.rng.range(suspect / 10, suspect),
+            1 => self.rng.range(suspect, suspect * 3),
+            _ => self.rng.range(suspect * 3, suspect * 12),
+        }
+    }
+
+    /// Kills a server; a new one comes soon.
+    pub fn crash(&mut self, victim: ServerId) {
+        self.stats.crashes += 1;
+        self.servers.remove(&victim);
+        self.processes.remove(&ProcessId::Server(victim));
+        let delay = self.rng.below(500_000);
+        self.at(delay, Event::Arrive);
+    }
+
+    fn pause(&mut self, id: ProcessId, length: u64) {
+        let until = self.now + length;
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.paused_until = process.paused_until.max(until);
+            self.at(length, Event::Resume(id));
+        }
+    }
+
+    /// From or to the coordinators, the other servers, or both; clients still reach it, mostly: that is what makes a
+    /// deposed primary dangerous.
+    fn cut_server(&mut self, victim: ServerId, length: u64) {
+        let me = ProcessId::Server(victim);
+        let (to, from) = self.rng.pick(&[(true, true), (true, false), (false, true)]);
+        let (coordinators, servers, clients) = self.rng.pick(&[
+            (true, true, false),
+            (true, true, false),
+            (true, false, false),
+            (false, true, false),
+            (true, true, true),
+        ]);
+        let mut cuts = Vec::new();
+        for &other in self.processes.keys().filter(|&&id| id != me) {
+            let hit = match other {
+                ProcessId::Coordinator(_) => coordinators,
+                ProcessId::Server(_) => servers,
+                ProcessId::Client(_) => clients,
+            };
+            if hit && to {
+                cuts.push((me, other));
+            }
+            if hit && from {
+                cuts.push((other, me));
+            }
+        }
+        self.network.cut.extend(cuts.iter().copied());
+        self.at(length, Event::Mend(cuts));
+    }
+
+    fn strike_coordinator(&mut self) {
+        let id = self.rng.below(2);
+        let me = ProcessId::Coordinator(id);
+        let length = self.some_time();
+        match self.rng.below(4) {
+            0 => {
+                self.stats.coordinator_crashes += 1;
+                self.restart_coordinator(id);
+            }
+            1 => {
+                self.stats.coordinator_partitions += 1;
+                let servers: Vec<_> = self.servers.keys().copied().collect();
+                let some = servers.into_iter().map(ProcessId::Server);
+                let out = self.rng.permille(500);
+                let cuts: Vec<_> = some.map(|s| if out { (me, s) } else { (s, me) }).collect();
+                self.network.cut.extend(cuts.iter().copied());
+                self.at(length, Event::Mend(cuts));
+            }
+            _ => {
+                self.stats.coordinator_pauses += 1;
+                self.pause(me, length);
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What is under way between processes: delayed, reordered, lost, repeated, cut off one way or both.
+
+use super::client::Answer;
+use super::process::ProcessId;
+use super::world::{Event, World};
+use fusion_core::config::Configuration;
+use fusion_core::id::{Epoch, MemberId, PrimaryIndex, ServerId, SessionId};
+use fusion_core::message::{
+    Ack, Chunk, ClientRequest, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Replicate,
+    Route,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A message.
+#[derive(Clone, Debug)]
+pub enum Packet {
+    /// A configuration, from a coordinator or a peer.
+    Tell(Arc<Configuration>),
+    /// What a server says of its members.
+    Report(ServerId, Option<Epoch>, Vec<MemberReport>),
+    /// To a fused member.
+    Replicate(Route, Replicate),
+    /// Its answer.
+    Ack(Route, Result<Ack, Refusal>),
+    /// To a learner.
+    Chunk(Route, Chunk),
+    /// Its answer.
+    ChunkAck(Route, u32),
+    /// Of a replacement.
+    Ask(Route, RecoveryRequest),
+    /// The answer to it.
+    Answer(Route, RecoveryRequest, Result<RecoveryReply, Refusal>),
+    /// Of a client to a primary.
+    Request {
+        /// Whom it takes for the primary.
+        member: MemberId,
+        /// A session to open.
+        open: Option<SessionId>,
+        /// The client's number of the request.
+        number: u64,
+        /// What.
+        request: ClientRequest,
+    },
+    /// The answer to it.
+    Reply(u64, Answer),
+    /// Of a client to a coordinator: who is the primary?
+    WhoIs(PrimaryIndex),
+    /// The answer to it.
+    Is(Arc<Configuration>),
+}
+
+/// The network.
+#[derive(Debug, Default)]
+pub struct Network {
+    /// From whom to whom nothing goes.
+    pub cut: BTreeSet<(ProcessId, ProcessId)>,
+    /// Of 1000 messages so many are lost.
+    pub loss: u64,
+    /// Of 1000 messages so many come twice.
+    pub repeat: u64,
+}
+
+impl World {
+    /// Sends; whether it comes is the network's business.
+    pub fn send(&mut self, from: ProcessId, to: ProcessId, packet: Packet) {
+        if self.network.cut.contains(&(from, to)) {
+            self.stats.cut_off += 1;
+            return;
+        }
+        if self.rng.permille(self.network.loss) {
+            self.stats.dropped += 1;
+            return;
+        }
+        let copies = 1 + u64::from(self.rng.permille(self.network.repeat));
+        for _ in 0..copies {
+            let delay = match self.rng.below(1000) {
+                0..=939 => self.rng.range(100, 2_000),
+                940..=994 => self.rng.range(2_000, 30_000),
+                _ => self.rng.range(30_000, 300_000),
+            };
+            let packet = Box::new(packet.clone());
+            self.at(delay, Event::Deliver { from, to, packet });
+        }
+    }
+}

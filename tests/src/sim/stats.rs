@@ -1,0 +1,70 @@
+//! What a run did, so that a summary can say that it bites.
+
+use std::ops::AddAssign;
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters of one run, or of many added up.
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl AddAssign for Stats {
+            fn add_assign(&mut self, other: Stats) {
+                $(self.$name += other.$name;)*
+            }
+        }
+
+        impl Stats {
+            /// Each counter with its name.
+            #[must_use]
+            pub fn table(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+stats! {
+    /// Events.
+    events,
+    /// Microseconds of true time.
+    virtual_us,
+    /// Servers killed.
+    crashes,
+    /// Servers stopped for a while.
+    pauses,
+    /// Cuts of a server from others, one way or both.
+    partitions,
+    /// Coordinators killed and started again.
+    coordinator_crashes,
+    /// Coordinators stopped for a while.
+    coordinator_pauses,
+    /// Coordinators cut off.
+    coordinator_partitions,
+    /// Messages lost.
+    dropped,
+    /// Messages that went nowhere because of a cut.
+    cut_off,
+    /// Configurations stored.
+    epochs,
+    /// Compare-and-swaps that lost.
+    conflicts,
+    /// Primaries recovered.
+    recoveries,
+    /// Primaries that came back before they were replaced.
+    returns,
+    /// Learners promoted.
+    promotions,
+    /// Rows of codes that an operator moved.
+    moves,
+    /// Writes answered.
+    writes,
+    /// Reads answered.
+    reads,
+    /// Reads refused for want of a lease.
+    unleased,
+    /// Runs that lost more than f at once by bad luck.
+    beyond_f,
+}

@@ -1,0 +1,298 @@
+//! One run: true time, what is to happen, and everybody it happens to.
+
+use super::client::Client;
+use super::coordinator::{Coordinator, Store};
+use super::nemesis::Nemesis;
+use super::network::{Network, Packet};
+use super::process::{Process, ProcessId};
+use super::rng::Rng;
+use super::server::Server;
+use super::stats::Stats;
+use super::truth::Truth;
+use fusion_core::code::Code;
+use fusion_core::config::{ClusterShape, Configuration, Host};
+use fusion_core::id::{ClusterId, PrimaryIndex, ServerId};
+use fusion_core::op::Kind;
+use fusion_core::time::{Time, Timing};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What may happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A message comes.
+    Deliver {
+        /// From whom.
+        from: ProcessId,
+        /// To whom.
+        to: ProcessId,
+        /// What.
+        packet: Box<Packet>,
+    },
+    /// A process looks after itself.
+    Timer(ProcessId),
+    /// A store has done what a coordinator asked.
+    Stored(u64),
+    /// A paused process goes on.
+    Resume(ProcessId),
+    /// Something breaks.
+    Nemesis,
+    /// A cut is mended.
+    Mend(Vec<(ProcessId, ProcessId)>),
+    /// A new server comes.
+    Arrive,
+    /// The invariants are looked at.
+    Check,
+}
+
+/// How large a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// n.
+    pub primaries: usize,
+    /// f.
+    pub faults: usize,
+    /// Servers beyond those needed.
+    pub spares: usize,
+    /// How long things break, in microseconds of true time.
+    pub active_us: u64,
+}
+
+/// A run.
+#[derive(Debug)]
+pub struct World {
+    /// True time, in microseconds.
+    pub now: u64,
+    /// Chance.
+    pub rng: Rng,
+    /// How large.
+    pub shape: Shape,
+    /// The cluster's times.
+    pub timing: Timing,
+    /// The cluster's code.
+    pub code: Code,
+    /// Who runs.
+    pub processes: BTreeMap<ProcessId, Process>,
+    /// The servers.
+    pub servers: BTreeMap<ServerId, Server>,
+    /// The coordinators.
+    pub coordinators: Vec<Coordinator>,
+    /// What they share.
+    pub store: Store,
+    /// The clients.
+    pub clients: Vec<Client>,
+    /// What is between them.
+    pub network: Network,
+    /// What breaks things.
+    pub nemesis: Nemesis,
+    /// What nobody in the run knows as a whole.
+    pub truth: Truth,
+    /// What was injected.
+    pub stats: Stats,
+    /// No more faults and no new requests.
+    pub quiet: bool,
+    events: BTreeMap<(u64, u64), Event>,
+    tie: u64,
+}
+
+impl World {
+    /// The beginning of the run of a seed.
+    ///
+    /// # Panics
+    /// Never: shapes and times are possible ones.
+    #[must_use]
+    pub fn new(seed: u64) -> World {
+        let mut rng = Rng::new(seed);
+        let (primaries, faults) = rng.pick(&[(1, 1), (2, 1), (2, 2), (3, 2), (3, 3), (1, 2)]);
+        let shape = Shape {
+            primaries,
+            faults,
+            spares: faults + 2,
+            active_us: rng.range(3_000_000, 6_000_000),
+        };
+        let suspect_ms = rng.pick(&[100, 200]);
+        // Leases that are longer and shorter than the detection.
+        let lease_ms = rng.pick(&[suspect_ms / 3, suspect_ms, suspect_ms * 3]);
+        let timing = Timing::with_lease(suspect_ms, lease_ms).expect("possible times");
+        let kind = rng.pick(&[Kind::Map, Kind::Queue, Kind::List]);
+        let all = (primaries + faults + shape.spares) as u64;
+        let hosts: Vec<Host> = (1..=(primaries + faults) as u64).map(host).collect();
+        let cluster = ClusterShape::new("c", kind, primaries, faults, false).expect("a shape");
+        let config = Configuration {
+            timing,
+            ..Configuration::create(1, ClusterId(1), 1, &cluster, &hosts)
+        };
+        let config = Arc::new(config);
+        let mut world = World {
+            now: 1_000_000,
+            shape,
+            timing,
+            code: Code::new(primaries, faults).expect("a code"),
+            processes: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            coordinators: Vec::new(),
+            store: Store::new(Arc::clone(&config)),
+            clients: Vec::new(),
+            network: Network {
+                loss: rng.pick(&[0, 10, 30]),
+                repeat: rng.pick(&[0, 20]),
+                ..Network::default()
+            },
+            nemesis: Nemesis::new(&mut rng),
+            truth: Truth::new(&config),
+            stats: Stats::default(),
+            quiet: false,
+            events: BTreeMap::new(),
+            tie: 0,
+            rng,
+        };
+        for _ in 0..all {
+            world.arrive();
+        }
+        for id in 0..2 {
+            let coordinator = Coordinator::new(Arc::clone(&config), &world.timing);
+            world.coordinators.push(coordinator);
+            world.start(ProcessId::Coordinator(id));
+        }
+        for index in 0..primaries as u16 {
+            for reads in [false, false, true, true] {
+                let id = world.clients.len() as u64;
+                let client = Client::new(id, PrimaryIndex(index), reads, &config);
+                world.clients.push(client);
+                world.start(ProcessId::Client(id));
+            }
+        }
+        world.at(100_000, Event::Nemesis);
+        world.at(100_000, Event::Check);
+        world
+    }
+
+    /// Schedules something `delay` microseconds from now.
+    pub fn at(&mut self, delay: u64, event: Event) {
+        self.tie += 1;
+        self.events.insert((self.now + delay, self.tie), event);
+    }
+
+    fn start(&mut self, id: ProcessId) {
+        let process = Process::new(&mut self.rng);
+        self.processes.insert(id, process);
+        let delay = self.rng.below(10_000);
+        self.at(delay, Event::Timer(id));
+    }
+
+    /// A server starts, empty, under an id that none had.
+    pub fn arrive(&mut self) {
+        let id = self.store.take_server_id();
+        self.servers.insert(id, Server::default());
+        self.start(ProcessId::Server(id));
+    }
+
+    /// What a process's clock shows now.
+    #[must_use]
+    pub fn clock(&self, id: ProcessId) -> Time {
+        self.processes
+            .get(&id)
+            .map_or(Time(0), |p| p.clock.at(self.now))
+    }
+
+    /// Lets everything up to a true moment happen.
+    pub fn run_until(&mut self, end: u64) {
+        while let Some(next) = self.events.first_entry() {
+            if next.key().0 > end {
+                break;
+            }
+            let ((now, _), event) = next.remove_entry();
+            self.now = now;
+            self.stats.events += 1;
+            self.happen(event);
+        }
+        self.now = end;
+    }
+
+    fn happen(&mut self, event: Event) {
+        let whose = match &event {
+            Event::Deliver { to, .. } | Event::Timer(to) => Some(*to),
+            Event::Stored(id) => Some(ProcessId::Coordinator(*id)),
+            _ => None,
+        };
+        if let Some(whose) = whose {
+            let Some(process) = self.processes.get_mut(&whose) else {
+                return;
+            };
+            if process.paused_until > self.now {
+                process.held.push(event);
+                return;
+            }
+        }
+        match event {
+            Event::Deliver { from, to, packet } => self.deliver(from, to, *packet),
+            Event::Timer(id) => self.timer(id),
+            Event::Stored(id) => self.stored(id),
+            Event::Resume(id) => self.resume(id),
+            Event::Nemesis => self.strike(),
+            Event::Mend(cuts) => cuts.iter().for_each(|cut| {
+                self.network.cut.remove(cut);
+            }),
+            Event::Arrive => self.arrive(),
+            Event::Check => {
+                super::checks::at_any_moment(self);
+                if !self.quiet {
+                    self.at(250_000, Event::Check);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: ProcessId, to: ProcessId, packet: Packet) {
+        match to {
+            ProcessId::Server(id) => self.server_hears(id, from, packet),
+            ProcessId::Coordinator(id) => self.coordinator_hears(id, from, packet),
+            ProcessId::Client(id) => self.client_hears(id, packet),
+        }
+    }
+
+    fn timer(&mut self, id: ProcessId) {
+        let next = match id {
+            ProcessId::Server(server) => self.server_acts(server),
+            ProcessId::Coordinator(coordinator) => self.coordinator_acts(coordinator),
+            ProcessId::Client(client) => self.client_acts(client),
+        };
+        self.at(next, Event::Timer(id));
+    }
+
+    /// What came while it was stopped is found in any order: it waited in several sockets and timers.
+    fn resume(&mut self, id: ProcessId) {
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        if process.paused_until > self.now {
+            return;
+        }
+        for event in std::mem::take(&mut process.held) {
+            let delay = self.rng.below(3_000);
+            self.at(delay, event);
+        }
+    }
+
+    /// No more faults; everything that is only stopped or cut off goes on.
+    pub fn calm(&mut self) {
+        self.quiet = true;
+        self.network = Network::default();
+        let ids: Vec<ProcessId> = self.processes.keys().copied().collect();
+        for id in ids {
+            if let Some(process) = self.processes.get_mut(&id) {
+                process.paused_until = 0;
+            }
+            self.resume(id);
+        }
+    }
+}
+
+/// Servers have no addresses here.
+#[must_use]
+pub fn host(server: u64) -> Host {
+    Host {
+        server: ServerId(server),
+        address: String::new(),
+    }
+}
