@@ -243,3 +243,22 @@ fn a_large_block_is_decoded_in_windows() {
         });
     }
 }
+
+#[test]
+fn a_wrong_byte_in_a_large_block_is_noticed() {
+    let sandbox = Sandbox::with(NAME, 30_000_000);
+    sandbox.succeed(&format!("encode {NAME} -k 2 -m 2 -b 0"));
+    // In a window that is not the first, of pieces that are and that are not the file's own bytes.
+    for (name, at) in [("a_k2.txt", 14_000_000), ("a_m2.txt", 9_000_001)] {
+        let path = sandbox.path("Coding").join(name);
+        corrupt(&path, at);
+        for line in ["decode Coding", "decode Coding -o /dev/null"] {
+            let error = sandbox.fail(line, 1);
+            let why = format!("{name} is wrong near byte {at}: remove it");
+            assert!(error.contains(&why), "{error}");
+        }
+        assert!(!sandbox.path("Coding/a_decoded.txt").exists());
+        corrupt(&path, at);
+    }
+    sandbox.succeed("decode Coding");
+}

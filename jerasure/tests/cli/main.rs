@@ -4,6 +4,8 @@
 mod compatibility;
 mod damage;
 mod documentation;
+mod durability;
+mod hook;
 mod limits;
 mod mistakes;
 mod numbers;

@@ -1,6 +1,7 @@
 //! What a user can do wrong: one clear line, the right exit status, and nothing left behind.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use crate::sandbox::Sandbox;
 
@@ -49,10 +50,13 @@ fn files_that_cannot_be_encoded() {
             "encode nothing -k 2 -m 1",
             "cannot open nothing: No such file",
         ),
-        ("encode folder -k 2 -m 1", "folder is not a regular file"),
+        (
+            "encode folder -k 2 -m 1",
+            "cannot open folder: not a regular file",
+        ),
         (
             "encode /dev/zero -k 2 -m 1",
-            "/dev/zero is not a regular file",
+            "cannot open /dev/zero: not a regular file",
         ),
         (
             "encode a.txt -k 2 -m 1 -o a.txt",
@@ -195,6 +199,11 @@ fn metadata_that_lies_is_refused_and_leaves_nothing() {
 fn outputs_that_cannot_be_written() {
     let sandbox = Sandbox::with("a.txt", 100_000);
     sandbox.succeed("encode a.txt -k 3 -m 2");
+    // The place of a lost piece is still its own.
+    fs::remove_file(sandbox.path("Coding/a_m2.txt")).unwrap();
+    symlink("Coding/a_m2.txt", sandbox.path("to_lost")).unwrap();
+    symlink("no/where", sandbox.path("to_nowhere")).unwrap();
+    symlink("circle", sandbox.path("circle")).unwrap();
     let before = sandbox.files("Coding");
     for (output, why) in [
         ("/dev/full", "No space left on device"),
@@ -202,6 +211,10 @@ fn outputs_that_cannot_be_written() {
         ("no/where", "cannot create a file in no"),
         ("Coding/a_k1.txt", "belongs to the encoding"),
         ("Coding/a_meta.txt", "belongs to the encoding"),
+        ("Coding/../Coding/a_m2.txt", "belongs to the encoding"),
+        ("to_lost", "belongs to the encoding"),
+        ("to_nowhere", "cannot create a file in no"),
+        ("circle", "circle"),
     ] {
         let error = sandbox.fail(&format!("decode Coding -o {output}"), 1);
         assert!(error.contains(why), "{output}: {error}");
@@ -211,6 +224,54 @@ fn outputs_that_cannot_be_written() {
     // A device is written to, not replaced.
     sandbox.succeed("decode Coding -o /dev/null");
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn a_link_to_a_file_that_is_not_there_makes_the_file() {
+    let sandbox = Sandbox::with("a.txt", 1000);
+    sandbox.succeed("encode a.txt -k 3 -m 2");
+    fs::create_dir(sandbox.path("folder")).unwrap();
+    // Each from its own folder.
+    symlink("folder/second", sandbox.path("first")).unwrap();
+    symlink("../target", sandbox.path("folder/second")).unwrap();
+    for _ in 0..2 {
+        sandbox.succeed("decode Coding -o first");
+        assert!(sandbox.path("first").is_symlink() && sandbox.path("folder/second").is_symlink());
+        assert!(!sandbox.path("target").is_symlink());
+        assert_eq!(sandbox.read("target"), sandbox.read("a.txt"));
+    }
+}
+
+#[test]
+fn a_size_that_is_too_small_for_what_follows_is_warned_of() {
+    for (options, from, to, warned) in [
+        // Several read-ins: all that follows is the padding character.
+        ("-k 3 -m 2 -b 384", "1000", "999", true),
+        ("-k 3 -m 2 -b 384", "1000", "1000", false),
+        // One: less than a unit may be anything, and more may be zeros.
+        ("-k 3 -m 2", "1000", "500", true),
+        ("-k 3 -m 2", "1000", "990", false),
+        ("-k 3 -m 2 -b 4096", "1000", "1000", false),
+    ] {
+        let sandbox = Sandbox::with("a.txt", 1000);
+        sandbox.succeed(&format!("encode a.txt {options}"));
+        let meta = sandbox.path("Coding/a_meta.txt");
+        let lie = fs::read_to_string(&meta).unwrap().replace(from, to);
+        fs::write(&meta, lie).unwrap();
+        for lost in ["", "a_k3.txt"] {
+            let _ = fs::remove_file(sandbox.path("Coding").join(lost));
+            let ran = sandbox.ours("decode Coding -o out");
+            assert_eq!(ran.status, Some(0), "{options}: {}", ran.stderr);
+            let warning = format!(
+                "jerasure: warning: what follows in the pieces is no padding: the file may be larger than the {to} bytes \
+                 that Coding/a_meta.txt gives\n"
+            );
+            assert_eq!(ran.stderr, if warned { &warning } else { "" }, "{options}");
+            let size: usize = to.parse().unwrap();
+            assert_eq!(sandbox.read("out"), sandbox.read("a.txt")[..size]);
+        }
+        assert_eq!(sandbox.ours("decode Coding -o out --quiet").stderr, "");
+    }
 }
 
 #[test]

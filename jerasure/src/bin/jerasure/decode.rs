@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use crate::coder::Coder;
 use crate::encoding::{Encoding, Pieces, Window};
 use crate::interrupt;
-use crate::output::Output;
+use crate::metadata::PADDING;
+use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::report;
 
@@ -65,14 +66,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         buffers: coder.buffers(),
         progress: Progress::new("decoding", encoding.metadata().size()),
         left: encoding.metadata().size(),
+        odd_padding: false,
         coder: &coder,
         encoding: &encoding,
         pieces: &mut pieces,
     };
     decoder.write_to(&mut output).with_context(decoding)?;
+    let odd_padding = decoder.odd_padding;
     drop(decoder);
     interrupt::check()?;
     output.finish()?;
+    if odd_padding && !args.quiet {
+        report::warn(format_args!(
+            "what follows in the pieces is no padding: the file may be larger than the {} bytes that {} gives",
+            encoding.metadata().size(),
+            metadata_path.display()
+        ));
+    }
 
     if !args.quiet && place.as_os_str() != "-" {
         let lost = pieces.lost();
@@ -89,15 +99,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to write over the pieces or the metadata.
+/// Refuses to write over the pieces or the metadata, or in the place of a lost one.
 fn refuse_own_files(encoding: &Encoding, place: &Path) -> Result<()> {
-    let Ok(there) = place.canonicalize() else {
+    if place.as_os_str() == "-" {
         return Ok(());
-    };
+    }
+    let there = output::destination(place)?;
     let own = (0..encoding.scheme().pieces())
         .map(|index| encoding.piece_path(index))
         .chain([encoding.names().metadata()])
-        .any(|path| path.canonicalize().is_ok_and(|path| path == there));
+        .any(|path| output::destination(&path).is_ok_and(|path| path == there));
     if own {
         bail!(
             "{} belongs to the encoding: name another file",
@@ -124,6 +135,8 @@ struct Decoder<'a> {
     progress: Progress,
     /// Bytes of the file not yet written: what follows is padding.
     left: u64,
+    /// Whether anything that follows the file cannot be padding.
+    odd_padding: bool,
 }
 
 impl Decoder<'_> {
@@ -185,10 +198,25 @@ impl Decoder<'_> {
         }
         for index in data {
             let take = self.left.min(bytes as u64);
-            output.write(&self.buffers[index][..take as usize])?;
+            let (file, padding) = self.buffers[index].split_at(take as usize);
+            output.write(file)?;
+            self.odd_padding |= !self.is_padding(padding);
             self.left -= take;
             self.progress.advance(take);
         }
         Ok(())
+    }
+
+    /// Whether an encoder may have written this after the file.
+    fn is_padding(&self, bytes: &[u8]) -> bool {
+        let metadata = self.encoding.metadata();
+        let scheme = metadata.scheme();
+        if metadata.read_ins() > 1 {
+            return bytes.iter().all(|&byte| byte == PADDING);
+        }
+        // Upstream leaves memory as it was here. That is hardly anything but zero where there is much.
+        let padded = self.pieces.piece_bytes().saturating_mul(scheme.k() as u64);
+        padded - metadata.size() < scheme.padding_unit()
+            || bytes.iter().all(|&byte| byte == PADDING || byte == 0)
     }
 }

@@ -8,10 +8,12 @@ use anyhow::{Context, Result, bail};
 use jerasure::Technique;
 
 use crate::coder::Coder;
+use crate::encoding;
+use crate::input;
 use crate::interrupt;
-use crate::metadata::{Metadata, UPSTREAM_MAX};
+use crate::metadata::{Metadata, PADDING, UPSTREAM_MAX};
 use crate::names::{self, Names};
-use crate::output::{Finished, Folder, NewFile};
+use crate::output::{Finished, Folder, NewFile, Placed};
 use crate::progress::Progress;
 use crate::report::{self, Usage};
 use crate::scheme::{Scheme, default_w, uses_packets};
@@ -21,9 +23,6 @@ const DEFAULT_BUFFER: u64 = 4 << 20;
 
 /// The packet size for files that are large enough for it.
 const DEFAULT_PACKET: u32 = 1024;
-
-/// What upstream pads with where it says so.
-const PADDING: u8 = b'0';
 
 /// Split FILE into K data pieces and M coding pieces; any K of them give FILE back.
 ///
@@ -96,8 +95,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         pieces.push(NewFile::create(place.clone(), &source.like)?);
     }
     write_pieces(&coder, &metadata, piece_bytes, &mut source, &mut pieces)?;
-    source.check_unchanged()?;
-
     let mut metadata_file = NewFile::create(names.metadata(), &source.like)?;
     metadata_file.write(&metadata.to_bytes())?;
     let pieces: Vec<Finished> = pieces
@@ -105,8 +102,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .map(NewFile::finish)
         .collect::<Result<_>>()?;
     let metadata_file = metadata_file.finish()?;
+    source.check_unchanged()?;
     interrupt::check()?;
-    commit(pieces, metadata_file, &names, args.force)?;
+    let old = if args.force {
+        pieces_of_old(&names)
+    } else {
+        Vec::new()
+    };
+    commit(pieces, metadata_file, &folder, args.force)?;
+    for path in old.iter().filter(|path| !places.contains(path)) {
+        // Of another extension there may be none; what stays is harmless, since the new metadata does not name it.
+        let _ = fs::remove_file(path);
+    }
     drop(folder);
 
     if !args.quiet {
@@ -203,41 +210,29 @@ fn refuse_existing<'a>(places: impl Iterator<Item = &'a PathBuf>, force: bool) -
     Ok(())
 }
 
-/// Puts the pieces in their places, the metadata last: a set of pieces with metadata is whole.
-fn commit(pieces: Vec<Finished>, metadata: Finished, names: &Names, replace: bool) -> Result<()> {
-    if replace {
-        remove_old(names)?;
+/// Puts the pieces in their places, and the metadata when they are on the disk: a set of pieces with metadata is whole.
+/// If one cannot be placed, what was there before is there again.
+fn commit(pieces: Vec<Finished>, metadata: Finished, folder: &Folder, replace: bool) -> Result<()> {
+    let mut placed = Placed::default();
+    for piece in pieces {
+        placed.place(piece, replace)?;
     }
-    let mut placed = Vec::with_capacity(pieces.len() + 1);
-    for file in pieces.into_iter().chain([metadata]) {
-        match file.commit(replace) {
-            Ok(place) => placed.push(place),
-            Err(error) => {
-                for place in placed {
-                    // The first error is the one to tell.
-                    let _ = fs::remove_file(place);
-                }
-                return Err(error);
-            }
-        }
-    }
+    folder.sync()?;
+    placed.place(metadata, replace)?;
+    folder.sync()?;
+    placed.keep();
     Ok(())
 }
 
-/// Removes the encoding that is replaced, its metadata first: some of its pieces have no successor.
-fn remove_old(names: &Names) -> Result<()> {
-    let path = names.metadata();
-    let Ok(bytes) = fs::read(&path) else {
-        return Ok(());
+/// The pieces that the metadata in the metadata's place names; none if it is of no use.
+fn pieces_of_old(names: &Names) -> Vec<PathBuf> {
+    let Ok(old) = encoding::read_metadata(&names.metadata()) else {
+        return Vec::new();
     };
-    fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-    if let Ok(old) = Metadata::parse(&bytes) {
-        for index in 0..old.scheme().pieces() {
-            // Of another extension there may be none; what stays is replaced or harmless without metadata.
-            let _ = fs::remove_file(names.piece(old.scheme().k(), index));
-        }
-    }
-    Ok(())
+    let k = old.scheme().k();
+    (0..old.scheme().pieces())
+        .map(|index| names.piece(k, index))
+        .collect()
 }
 
 /// The first and the last piece's file name.
@@ -260,13 +255,8 @@ struct Source {
 
 impl Source {
     fn open(path: &Path) -> Result<Self> {
-        let cannot = || format!("cannot open {}", path.display());
-        // Asked before opening, because opening a pipe waits for a writer.
-        if !fs::metadata(path).with_context(cannot)?.is_file() {
-            bail!("{} is not a regular file", path.display());
-        }
-        let file = File::open(path).with_context(cannot)?;
-        let like = file.metadata().with_context(cannot)?;
+        let (file, like) =
+            input::open(path).with_context(|| format!("cannot open {}", path.display()))?;
         let Some(name) = path.file_name() else {
             bail!("{} has no name", path.display());
         };

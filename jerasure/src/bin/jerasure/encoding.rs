@@ -3,13 +3,13 @@
 mod location;
 mod pieces;
 
-use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::coder::{Check, Coder};
+use crate::input;
 use crate::metadata::{MAX_BYTES, Metadata};
 use crate::names::Names;
 use crate::report;
@@ -187,15 +187,12 @@ impl Encoding {
     }
 }
 
-fn read_metadata(path: &Path) -> Result<Metadata> {
+/// Reads a metadata file.
+pub(crate) fn read_metadata(path: &Path) -> Result<Metadata> {
     let read = || -> Result<Metadata> {
-        if !fs::metadata(path)?.is_file() {
-            bail!("it is not a regular file");
-        }
+        let (file, _) = input::open(path)?;
         let mut bytes = Vec::new();
-        File::open(path)?
-            .take(MAX_BYTES + 1)
-            .read_to_end(&mut bytes)?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
         Ok(Metadata::parse(&bytes)?)
     };
     read().with_context(|| format!("cannot use the metadata {}", path.display()))

@@ -6,6 +6,7 @@ mod coder;
 mod decode;
 mod encode;
 mod encoding;
+mod input;
 mod interrupt;
 mod matrix;
 mod metadata;

@@ -25,6 +25,9 @@ pub(crate) const MAX_BYTES: u64 = 16 * 1024;
 /// What upstream's programs hold a size in.
 pub(crate) const UPSTREAM_MAX: u64 = i32::MAX as u64;
 
+/// What upstream pads with where it says so.
+pub(crate) const PADDING: u8 = b'0';
+
 /// An encoding, checked: no number contradicts another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Metadata {

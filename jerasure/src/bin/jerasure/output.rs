@@ -1,4 +1,7 @@
-//! Files that appear whole or not at all: written under a temporary name beside their place, then renamed.
+//! Files that appear whole or not at all: written under a temporary name beside their place, forced to the disk, then
+//! renamed.
+
+mod placed;
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -8,6 +11,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use tempfile::{Builder, TempPath};
+
+pub(crate) use placed::Placed;
+
+/// A chain of more links is a circle.
+const MAX_LINKS: usize = 40;
 
 /// A file being written; gone when dropped before [`NewFile::finish`] and [`Finished::commit`].
 pub(crate) struct NewFile {
@@ -25,10 +33,7 @@ pub(crate) struct Finished {
 impl NewFile {
     /// Starts a file for `place`. It may be read and written by whom `like` allows, never executed.
     pub(crate) fn create(place: PathBuf, like: &fs::Metadata) -> Result<Self> {
-        let folder = match place.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(&place);
         let mut builder = Builder::new();
         builder.prefix(".jerasure-").suffix(".part");
         builder.permissions(plain_permissions(like));
@@ -50,9 +55,11 @@ impl NewFile {
             .with_context(|| format!("cannot write {}", self.place.display()))
     }
 
-    /// Closes it, and reports what the file system only says then.
+    /// Forces it to the disk and closes it, and reports what the file system only says then.
     pub(crate) fn finish(self) -> Result<Finished> {
-        close(self.file).with_context(|| format!("cannot write {}", self.place.display()))?;
+        sync(&self.file)
+            .and_then(|()| close(self.file))
+            .with_context(|| format!("cannot write {}", self.place.display()))?;
         Ok(Finished {
             temporary: self.temporary,
             place: self.place,
@@ -62,7 +69,7 @@ impl NewFile {
 
 impl Finished {
     /// Puts it in its place. With `replace`, what is there goes.
-    pub(crate) fn commit(self, replace: bool) -> Result<PathBuf> {
+    fn commit(self, replace: bool) -> Result<PathBuf> {
         let placed = if replace {
             self.temporary.persist(&self.place)
         } else {
@@ -82,8 +89,8 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Opens `place`; `-` is standard output. A link is followed. An existing file keeps its permissions; a new one gets
-    /// those of `like`.
+    /// Opens `place`; `-` is standard output. A link is followed, even to a file that is not there. An existing file
+    /// keeps its permissions; a new one gets those of `like`.
     pub(crate) fn open(place: &Path, like: &fs::Metadata) -> Result<Self> {
         if place.as_os_str() == "-" {
             // Not the buffered handle, which looks for line ends.
@@ -93,10 +100,7 @@ impl Output {
         match fs::metadata(place) {
             Ok(there) if there.is_dir() => bail!("{} is a folder: name a file", place.display()),
             Ok(there) if there.is_file() => {
-                let place = place
-                    .canonicalize()
-                    .with_context(|| format!("cannot find {}", place.display()))?;
-                Ok(Self::File(NewFile::create(place, &there)?))
+                Ok(Self::File(NewFile::create(destination(place)?, &there)?))
             }
             Ok(_) => {
                 let file = OpenOptions::new().write(true).open(place);
@@ -104,7 +108,7 @@ impl Output {
                 Ok(Self::Special(file, place.to_path_buf()))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self::File(NewFile::create(place.to_path_buf(), like)?))
+                Ok(Self::File(NewFile::create(destination(place)?, like)?))
             }
             Err(error) => Err(error).with_context(|| format!("cannot use {}", place.display())),
         }
@@ -123,7 +127,10 @@ impl Output {
     /// Closes it and puts it in its place.
     pub(crate) fn finish(self) -> Result<()> {
         match self {
-            Self::File(file) => file.finish()?.commit(true).map(drop),
+            Self::File(file) => {
+                let place = file.finish()?.commit(true)?;
+                sync_folder(folder_of(&place))
+            }
             Self::Special(file, place) => {
                 close(file).with_context(|| format!("cannot write {}", place.display()))
             }
@@ -153,6 +160,15 @@ impl Folder {
             made,
         })
     }
+
+    /// Forces the names in the folder to the disk, and its own name if it was made here.
+    pub(crate) fn sync(&self) -> Result<()> {
+        sync_folder(&self.path)?;
+        if self.made {
+            sync_folder(folder_of(&self.path))?;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Folder {
@@ -164,9 +180,64 @@ impl Drop for Folder {
     }
 }
 
+/// The file that writing to `place` makes or changes, with all links followed, whether it is there or not.
+pub(crate) fn destination(place: &Path) -> Result<PathBuf> {
+    let cannot = || format!("cannot use {}", place.display());
+    let mut path = place.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&path) {
+            // A target that is not absolute starts from the link's folder.
+            Ok(target) => path = path.with_file_name(target),
+            Err(_) => {
+                let Some(name) = path.file_name() else {
+                    return path.canonicalize().with_context(cannot);
+                };
+                return match folder_of(&path).canonicalize() {
+                    Ok(folder) => Ok(folder.join(name)),
+                    // What is wrong with the folder is said when a file is made in it.
+                    Err(_) => Ok(path),
+                };
+            }
+        }
+    }
+    bail!("{} is a link in a circle", place.display())
+}
+
+/// Forces the names in a folder to the disk.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    match File::open(folder) {
+        // One may write to a folder without reading it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        opened => opened.and_then(|folder| sync(&folder)),
+    }
+    .with_context(|| format!("cannot force {} to the disk", folder.display()))
+}
+
+/// The folder that a file is in; not empty.
+fn folder_of(place: &Path) -> &Path {
+    match place.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Who may read and write `like` may read and write the new file; the umask still applies.
 fn plain_permissions(like: &fs::Metadata) -> Permissions {
     Permissions::from_mode(like.permissions().mode() & 0o666)
+}
+
+/// Not every file system can force something to the disk, above all folders.
+fn sync(file: &File) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, Unsupported};
+    match file.sync_all() {
+        Err(error) if matches!(error.kind(), InvalidInput | Unsupported) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// The standard library closes without a word.

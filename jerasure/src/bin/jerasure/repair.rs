@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::coder::Coder;
 use crate::encoding::{Encoding, Window};
 use crate::interrupt;
-use crate::output::{Finished, NewFile};
+use crate::output::{self, Finished, NewFile, Placed};
 use crate::progress::Progress;
 use crate::report;
 
@@ -64,9 +64,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .map(NewFile::finish)
         .collect::<Result<_>>()?;
     interrupt::check()?;
+    let mut placed = Placed::default();
     for file in files {
-        file.commit(true)?;
+        placed.place(file, true)?;
     }
+    output::sync_folder(encoding.names().folder())?;
+    placed.keep();
     if !args.quiet {
         say(&encoding, &lost)?;
     }

@@ -80,7 +80,7 @@ fn examine(
     let present = encoding.scheme().without(&lost);
     let mut findings = BTreeMap::new();
     let bytes = pieces.piece_bytes();
-    let progress = Progress::new("verifying", bytes * present.len() as u64);
+    let progress = Progress::new("verifying", pieces.total_bytes());
     let mut buffers = coder.buffers();
     for (offset, bytes) in coder.windows(bytes) {
         interrupt::check()?;

@@ -1,9 +1,11 @@
 //! The pieces of an encoding, opened.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use crate::input;
 
 /// Why a piece counts as lost.
 #[derive(Debug)]
@@ -104,6 +106,12 @@ impl Pieces {
         self.piece_bytes
     }
 
+    /// Bytes of all that are not lost, for showing progress: as many as there can be if there are more.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        let present = self.files.len() - self.lost.len();
+        self.piece_bytes.saturating_mul(present as u64)
+    }
+
     /// Fills the buffer with the part of a piece, which is not lost, that starts at `offset`.
     pub(super) fn read(&mut self, index: usize, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let file = self.files[index].as_mut().expect("the piece is not lost");
@@ -130,19 +138,31 @@ impl State {
 
     /// Opens what is there.
     pub(super) fn of(path: &Path) -> Self {
-        // Asked before opening, because opening a pipe waits for a writer.
-        let opened = fs::metadata(path).and_then(|metadata| {
-            if metadata.is_file() {
-                File::open(path).map(|file| Some((file, metadata.len())))
-            } else {
-                Ok(None)
-            }
-        });
-        match opened {
-            Ok(Some((file, bytes))) => Self::Open { file, bytes },
-            Ok(None) => Self::Unusable("not a regular file".into()),
+        match input::open(path) {
+            Ok((file, metadata)) => Self::Open {
+                file,
+                bytes: metadata.len(),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::Absent,
             Err(error) => Self::Unusable(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sparse_pieces_of_more_bytes_than_can_be_counted_are_no_overflow() {
+        let bytes = i64::MAX as u64;
+        let state = || State::Open {
+            file: tempfile::tempfile().unwrap(),
+            bytes,
+        };
+        let pieces = Pieces::new(vec![state(), State::Absent, state()], bytes);
+        assert_eq!(pieces.total_bytes(), 2 * bytes);
+        let pieces = Pieces::new(vec![state(), state(), state()], bytes);
+        assert_eq!(pieces.total_bytes(), u64::MAX);
     }
 }
