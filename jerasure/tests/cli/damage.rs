@@ -254,7 +254,8 @@ fn a_wrong_byte_in_a_large_block_is_noticed() {
         corrupt(&path, at);
         for line in ["decode Coding", "decode Coding -o /dev/null"] {
             let error = sandbox.fail(line, 1);
-            let why = format!("{name} is wrong near byte {at}: remove it");
+            let why =
+                format!("{name} is wrong near byte {at}, if one piece alone is: move it away");
             assert!(error.contains(&why), "{error}");
         }
         assert!(!sandbox.path("Coding/a_decoded.txt").exists());

@@ -292,3 +292,51 @@ fn private_files_stay_private() {
         assert_eq!(mode(&format!("Coding/{name}")), 0o600, "{name}");
     }
 }
+
+#[test]
+fn files_of_one_stem_are_not_taken_for_each_other() {
+    let sandbox = Sandbox::with("report.pdf", 10_001);
+    fs::write(sandbox.path("report.txt"), crate::sandbox::noise(10_007)).unwrap();
+    sandbox.succeed("encode report.pdf -k 4 -m 2");
+    let before = sandbox.files("Coding");
+    for force in ["", " -f"] {
+        let error = sandbox.fail(&format!("encode report.txt -k 4 -m 2{force}"), 1);
+        assert_eq!(
+            error,
+            match force {
+                "" =>
+                    "Coding/report_meta.txt is there already: choose another folder with -o, or replace it with --force",
+                _ => "Coding/report_meta.txt belongs to report.pdf: choose another folder with -o",
+            }
+        );
+        assert!(sandbox.files("Coding") == before);
+    }
+    for command in ["decode", "verify", "repair"] {
+        let error = sandbox.fail(&format!("{command} Coding/report.txt"), 1);
+        let belongs = "Coding/report_meta.txt belongs to report.pdf, not to report.txt";
+        assert!(error.contains(belongs), "{error}");
+        assert!(sandbox.files("Coding") == before);
+    }
+    sandbox.succeed("decode Coding/report.pdf -o back");
+    assert!(sandbox.read("back") == sandbox.read("report.pdf"));
+}
+
+#[test]
+fn a_buffer_that_is_padding_for_the_most_part_is_refused_or_warned_of() {
+    let sandbox = Sandbox::with("a.txt", 1000);
+    for buffer in ["99999999999999", "9223372036854775807", "3000000000"] {
+        let error = sandbox.fail(&format!("encode a.txt -k 4 -m 2 -b {buffer}"), 1);
+        assert!(
+            error.contains("1000 bytes would be padded to"),
+            "{buffer}: {error}"
+        );
+        assert!(!sandbox.path("Coding").exists());
+    }
+    let ran = sandbox.ours("encode a.txt -k 4 -m 2 -b 4000000");
+    assert_eq!(ran.status, Some(0));
+    assert!(
+        ran.stderr.contains("1000 bytes are padded to"),
+        "{}",
+        ran.stderr
+    );
+}

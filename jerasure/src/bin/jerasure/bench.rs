@@ -7,7 +7,6 @@ use anyhow::{Result, ensure};
 use jerasure::{Codec, Engine, Technique};
 use serde_json::{Value, json};
 
-use crate::interrupt;
 use crate::report::{self, Usage};
 use crate::scheme::{Scheme, default_w, uses_packets};
 
@@ -87,7 +86,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for _ in 0..TURNS {
         for row in &mut rows {
             for (kind, best) in Kind::ALL.into_iter().zip(&mut row.best) {
-                interrupt::check()?;
                 *best = best.max(workload.measure(kind, &row.codec, turn)?);
             }
         }

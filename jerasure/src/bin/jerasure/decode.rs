@@ -51,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     refuse_own_files(&encoding, &place)?;
     let coder = Coder::new(encoding.scheme())?;
+    interrupt::watch()?;
     let metadata_path = encoding.names().metadata();
     let like = fs::metadata(&metadata_path)
         .with_context(|| format!("cannot use {}", metadata_path.display()))?;

@@ -81,14 +81,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .unwrap_or_else(|| default_packet(args, w, source.bytes));
     let scheme = Scheme::new(args.technique, args.k, args.m, w, packet_size).map_err(Usage::new)?;
     let (metadata, piece_bytes) = lay_out(&source, scheme, args.buffersize)?;
-    let coder = Coder::new(scheme)?;
+    refuse_padding(&source, &metadata, piece_bytes)?;
 
-    let folder = Folder::open(&args.output)?;
     let names = Names::new(&args.output, &source.name);
     let places: Vec<PathBuf> = (0..scheme.pieces())
         .map(|index| names.piece(scheme.k(), index))
         .collect();
     refuse_existing(places.iter().chain([&names.metadata()]), args.force)?;
+    refuse_anothers(&names, &metadata)?;
+    let coder = Coder::new(scheme)?;
+    // From here on there is something to clean up.
+    interrupt::watch()?;
+
+    let folder = Folder::open(&args.output)?;
 
     let mut pieces = Vec::with_capacity(places.len());
     for place in &places {
@@ -206,6 +211,40 @@ fn refuse_existing<'a>(places: impl Iterator<Item = &'a PathBuf>, force: bool) -
             ),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Refuses metadata of another file of the same stem: one of the two could not be decoded any more, `--force` or not.
+fn refuse_anothers(names: &Names, metadata: &Metadata) -> Result<()> {
+    let place = names.metadata();
+    match encoding::read_metadata(&place) {
+        Ok(there) if there.base_name() != metadata.base_name() => bail!(
+            "{} belongs to {}: choose another folder with -o",
+            place.display(),
+            names::from_bytes(there.base_name()).display()
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses pieces that would be padding for the most part, which only a slip in `--buffersize` brings about; warns of less.
+fn refuse_padding(source: &Source, metadata: &Metadata, piece_bytes: u64) -> Result<()> {
+    const MUCH: u64 = 1 << 20;
+    const TOO_MUCH: u64 = 1 << 30;
+    let total = piece_bytes.saturating_mul(metadata.scheme().k() as u64);
+    let padding = total.saturating_sub(source.bytes);
+    if padding > source.bytes.max(TOO_MUCH) {
+        bail!(
+            "{} bytes would be padded to {total}: use a smaller --buffersize",
+            source.bytes
+        );
+    }
+    if padding > source.bytes.max(MUCH) {
+        report::warn(format_args!(
+            "{} bytes are padded to {total}; a smaller --buffersize needs less",
+            source.bytes
+        ));
     }
     Ok(())
 }

@@ -136,7 +136,7 @@ impl Encoding {
         let place = window.offset + at as u64;
         match coder.culprit(buffers, lost)? {
             Some(index) => bail!(
-                "{} is wrong near byte {place}: remove it, and the others make up for it",
+                "{} is wrong near byte {place}, if one piece alone is: move it away, and the others make up for it",
                 self.piece_name(index)
             ),
             None => bail!(

@@ -1,5 +1,6 @@
 //! Ctrl-C and its like: noted, so that the work in hand can stop and clean up.
 
+use anyhow::{Context, Result};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,7 +28,14 @@ impl fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// Notes the first signal; the second ends the program at once, should it hang in a write.
-pub(crate) fn watch() -> io::Result<()> {
+///
+/// Until it is called, signals end the program as they do: there is nothing to clean up, and a large matrix may be in the
+/// making.
+pub(crate) fn watch() -> Result<()> {
+    watch_all().context("cannot watch for signals")
+}
+
+fn watch_all() -> io::Result<()> {
     let again = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
@@ -40,7 +48,7 @@ pub(crate) fn watch() -> io::Result<()> {
 }
 
 /// Fails once a signal has come. Called before every window.
-pub(crate) fn check() -> Result<(), Interrupted> {
+pub(crate) fn check() -> std::result::Result<(), Interrupted> {
     match SIGNAL.load(Ordering::Relaxed) {
         0 => Ok(()),
         signal => Err(Interrupted { signal }),

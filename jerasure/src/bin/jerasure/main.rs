@@ -20,7 +20,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -59,7 +59,6 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<()> {
-    interrupt::watch().context("cannot watch for signals")?;
     raise_file_limit();
     match command {
         Command::Encode(args) => encode::run(args),

@@ -75,19 +75,8 @@ impl Metadata {
         } else {
             (size, 1)
         };
-        // Upstream's `decoder` reads the name into a short buffer, and as one word.
-        let name = name
-            .iter()
-            .map(|&byte| {
-                if byte.is_ascii_whitespace() || byte == 0x0b {
-                    b'_'
-                } else {
-                    byte
-                }
-            })
-            .collect();
         let metadata = Self {
-            name,
+            name: recorded(name),
             size,
             scheme,
             buffer,
@@ -188,7 +177,13 @@ impl Metadata {
         &self.name
     }
 
-    /// Bytes of the file.
+    /// The [`name`](Self::name) without the folders before it.
+    pub(crate) fn base_name(&self) -> &[u8] {
+        let parts = self.name().rsplit(|&byte| byte == b'/');
+        parts.into_iter().next().unwrap_or_default()
+    }
+
+    /// Bytes of the encoded file.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
@@ -287,6 +282,17 @@ fn number(what: &str, text: &str) -> Result<u64, Contradiction> {
 fn narrow<T: TryFrom<u64>>(what: &str, number: u64) -> Result<T, Contradiction> {
     T::try_from(number)
         .map_err(|_| Contradiction(format!("{what} is {number}, which is too large")))
+}
+
+/// A name as it is recorded: upstream's `decoder` reads it as one word.
+pub(crate) fn recorded(name: &[u8]) -> Vec<u8> {
+    name.iter()
+        .map(|&byte| match byte {
+            0x0b => b'_',
+            _ if byte.is_ascii_whitespace() => b'_',
+            _ => byte,
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let repairing = || format!("cannot repair {}", metadata_path.display());
     let mut pieces = encoding.open_pieces().with_context(repairing)?;
     let coder = Coder::new(encoding.scheme())?;
+    interrupt::watch()?;
     let like = fs::metadata(&metadata_path).with_context(repairing)?;
     let lost = pieces.lost_indices();
     let present = encoding.scheme().without(&lost);

@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .open_pieces()
         .with_context(|| format!("cannot verify {}", name.display()))?;
     let coder = Coder::new(encoding.scheme())?;
+    interrupt::watch()?;
     let findings = examine(&encoding, &mut pieces, &coder)?;
     let scheme = encoding.scheme();
     let left = scheme.pieces() - pieces.lost().len();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::metadata::Metadata;
+use crate::metadata::{self, Metadata};
 use crate::names::{self, Names};
 
 /// The folder and stem that `path` means, and whether it also gives the extension.
@@ -66,8 +66,20 @@ fn only_metadata(folder: &Path) -> Result<Names> {
 
 /// Fills in the extension from the pieces that are there, where the user did not give it. The name in the metadata only
 /// chooses among several.
-pub(super) fn choose_extension(names: Names, given: bool, metadata: &Metadata) -> Result<Names> {
+pub(super) fn choose_extension(names: Names, given: bool, found: &Metadata) -> Result<Names> {
+    let recorded = names::split_at_dot(&names::from_bytes(found.base_name())).1;
     if given {
+        // Pieces of two files with one stem would share the metadata, which can be that of one of them only.
+        let given = metadata::recorded(names::bytes(names.extension()));
+        if given != metadata::recorded(names::bytes(&recorded)) {
+            bail!(
+                "{} belongs to {}, not to {}{}",
+                names.metadata().display(),
+                names::from_bytes(found.base_name()).display(),
+                names.stem().display(),
+                names.extension().display()
+            );
+        }
         return Ok(names);
     }
     let mut extensions: Vec<OsString> = list(names.folder())?
@@ -76,8 +88,6 @@ pub(super) fn choose_extension(names: Names, given: bool, metadata: &Metadata) -
         .collect();
     extensions.sort();
     extensions.dedup();
-    let recorded = metadata.name().rsplit(|&byte| byte == b'/').next();
-    let recorded = names::split_at_dot(&names::from_bytes(recorded.unwrap_or_default())).1;
     let extension = match &extensions[..] {
         [] => bail!(
             "no piece of {} is in {}",
