@@ -303,7 +303,7 @@ impl Codec {
     /// or stripes where these are more.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// As [`encode`](Self::encode); [`Error::OutOfMemory`] if these buffers would take more than 1 GiB.
     pub fn verify(&self, shards: &[impl AsRef<[u8]>]) -> Result<bool, Error> {
         let (k, m) = (self.params().k(), self.params().m());
         check_count("shards", k + m, shards.len())?;
@@ -314,7 +314,12 @@ impl Codec {
         let block = (VERIFY_BYTES / m)
             .next_multiple_of(self.inner.unit)
             .min(bytes);
-        let mut scratch = memory::zeros::<u8>(m.saturating_mul(block))?;
+        let scratch = m.saturating_mul(block);
+        // A system that promises more memory than it has would not refuse, but end the process later.
+        if scratch > VERIFY_MOST {
+            return Err(Error::OutOfMemory { bytes: scratch });
+        }
+        let mut scratch = memory::zeros::<u8>(scratch)?;
         let encoder = self.encoder()?;
         let mut start = 0;
         while start < bytes {
@@ -552,6 +557,9 @@ impl Codec {
 
 /// Bytes of all coding shards that are verified at a time, if stripes are not longer.
 const VERIFY_BYTES: usize = 128 * 1024;
+
+/// Bytes of all coding shards that are verified at most, which only stripes of many megabytes reach.
+const VERIFY_MOST: usize = 1 << 30;
 
 impl fmt::Debug for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
