@@ -28,9 +28,9 @@ struct Scalar<W: Word> {
     ones: Box<[bool]>,
 }
 
-/// Bytes of a region worked on at a time where several sources are added: they stay in the first-level cache, and are
+/// Bytes of a region worked on at a time where several sources are added: they stay in the second-level cache, and are
 /// many enough for large tables.
-const BLOCK: usize = 8192;
+const BLOCK: usize = 32768;
 
 /// Bytes of a region from which on large tables are repaid.
 const LONG: usize = 1024;
