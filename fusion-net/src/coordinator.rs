@@ -1,20 +1,26 @@
 //! The coordinator: knows the servers, keeps the configurations, replaces dead members.
 //!
 //! It decides membership only; reads and writes need no coordinator while nobody fails. All decisions are
-//! `fusion_core::membership`'s; here are clocks, the durable store and the service.
+//! `fusion_core::membership`'s; here are clocks, the durable store and the service. Of several coordinators that share
+//! a store one is active; the others stand by and say who is.
 
+mod election;
+mod office;
 mod registry;
 mod service;
 mod store;
 
-pub use store::{ConfigStore, RedbStore, StoreError};
+pub use election::{Alone, Elected, Election, Standing, Term};
+pub use store::{ConfigStore, RedbStore, StoreContents, StoreError, Swapped};
 
 use crate::server::{accept_loop, channel_config, run};
 use crate::wire::{self, Service};
 use fusion_core::id::Epoch;
 use fusion_core::time::Timing;
+use office::Office;
 use registry::Registry;
 use service::CoordinatorServer;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tarpc::server::{BaseChannel, Channel};
@@ -27,11 +33,13 @@ use tokio::task::JoinSet;
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 /// How a coordinator is run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CoordinatorOptions {
     /// When a silent server is taken for dead (T_s), how often servers are heard of (T_h), and how long the leases of
     /// new clusters last.
     pub timing: Timing,
+    /// The address that others reach this process at, when it is not the one it listens on.
+    pub advertise: Option<String>,
 }
 
 /// Why a coordinator could not start.
@@ -41,15 +49,28 @@ pub enum CoordinatorError {
     /// Its store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The address that others reach it at cannot be told.
+    #[error(
+        "listening on {listen} does not say where others reach this coordinator; give --advertise HOST:PORT"
+    )]
+    NoAddress {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+    /// The listener failed.
+    #[error("the listening socket failed: {0}")]
+    Io(#[from] std::io::Error),
     /// The task that decides has ended, by a fault of this program; its log says which.
     #[error("an internal fault stopped the coordinator; start it again, its store is not harmed")]
     Stopped,
 }
 
-/// The coordinator's shared state.
+/// The state of a coordinator while it is the active one. It begins with what is in the store and ends with the term:
+/// nothing that was believed outlives that (PROTOCOL rules 7, 22, 39).
 pub(crate) struct Coordinator {
     options: CoordinatorOptions,
     store: Arc<dyn ConfigStore>,
+    term: Term,
     registry: Mutex<Registry>,
     started: Instant,
     /// One change of configuration at a time.
@@ -61,6 +82,20 @@ pub(crate) struct Coordinator {
 }
 
 impl Coordinator {
+    fn new(options: CoordinatorOptions, elected: Elected) -> Arc<Coordinator> {
+        let registry = Registry::new(elected.contents, &options.timing);
+        Arc::new(Coordinator {
+            options,
+            store: elected.store,
+            term: elected.term,
+            registry: Mutex::new(registry),
+            started: Instant::now(),
+            deciding: tokio::sync::Mutex::new(()),
+            version: watch::Sender::new(0),
+            evidence: Notify::new(),
+        })
+    }
+
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,7 +105,23 @@ impl Coordinator {
     }
 }
 
-/// Serves until the future is dropped.
+/// The address that others are told: the one given, or the one listened on.
+///
+/// # Errors
+/// [`CoordinatorError::NoAddress`] when neither says it.
+pub fn advertised(
+    listener: &TcpListener,
+    advertise: Option<&str>,
+) -> Result<String, CoordinatorError> {
+    let listen = listener.local_addr()?;
+    match advertise {
+        Some(address) => Ok(address.to_owned()),
+        None if listen.ip().is_unspecified() => Err(CoordinatorError::NoAddress { listen }),
+        None => Ok(listen.to_string()),
+    }
+}
+
+/// Serves until the future is dropped, as the only coordinator of a store.
 ///
 /// # Errors
 /// [`CoordinatorError`] when the store cannot be read, or an internal fault stopped it.
@@ -79,29 +130,32 @@ pub async fn serve(
     store: Arc<dyn ConfigStore>,
     options: CoordinatorOptions,
 ) -> Result<(), CoordinatorError> {
-    let loaded = Arc::clone(&store);
-    let contents = tokio::task::spawn_blocking(move || loaded.load()).await;
-    let contents = contents.map_err(|e| StoreError::Failed(e.to_string()))??;
-    let coordinator = Arc::new(Coordinator {
-        options,
-        store,
-        registry: Mutex::new(Registry::new(contents, &options.timing)),
-        started: Instant::now(),
-        deciding: tokio::sync::Mutex::new(()),
-        version: watch::Sender::new(0),
-        evidence: Notify::new(),
-    });
+    serve_elected(listener, Arc::new(Alone::new(store)), options).await
+}
+
+/// Serves until the future is dropped, as one of those that take part in an election.
+///
+/// # Errors
+/// [`CoordinatorError`] when the election can never be won, or an internal fault stopped it.
+pub async fn serve_elected(
+    listener: TcpListener,
+    election: Arc<dyn Election>,
+    options: CoordinatorOptions,
+) -> Result<(), CoordinatorError> {
+    let listen = listener.local_addr()?;
+    let address = options.advertise.clone().unwrap_or(listen.to_string());
+    let office = Office::new(options, election, address);
     let mut tasks = JoinSet::new();
-    tasks.spawn(decide(Arc::clone(&coordinator)));
+    tasks.spawn(office::hold(Arc::clone(&office)));
     let accepting = accept_loop(listener, move |mut stream| {
-        let coordinator = Arc::clone(&coordinator);
+        let office = Arc::clone(&office);
         async move {
             match wire::accept(&mut stream, &[Service::Coordinator]).await {
                 Ok(_) => {
                     let channel =
                         BaseChannel::new(channel_config(), wire::server_transport(stream));
                     use crate::service::Coordinator as _;
-                    run(channel.execute(CoordinatorServer::new(coordinator).serve())).await;
+                    run(channel.execute(CoordinatorServer::new(office).serve())).await;
                 }
                 Err(error) => tracing::debug!(%error, "a connection was refused"),
             }
@@ -110,14 +164,17 @@ pub async fn serve(
     // A coordinator that answers but decides nothing any more would be worse than none.
     tokio::select! {
         () = accepting => Ok(()),
-        _ = tasks.join_next() => Err(CoordinatorError::Stopped),
+        ended = tasks.join_next() => match ended {
+            Some(Ok(error)) => Err(error),
+            _ => Err(CoordinatorError::Stopped),
+        },
     }
 }
 
 /// Looks again and again whether a configuration should change (PROTOCOL rule 22).
 async fn decide(coordinator: Arc<Coordinator>) {
     let tick = coordinator.options.timing.heartbeat() / 4;
-    loop {
+    while !coordinator.term.is_over() {
         let _ = tokio::time::timeout(tick, coordinator.evidence.notified()).await;
         let now = coordinator.now_ms();
         let proposals = {
@@ -160,12 +217,8 @@ async fn forget(coordinator: &Arc<Coordinator>, now: u64) {
     let _one_at_a_time = coordinator.deciding.lock().await;
     let ids = coordinator.registry().forgettable(now);
     coordinator.registry().forget(&ids);
-    let store = Arc::clone(&coordinator.store);
-    let forgotten = tokio::task::spawn_blocking(move || store.forget_servers(&ids)).await;
-    if !matches!(forgotten, Ok(Ok(()))) {
-        tracing::warn!(
-            "dead servers could not be forgotten in the store; they are tried again after a restart"
-        );
+    if let Err(error) = coordinator.store.forget_servers(&ids).await {
+        tracing::warn!(%error, "dead servers could not be forgotten in the store; they are tried again by the next coordinator");
     }
 }
 

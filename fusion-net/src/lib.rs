@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod client;
 mod clock;
 pub mod coordinator;
+mod coordinators;
 pub mod local;
 pub mod peer;
 pub mod server;

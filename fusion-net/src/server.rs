@@ -9,6 +9,7 @@ mod sync;
 
 pub use host::{Host, Peers};
 
+use crate::addresses::Addresses;
 use crate::service::{Fused as _, Primary as _};
 use crate::wire::{self, Service};
 use futures::StreamExt;
@@ -31,8 +32,8 @@ const MAX_REQUESTS: usize = 1024;
 /// How a server is run.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The coordinator's address.
-    pub coordinator: String,
+    /// The coordinators' addresses.
+    pub coordinators: Addresses,
     /// The address that others reach this process at, when it is not the one it listens on.
     pub advertise: Option<String>,
 }
@@ -74,7 +75,7 @@ pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), 
     };
     let host = Host::new(Peers::default());
     let mut tasks = JoinSet::new();
-    tasks.spawn(sync::run(Arc::clone(&host), options.coordinator, address));
+    tasks.spawn(sync::run(Arc::clone(&host), options.coordinators, address));
     tasks.spawn(tick());
     let accepting = accept_loop(listener, move |stream| {
         let host = Arc::clone(&host);

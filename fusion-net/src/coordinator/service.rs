@@ -1,9 +1,12 @@
 //! The coordinator's tarpc service.
 
 use super::Coordinator;
+use super::office::Office;
 use super::registry::Registry;
-use super::store::StoreError;
-use crate::service::{self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest};
+use super::store::{StoreError, Swapped};
+use crate::service::{
+    self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest, Who,
+};
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{Epoch, PrimaryIndex, Row, ServerId};
 use fusion_core::membership::{self, Reason};
@@ -19,12 +22,12 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// The service for one connection.
 #[derive(Clone)]
 pub(crate) struct CoordinatorServer {
-    coordinator: Arc<Coordinator>,
+    office: Arc<Office>,
 }
 
 impl CoordinatorServer {
-    pub(crate) fn new(coordinator: Arc<Coordinator>) -> Self {
-        CoordinatorServer { coordinator }
+    pub(crate) fn new(office: Arc<Office>) -> Self {
+        CoordinatorServer { office }
     }
 }
 
@@ -50,6 +53,7 @@ where
         let next = Arc::new(decide(&mut coordinator.registry())?);
         let swapped = match store_next(&coordinator, &next).await {
             Ok(swapped) => swapped,
+            Err(StoreError::Deposed) => return Err(deposed(&coordinator)),
             Err(error) => {
                 let message = error.to_string();
                 coordinator.registry().problem = Some(message.clone());
@@ -73,6 +77,15 @@ where
     committed.await.map_err(failed)?
 }
 
+/// The store says that another coordinator may be active: this one ends its term.
+fn deposed(coordinator: &Coordinator) -> AdminError {
+    coordinator.term.end();
+    AdminError::NotActive {
+        active: None,
+        problem: None,
+    }
+}
+
 /// Gives a run of a process its id, or the one that it has already; one at a time, so that it never has two.
 async fn add_server(
     c: &Arc<Coordinator>,
@@ -84,10 +97,14 @@ async fn add_server(
     if let Some(server) = known {
         return Ok(Registered { server, store });
     }
-    let id = c.registry().take_server_id();
-    let (durable, copy) = (Arc::clone(&c.store), registration.clone());
-    let put = tokio::task::spawn_blocking(move || durable.put_server(id, &copy)).await;
-    put.map_err(failed)?.map_err(failed)?;
+    let id = c
+        .store
+        .add_server(&registration)
+        .await
+        .map_err(|e| match e {
+            StoreError::Deposed => deposed(c),
+            e => failed(e),
+        })?;
     let now = c.now_ms();
     c.registry().add_server(id, registration, now);
     c.evidence.notify_one();
@@ -100,24 +117,23 @@ async fn store_next(
     coordinator: &Arc<Coordinator>,
     next: &Arc<Configuration>,
 ) -> Result<bool, StoreError> {
-    let (store, wanted) = (Arc::clone(&coordinator.store), Arc::clone(next));
-    let work = move || match store.compare_and_swap(&wanted) {
-        Ok(true) => Ok((true, None)),
-        Ok(false) => Ok((false, store.get(wanted.cluster)?)),
-        Err(error) => match store.compare_and_swap(&wanted) {
-            Ok(true) => Ok((true, None)),
-            _ => Err(error),
-        },
+    let swapped = match coordinator.store.compare_and_swap(next).await {
+        Err(error @ (StoreError::Deposed | StoreError::TooLarge { .. })) => return Err(error),
+        Err(_) => coordinator.store.compare_and_swap(next).await?,
+        Ok(swapped) => swapped,
     };
-    let done = tokio::task::spawn_blocking(work).await;
-    let (swapped, stored) = done.map_err(|e| StoreError::Failed(e.to_string()))??;
-    if let Some(stored) = stored {
-        coordinator.registry().detector.conflict(stored.cluster);
-        let now = coordinator.now_ms();
-        coordinator.registry().install(Arc::new(stored), None, now);
-        coordinator.version.send_modify(|v| *v += 1);
+    match swapped {
+        Swapped::Stored => Ok(true),
+        Swapped::Found(stored) => {
+            coordinator.registry().detector.conflict(next.cluster);
+            if let Some(stored) = stored {
+                let now = coordinator.now_ms();
+                coordinator.registry().install(Arc::new(*stored), None, now);
+                coordinator.version.send_modify(|v| *v += 1);
+            }
+            Ok(false)
+        }
     }
-    Ok(swapped)
 }
 
 /// The first configuration of a new cluster, if there can be one.
@@ -151,13 +167,13 @@ impl service::Coordinator for CoordinatorServer {
         registration: Registration,
     ) -> Result<Registered, AdminError> {
         // To the end even when the caller goes away: an id that is stored must be known, too.
-        let coordinator = Arc::clone(&self.coordinator);
+        let coordinator = self.office.active()?;
         let registered = tokio::spawn(async move { add_server(&coordinator, registration).await });
         registered.await.map_err(failed)?
     }
 
     async fn sync(self, _: Context, request: SyncRequest) -> Result<SyncReply, AdminError> {
-        let c = &self.coordinator;
+        let c = self.office.active()?;
         let mut version = c.version.subscribe();
         let now = c.now_ms();
         if !c.registry().hear(&request, now) {
@@ -181,11 +197,11 @@ impl service::Coordinator for CoordinatorServer {
                 }
             }
         };
-        Ok(SyncReply {
-            configs: timeout(c.options.timing.heartbeat(), news)
-                .await
-                .unwrap_or_default(),
-        })
+        let configs = tokio::select! {
+            news = timeout(c.options.timing.heartbeat(), news) => news.unwrap_or_default(),
+            () = c.term.ended() => return Err(self.office.not_active()),
+        };
+        Ok(SyncReply { configs })
     }
 
     async fn create(
@@ -194,7 +210,7 @@ impl service::Coordinator for CoordinatorServer {
         shape: ClusterShape,
     ) -> Result<Arc<Configuration>, AdminError> {
         let shape = shape.validated().map_err(AdminError::BadShape)?;
-        let c = &self.coordinator;
+        let c = &self.office.active()?;
         let timing = c.options.timing;
         let next = loop {
             let shape = shape.clone();
@@ -215,7 +231,8 @@ impl service::Coordinator for CoordinatorServer {
     }
 
     async fn remove(self, _: Context, name: String) -> Result<(), AdminError> {
-        let removed = commit(&self.coordinator, None, move |registry| {
+        let c = self.office.active()?;
+        let removed = commit(&c, None, move |registry| {
             let config = registry
                 .by_name(&name)
                 .ok_or(AdminError::UnknownCluster { name })?;
@@ -232,7 +249,7 @@ impl service::Coordinator for CoordinatorServer {
         name: String,
         processes_are_dead: bool,
     ) -> Result<Vec<PrimaryIndex>, AdminError> {
-        let c = &self.coordinator;
+        let c = &self.office.active()?;
         let accept = move |registry: &Registry| {
             let config = registry
                 .by_name(&name)
@@ -262,16 +279,13 @@ impl service::Coordinator for CoordinatorServer {
         row: Row,
         to: Option<ServerId>,
     ) -> Result<(), AdminError> {
-        let moving = commit(
-            &self.coordinator,
-            Some(Reason::FusedMoves(row)),
-            move |registry| {
-                let config = registry
-                    .by_name(&name)
-                    .ok_or(AdminError::UnknownCluster { name })?;
-                registry.move_fused(&config, row, to)
-            },
-        );
+        let c = self.office.active()?;
+        let moving = commit(&c, Some(Reason::FusedMoves(row)), move |registry| {
+            let config = registry
+                .by_name(&name)
+                .ok_or(AdminError::UnknownCluster { name })?;
+            registry.move_fused(&config, row, to)
+        });
         moving.await.map(|_| ())
     }
 
@@ -282,7 +296,7 @@ impl service::Coordinator for CoordinatorServer {
         newer_than: Option<Epoch>,
         wait_ms: u32,
     ) -> Result<Arc<Configuration>, AdminError> {
-        let c = &self.coordinator;
+        let c = &self.office.active()?;
         let mut version = c.version.subscribe();
         let find = || {
             c.registry()
@@ -300,14 +314,20 @@ impl service::Coordinator for CoordinatorServer {
             }
         };
         let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_WAIT);
-        match timeout(wait, newer).await {
-            Ok(found) => found,
-            Err(_) => find(),
+        tokio::select! {
+            found = timeout(wait, newer) => found.unwrap_or_else(|_| find()),
+            () = c.term.ended() => Err(self.office.not_active()),
         }
     }
 
-    async fn status(self, _: Context) -> Status {
-        let now = self.coordinator.now_ms();
-        self.coordinator.registry().status(now)
+    async fn status(self, _: Context) -> Result<Status, AdminError> {
+        let c = self.office.active()?;
+        let now = c.now_ms();
+        let status = c.registry().status(now, self.office.control());
+        Ok(status)
+    }
+
+    async fn who(self, _: Context) -> Who {
+        self.office.who()
     }
 }

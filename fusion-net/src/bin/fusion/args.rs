@@ -2,6 +2,7 @@
 
 use crate::{bench, cluster, demo, list, map, queue, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use fusion_net::client::Addresses;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -77,9 +78,9 @@ pub(crate) struct ServerArgs {
     /// The address that others reach this server at, when it is not the one it listens on
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<String>,
-    /// The coordinator's address
-    #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT", value_parser = crate::connection::address)]
-    pub(crate) coordinator: String,
+    /// The coordinator's address, or those of all coordinators with commas between them
+    #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT,...")]
+    pub(crate) coordinator: Addresses,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
 }
@@ -92,6 +93,9 @@ pub(crate) struct CoordinatorArgs {
     /// The address to listen on; port 0 means any free one
     #[arg(long, default_value = "127.0.0.1:7400")]
     pub(crate) listen: SocketAddr,
+    /// The address that others reach this coordinator at, when it is not the one it listens on
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
     /// The file that keeps the configurations; made when it is not there
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,

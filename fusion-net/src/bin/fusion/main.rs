@@ -75,7 +75,7 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::UnknownCluster { .. } => Some("; `fusion cluster list` shows those there are"),
         Error::WrongKind { .. } => Some("; use the command of that name"),
         Error::NoCoordinator { .. } => Some(
-            "; give a running coordinator's address by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
+            "; give the addresses of running coordinators by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
         ),
         Error::OutcomeUnknown { .. } | Error::TimedOut { .. } => {
             Some("; `fusion status` tells how the cluster stands, --timeout allows more time")

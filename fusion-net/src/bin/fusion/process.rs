@@ -19,7 +19,7 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     fusion_core::code::check_engine().map_err(ServerError::from)?;
     let listener = listen(args.listen).await?;
     let options = ServerOptions {
-        coordinator: args.coordinator,
+        coordinators: args.coordinator,
         advertise: args.advertise,
     };
     ready("server", &listener)?;
@@ -36,6 +36,7 @@ pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCod
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
     let options = CoordinatorOptions {
         timing: Timing::for_suspicion(args.suspect_after_ms)?,
+        advertise: args.advertise,
     };
     ready("coordinator", &listener)?;
     until_told(&args.process, async {

@@ -87,7 +87,7 @@ impl Report {
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let status = args.connection.client().await?.status().await?;
     let report = StatusReport {
-        coordinator: args.connection.coordinator,
+        coordinator: args.connection.coordinator.to_string(),
         servers: status.servers,
         clusters: status.clusters.into_iter().map(Report::new).collect(),
         events: status.events,
