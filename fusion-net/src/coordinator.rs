@@ -5,6 +5,8 @@
 //! a store one is active; the others stand by and say who is.
 
 mod election;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 mod office;
 mod registry;
 mod service;

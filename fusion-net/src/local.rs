@@ -3,6 +3,9 @@
 //! Each process is this project's `fusion` binary, on a port that the system chooses. They end with the process that
 //! started them, even when that one is killed: each watches its standard input, which closes then.
 
+#[cfg(feature = "etcd")]
+pub mod etcd;
+
 use crate::client::{Client, Error};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -78,6 +81,21 @@ pub struct LocalOptions {
     pub suspect_after: Duration,
     /// Where logs and the coordinator's store go; `None`: a folder that goes with the cluster.
     pub folder: Option<PathBuf>,
+    /// A store for several coordinators; `None`: there is one, with a file of its own.
+    pub shared: Option<SharedStore>,
+}
+
+/// An etcd that several coordinators share.
+#[derive(Clone, Debug)]
+pub struct SharedStore {
+    /// Where its members answer, with commas between them.
+    pub etcd: String,
+    /// The beginning of all keys.
+    pub prefix: String,
+    /// How long the active coordinator may be silent before another one takes its place.
+    pub lease_seconds: u64,
+    /// How many coordinators are started.
+    pub coordinators: usize,
 }
 
 impl LocalOptions {
@@ -89,6 +107,7 @@ impl LocalOptions {
             coordinator_port: 0,
             suspect_after: fusion_core::time::Timing::default().suspect_after(),
             folder: None,
+            shared: None,
         }
     }
 }
@@ -207,15 +226,18 @@ impl Process {
     }
 }
 
-/// A coordinator and servers, each a process.
+/// Coordinators and servers, each a process.
 #[derive(Debug)]
 pub struct LocalCluster {
     options: LocalOptions,
     folder: PathBuf,
     /// Removes the folder at the end, if it was made for this cluster.
     _temporary: Option<TempDir>,
-    coordinator: Option<Process>,
-    coordinator_address: String,
+    coordinators: BTreeMap<usize, Process>,
+    /// Of each coordinator, running or not.
+    coordinator_addresses: Vec<String>,
+    /// All of them, with commas.
+    coordinator_list: String,
     servers: BTreeMap<usize, Process>,
     next: usize,
 }
@@ -241,15 +263,27 @@ impl LocalCluster {
             }
         };
         let mut cluster = LocalCluster {
-            coordinator_address: format!("127.0.0.1:{}", options.coordinator_port),
+            coordinator_addresses: vec![format!("127.0.0.1:{}", options.coordinator_port)],
+            coordinator_list: String::new(),
             options,
             folder,
             _temporary: temporary,
-            coordinator: None,
+            coordinators: BTreeMap::new(),
             servers: BTreeMap::new(),
             next: 0,
         };
-        cluster.start_coordinator().await?;
+        let coordinators = cluster
+            .options
+            .shared
+            .as_ref()
+            .map_or(1, |s| s.coordinators);
+        let any = "127.0.0.1:0".to_owned();
+        cluster
+            .coordinator_addresses
+            .resize(coordinators.max(1), any);
+        for number in 0..cluster.coordinator_addresses.len() {
+            cluster.start_coordinator_number(number).await?;
+        }
         for _ in 0..servers {
             cluster.add_server().await?;
         }
@@ -257,16 +291,23 @@ impl LocalCluster {
         Ok(cluster)
     }
 
-    /// The address that clients need.
+    /// The address that clients need; of several coordinators all, with commas.
     #[must_use]
     pub fn coordinator(&self) -> &str {
-        &self.coordinator_address
+        &self.coordinator_list
     }
 
-    /// The coordinator's process id, when it runs.
+    /// The first coordinator's process id, when one runs.
     #[must_use]
     pub fn coordinator_pid(&self) -> Option<u32> {
-        self.coordinator.as_ref().map(Process::pid)
+        self.coordinators.values().next().map(Process::pid)
+    }
+
+    /// The running coordinators by number.
+    pub fn coordinators(&self) -> impl Iterator<Item = (usize, &Process)> {
+        self.coordinators
+            .iter()
+            .map(|(&number, process)| (number, process))
     }
 
     /// The folder of logs and of the coordinator's store.
@@ -305,7 +346,7 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError::Client`].
     pub async fn client(&self) -> Result<Client, LocalError> {
-        Ok(Client::connect(&self.coordinator_address).await?)
+        Ok(Client::connect(&self.coordinator_list).await?)
     }
 
     /// Starts the coordinator; again after [`kill_coordinator`](Self::kill_coordinator), at the same address.
@@ -313,19 +354,44 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError`].
     pub async fn start_coordinator(&mut self) -> Result<(), LocalError> {
-        let args = [
-            "coordinator".to_owned(),
-            "--listen".to_owned(),
-            self.coordinator_address.clone(),
-            "--data".to_owned(),
-            self.folder.join("coordinator.redb").display().to_string(),
-            "--suspect-after-ms".to_owned(),
-            self.options.suspect_after.as_millis().to_string(),
-        ];
-        let log = self.folder.join("coordinator.log");
-        let process = Process::start(&self.options.binary, "the coordinator", &args, &log).await?;
-        process.address().clone_into(&mut self.coordinator_address);
-        self.coordinator = Some(process);
+        self.start_coordinator_number(0).await
+    }
+
+    /// Starts one of several coordinators, at the address that it had.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub async fn start_coordinator_number(&mut self, number: usize) -> Result<(), LocalError> {
+        let address = self.coordinator_addresses.get(number).cloned();
+        let address = address.ok_or(LocalError::NoSuchServer(number))?;
+        let suspect = self.options.suspect_after.as_millis().to_string();
+        let mut args = vec!["coordinator".to_owned(), "--listen".to_owned(), address];
+        args.extend(["--suspect-after-ms".to_owned(), suspect]);
+        match &self.options.shared {
+            Some(shared) => args.extend([
+                "--etcd".to_owned(),
+                shared.etcd.clone(),
+                "--etcd-prefix".to_owned(),
+                shared.prefix.clone(),
+                "--lease-seconds".to_owned(),
+                shared.lease_seconds.to_string(),
+            ]),
+            None => {
+                let data = self.folder.join("coordinator.redb");
+                args.extend(["--data".to_owned(), data.display().to_string()]);
+            }
+        }
+        let (name, log) = match number {
+            0 => ("the coordinator".to_owned(), "coordinator.log".to_owned()),
+            n => (format!("coordinator {n}"), format!("coordinator-{n}.log")),
+        };
+        let log = self.folder.join(log);
+        let process = Process::start(&self.options.binary, &name, &args, &log).await?;
+        process
+            .address()
+            .clone_into(&mut self.coordinator_addresses[number]);
+        self.coordinator_list = self.coordinator_addresses.join(",");
+        self.coordinators.insert(number, process);
         Ok(())
     }
 
@@ -334,7 +400,15 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError::Io`].
     pub async fn kill_coordinator(&mut self) -> Result<(), LocalError> {
-        match self.coordinator.take() {
+        self.kill_coordinator_number(0).await
+    }
+
+    /// Kills one of several coordinators with SIGKILL, if it runs.
+    ///
+    /// # Errors
+    /// [`LocalError::Io`].
+    pub async fn kill_coordinator_number(&mut self, number: usize) -> Result<(), LocalError> {
+        match self.coordinators.remove(&number) {
             Some(process) => process.kill().await,
             None => Ok(()),
         }
@@ -355,7 +429,7 @@ impl LocalCluster {
             "--listen",
             listen,
             "--coordinator",
-            &self.coordinator_address,
+            &self.coordinator_list,
         ];
         let args = args.map(str::to_owned);
         let log = self.folder.join(format!("server-{number}.log"));
@@ -429,6 +503,7 @@ impl LocalCluster {
     /// Ends every process.
     pub async fn stop(mut self) {
         let servers = std::mem::take(&mut self.servers).into_values();
-        futures::future::join_all(servers.chain(self.coordinator.take()).map(Process::stop)).await;
+        let coordinators = std::mem::take(&mut self.coordinators).into_values();
+        futures::future::join_all(servers.chain(coordinators).map(Process::stop)).await;
     }
 }

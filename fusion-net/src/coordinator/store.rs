@@ -2,7 +2,7 @@
 
 mod redb;
 #[cfg(test)]
-mod suite;
+pub(super) mod suite;
 
 pub use redb::RedbStore;
 
@@ -123,11 +123,11 @@ pub trait ConfigStore: Send + Sync + 'static {
     async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError>;
 }
 
-fn encode<T: serde::Serialize>(what: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn encode<T: serde::Serialize>(what: &T) -> Result<Vec<u8>, StoreError> {
     postcard::to_stdvec(what).map_err(|e| StoreError::Failed(e.to_string()))
 }
 
-fn decode<T: serde::de::DeserializeOwned>(
+pub(super) fn decode<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
     what: &'static str,
 ) -> Result<T, StoreError> {

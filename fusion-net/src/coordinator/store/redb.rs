@@ -255,11 +255,8 @@ mod tests {
     async fn it_does_what_every_store_must() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
-        suite::run(|| {
-            let path = path.clone();
-            async move { Arc::new(RedbStore::open(&path).unwrap()) as Arc<dyn ConfigStore> }
-        })
-        .await;
+        suite::run(async || Arc::new(RedbStore::open(&path).unwrap()) as Arc<dyn ConfigStore>)
+            .await;
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use fusion_core::op::Kind;
 use std::sync::Arc;
 
 /// The first configuration of a small cluster.
-pub(super) fn config(cluster: u64) -> Configuration {
+pub(in crate::coordinator) fn config(cluster: u64) -> Configuration {
     let shape = ClusterShape::new("c", Kind::List, 1, 1, false).unwrap();
     let host = |i| Host {
         server: ServerId(i),
@@ -26,10 +26,7 @@ fn registration(incarnation: u64) -> Registration {
 }
 
 /// Runs all of it against a store that `open` opens, empty at first, with what is in it later.
-pub(super) async fn run<F>(mut open: impl FnMut() -> F)
-where
-    F: Future<Output = Arc<dyn ConfigStore>>,
-{
+pub(in crate::coordinator) async fn run(open: impl AsyncFn() -> Arc<dyn ConfigStore>) {
     let store = open().await;
     let contents = store.load().await.unwrap();
     let id = contents.store;
