@@ -172,6 +172,7 @@ impl Stall {
                 }
                 tokio::task::yield_now().await;
             }
+            remove(&raw, "stall").await;
             worst
         });
         Stall { stop, worst }
@@ -181,6 +182,12 @@ impl Stall {
         self.stop.store(true, Ordering::Relaxed);
         self.worst.await.expect("it read and wrote")
     }
+}
+
+/// Takes a key away again that the writers know nothing of.
+async fn remove(raw: &Raw, key: &'static str) {
+    let op = Op::Remove { key: key.into() };
+    raw.call(op).await.expect("the key was there");
 }
 
 /// The cluster is whole, and none of its members is where the dead were.
@@ -338,6 +345,7 @@ async fn data_flows_while_etcd_is_unreachable_and_failures_are_mended_afterwards
         })
         .await;
     waiting.await.unwrap().expect("it only waited");
+    remove(&stage.raws[0], "waits").await;
     stage.rig.restart_server(&address).await.unwrap();
     stage.end().await;
 }

@@ -2,7 +2,7 @@
 
 use super::{LocalError, io_error};
 use crate::coordinator::etcd::Prefix;
-use etcd_client::{Client, WatchOptions};
+use etcd_client::{Client, GetOptions};
 use fusion_core::config::Configuration;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
@@ -173,30 +173,37 @@ impl LocalEtcd {
         Ok(())
     }
 
-    /// Every configuration that was ever stored below `prefix`, in the order of its storing, as the engine remembers it.
+    /// Every configuration that was ever stored below `prefix`: those of one cluster together, the oldest first. Etcd
+    /// remembers them all as long as nobody compacts it.
     ///
     /// # Errors
     /// [`LocalError::NotStarted`] when etcd does not answer, or holds something else there.
     pub async fn history(&self, prefix: &Prefix) -> Result<Vec<Configuration>, LocalError> {
         let read = async {
-            let mut client = Client::connect([self.endpoints()], None).await.ok()?;
-            let key = format!("{prefix}configurations/");
-            let now = client.get("health", None).await.ok()?.header()?.revision();
-            let all = WatchOptions::new().with_prefix().with_start_revision(1);
-            let mut watch = client.watch(key, Some(all)).await.ok()?;
+            let endpoints: Vec<&str> = self.members.iter().map(|m| m.client.as_str()).collect();
+            let mut client = Client::connect(endpoints, None).await.ok()?;
+            let all = GetOptions::new().with_prefix().with_keys_only();
+            let found = client.get(format!("{prefix}configurations/"), Some(all));
+            let found = found.await.ok()?;
+            let revision = found.header()?.revision();
             let mut history = Vec::new();
-            // A word on how far it has come ends the wait when nothing more is to be told.
-            watch.request_progress().await.ok()?;
-            loop {
-                let told = watch.message().await.ok()??;
-                for event in told.events() {
-                    history.push(postcard::from_bytes(event.kv()?.value()).ok()?);
+            for key in found.kvs() {
+                let (mut of_key, mut revision) = (Vec::new(), revision);
+                loop {
+                    let then = GetOptions::new().with_revision(revision);
+                    let stored = client.get(key.key(), Some(then)).await.ok()?;
+                    let Some(stored) = stored.kvs().first() else {
+                        break;
+                    };
+                    of_key.push(postcard::from_bytes(stored.value()).ok()?);
+                    revision = stored.mod_revision() - 1;
+                    if stored.version() == 1 {
+                        break;
+                    }
                 }
-                if told.events().is_empty() && !told.created() && told.header()?.revision() >= now {
-                    return Some(history);
-                }
-                watch.request_progress().await.ok()?;
+                history.extend(of_key.into_iter().rev());
             }
+            Some(history)
         };
         let read = timeout(START, read).await.ok().flatten();
         read.ok_or_else(|| self.not_started())
