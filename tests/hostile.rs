@@ -276,6 +276,22 @@ async fn a_second_coordinator_on_the_same_store_exits_with_one_clear_line() {
     ports.close().await;
 }
 
+#[cfg(not(feature = "etcd"))]
+#[tokio::test]
+async fn etcd_in_a_program_built_without_it_is_one_clear_line() {
+    let coordinator = Command::new(binary())
+        .args(["coordinator", "--listen", "127.0.0.1:0", "--etcd"])
+        .arg("http://127.0.0.1:2379")
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(Duration::from_secs(20), coordinator).await;
+    let output = output.expect("it ends by itself").unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "one line: {stderr}");
+    assert!(stderr.contains("--features etcd"), "{stderr}");
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_is_one_clear_line_too() {
     let ports = Ports::open().await;

@@ -77,7 +77,8 @@ impl Tried {
     }
 
     /// Whether somebody there may come to be the active one, or knows who is.
-    fn hopeful(&self) -> bool {
+    #[must_use]
+    pub fn hopeful(&self) -> bool {
         let stands_by = |(_, attempt): &(_, _)| matches!(attempt, Attempt::StandsBy { .. });
         self.0.iter().any(stands_by)
     }

@@ -12,7 +12,6 @@ use fusion_core::config::Configuration;
 use fusion_core::id::{ClusterId, ServerId};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use thiserror::Error;
 
 /// Why the store failed.
@@ -39,10 +38,8 @@ pub enum StoreError {
         what: &'static str,
     },
     /// No endpoint of the engine answered in time.
-    #[error("no answer within {limit:?} from {tried}")]
+    #[error("the store cannot be reached: {tried}")]
     Unreachable {
-        /// The time allowed for all of them together.
-        limit: Duration,
         /// The endpoints with what each said.
         tried: String,
     },

@@ -74,6 +74,8 @@ fn advice(error: &Error) -> Option<&'static str> {
     match error {
         Error::UnknownCluster { .. } => Some("; `fusion cluster list` shows those there are"),
         Error::WrongKind { .. } => Some("; use the command of that name"),
+        // They are there, and the right ones.
+        Error::NoCoordinator { tried } if tried.hopeful() => None,
         Error::NoCoordinator { .. } => Some(
             "; give the addresses of running coordinators by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
         ),
