@@ -131,7 +131,7 @@ fn an_unstable_snapshot() -> Result<(), String> {
     let mut from = 0;
     while let Some(chunk) = pair.primary.chunk(MemberId(4), from) {
         from = chunk.number + 1;
-        let taken = pair.fused.on_chunk(route, &chunk);
+        let taken = pair.fused.on_chunk(route, &chunk, Time(1_000_000));
         taken.map_err(|refusal| refusal.to_string())?;
     }
     if pair.primary.stable() < pair.primary.applied()

@@ -39,7 +39,7 @@ pub fn check(world: &World) {
         let writes: BTreeMap<_, _> = line
             .writes
             .iter()
-            .map(|(id, result)| ((id.session, id.number), result))
+            .map(|(id, result)| ((id.session, id.slot, id.number), result))
             .collect();
         let mut reads = line.reads.clone();
         reads.sort_by_key(|read| read.at);
@@ -50,7 +50,7 @@ pub fn check(world: &World) {
                 assert_eq!(look(&model, &read.op), read.result, "invariant 6: {read:?}");
             }
             let result = model.apply(&op);
-            if let Some(&told) = writes.get(&(id.session, id.number)) {
+            if let Some(&told) = writes.get(&(id.session, id.slot, id.number)) {
                 assert_eq!(
                     *told, result,
                     "invariant 4: {id:?} {op:?} at primary {index}"
