@@ -49,6 +49,9 @@ pub enum ServerError {
         /// Where it listens.
         listen: SocketAddr,
     },
+    /// It could not code.
+    #[error(transparent)]
+    NoCode(#[from] fusion_core::code::CodeError),
     /// The heartbeat has ended, by a fault of this program; its log says which.
     #[error("an internal fault stopped the server; start it again")]
     Stopped,
@@ -62,6 +65,7 @@ pub enum ServerError {
 /// # Errors
 /// [`ServerError`] when it cannot start; a coordinator that is not there yet is waited for.
 pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), ServerError> {
+    fusion_core::code::check_engine()?;
     let listen = listener.local_addr()?;
     let address = match options.advertise {
         Some(address) => address,

@@ -4,7 +4,7 @@ use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs};
 use anyhow::Context;
 use fusion_core::time::Timing;
 use fusion_net::coordinator::{self, CoordinatorOptions, RedbStore};
-use fusion_net::server::{self, ServerOptions};
+use fusion_net::server::{self, ServerError, ServerOptions};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -15,6 +15,8 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     log();
+    // Before anybody is told that the server is there.
+    fusion_core::code::check_engine().map_err(ServerError::from)?;
     let listener = listen(args.listen).await?;
     let options = ServerOptions {
         coordinator: args.coordinator,
