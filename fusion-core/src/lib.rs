@@ -12,6 +12,7 @@ pub mod fault;
 pub mod frozen;
 pub mod fused;
 pub mod fused_store;
+pub mod history;
 pub mod hosting;
 pub mod id;
 pub mod limits;

@@ -206,7 +206,7 @@ impl PrimaryCell {
                         bytes += result
                             .as_ref()
                             .map_or(0, fusion_core::op::Reply::payload_bytes);
-                        ClientReply::Done(result)
+                        ClientReply::Done(result, this)
                     }
                     Submitted::Stale => ClientReply::Stale,
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
