@@ -8,7 +8,7 @@ use fusion_core::op::{Op, Reply};
 use fusion_net::client::{ClusterSpec, Error, Kind, Raw};
 use fusion_net::service::AdminError;
 use fusion_tests::cluster::{Rig, Seat, is_whole, raws, seed, start, wait_until, within};
-use fusion_tests::model::Model;
+use fusion_tests::model::{Drive, Model};
 use fusion_tests::writers::Writers;
 use futures::future::{join_all, try_join_all};
 use rand::rngs::StdRng;

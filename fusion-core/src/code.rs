@@ -58,9 +58,27 @@ pub enum CodeError {
         /// The number of fused structures.
         rows: usize,
     },
+    /// `JERASURE_ENGINE` names no engine, or one that this machine has not.
+    #[error("JERASURE_ENGINE: {reason}")]
+    NoEngine {
+        /// What the coding library says of it.
+        reason: jerasure::Error,
+    },
     /// The code was refused by the coding library.
     #[error(transparent)]
     Coding(#[from] jerasure::Error),
+}
+
+/// Says whether this process can code at all: the engine that `JERASURE_ENGINE` names is known and this machine has it.
+/// Ask before members are hosted, since without codes none of them could be made.
+///
+/// # Errors
+/// [`CodeError::NoEngine`], with what the variable says and what it may say.
+pub fn check_engine() -> Result<(), CodeError> {
+    match jerasure::Engine::selected() {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(CodeError::NoEngine { reason }),
+    }
 }
 
 impl Code {

@@ -13,6 +13,7 @@ pub mod frozen;
 pub mod fused;
 pub mod fused_store;
 pub mod heir;
+pub mod history;
 pub mod hosting;
 pub mod id;
 pub mod limits;

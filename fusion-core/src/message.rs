@@ -330,8 +330,9 @@ pub struct ClientBatch {
 /// The answer to one [`ClientRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientReply {
-    /// It was executed, now or when it was first sent; every change that the answer depends on is safe (rule 11).
-    Done(OpResult),
+    /// It was executed, now or when it was first sent; every change that the answer depends on is safe (rule 11). With
+    /// the number of the change that executed it, or, for a read, of the last one before it.
+    Done(OpResult, Seq),
     /// A later request of the same lane was executed already; this one was not executed now (rule 9).
     Stale,
     /// The session is not known; not executed (rule 9).

@@ -31,7 +31,7 @@ pub enum Submitted {
     Done {
         /// The answer.
         result: OpResult,
-        /// The last change that it may depend on.
+        /// The last change that it may depend on: for a mutation the one that executed it.
         after: Seq,
     },
     /// Not executed: a later request of its lane was (rule 9).
@@ -240,16 +240,16 @@ impl Primary {
             (Some(id), true) => match self.structure.lookup(id) {
                 SessionState::Unknown => Submitted::SessionUnknown,
                 SessionState::Stale => Submitted::Stale,
-                SessionState::Recorded(result) if !planted(Fault::ReplyNotStored) => {
+                SessionState::Recorded(result, seq) if !planted(Fault::ReplyNotStored) => {
                     let early = planted(Fault::RetryBeforeStable);
                     Submitted::Done {
                         result,
-                        after: if early { Seq(0) } else { self.applied },
+                        after: if early { Seq(0) } else { seq },
                     }
                 }
                 _ if self.at_a_bound() => Submitted::Busy,
                 _ => {
-                    let executed = self.structure.execute(id, &request.op);
+                    let executed = self.structure.execute(self.applied.next(), id, &request.op);
                     if !executed.change.is_empty() || !planted(Fault::NoEffectNotRecorded) {
                         self.record(executed.change);
                     }

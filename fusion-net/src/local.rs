@@ -3,7 +3,8 @@
 //! Each process is this project's `fusion` binary, on a port that the system chooses. They end with the process that
 //! started them, even when that one is killed: each watches its standard input, which closes then.
 
-use crate::client::{Client, Error};
+use crate::client::{Client, ClientOptions, Error};
+use crate::transport::{Network, Tls, TlsError, TlsFiles};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -58,6 +59,9 @@ pub enum LocalError {
     /// The client failed.
     #[error(transparent)]
     Client(#[from] Error),
+    /// The certificates do not do.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalError {
@@ -78,6 +82,8 @@ pub struct LocalOptions {
     pub suspect_after: Duration,
     /// Where logs and the coordinator's store go; `None`: a folder that goes with the cluster.
     pub folder: Option<PathBuf>,
+    /// What the processes and their clients prove themselves by; `None`: they speak without TLS.
+    pub tls: Option<TlsFiles>,
 }
 
 impl LocalOptions {
@@ -89,7 +95,23 @@ impl LocalOptions {
             coordinator_port: 0,
             suspect_after: fusion_core::time::Timing::default().suspect_after(),
             folder: None,
+            tls: None,
         }
+    }
+}
+
+impl LocalOptions {
+    fn security(&self) -> Vec<String> {
+        let Some(files) = &self.tls else {
+            return Vec::new();
+        };
+        let named = [
+            ("--tls-cert", &files.certificate),
+            ("--tls-key", &files.key),
+            ("--tls-ca", &files.authority),
+        ];
+        let words = named.map(|(name, path)| [name.to_owned(), path.display().to_string()]);
+        words.concat()
     }
 }
 
@@ -114,6 +136,10 @@ impl Process {
         let mut child = Command::new(binary)
             .args(args)
             .arg("--exit-with-parent")
+            // What this process's user set up for other deployments is not for this one.
+            .env_remove("FUSION_TLS_CERT")
+            .env_remove("FUSION_TLS_KEY")
+            .env_remove("FUSION_TLS_CA")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -211,6 +237,7 @@ impl Process {
 #[derive(Debug)]
 pub struct LocalCluster {
     options: LocalOptions,
+    network: Network,
     folder: PathBuf,
     /// Removes the folder at the end, if it was made for this cluster.
     _temporary: Option<TempDir>,
@@ -240,7 +267,12 @@ impl LocalCluster {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
+        let network = match &options.tls {
+            Some(files) => Network::tls(Tls::load(files)?),
+            None => Network::loopback(),
+        };
         let mut cluster = LocalCluster {
+            network,
             coordinator_address: format!("127.0.0.1:{}", options.coordinator_port),
             options,
             folder,
@@ -305,7 +337,17 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError::Client`].
     pub async fn client(&self) -> Result<Client, LocalError> {
-        Ok(Client::connect(&self.coordinator_address).await?)
+        let options = ClientOptions {
+            network: self.network.clone(),
+            ..ClientOptions::default()
+        };
+        Ok(Client::connect_with(&self.coordinator_address, options).await?)
+    }
+
+    /// How its processes speak to each other and to clients.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Starts the coordinator; again after [`kill_coordinator`](Self::kill_coordinator), at the same address.
@@ -313,7 +355,7 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError`].
     pub async fn start_coordinator(&mut self) -> Result<(), LocalError> {
-        let args = [
+        let mut args = vec![
             "coordinator".to_owned(),
             "--listen".to_owned(),
             self.coordinator_address.clone(),
@@ -322,6 +364,7 @@ impl LocalCluster {
             "--suspect-after-ms".to_owned(),
             self.options.suspect_after.as_millis().to_string(),
         ];
+        args.extend(self.options.security());
         let log = self.folder.join("coordinator.log");
         let process = Process::start(&self.options.binary, "the coordinator", &args, &log).await?;
         process.address().clone_into(&mut self.coordinator_address);
@@ -357,7 +400,8 @@ impl LocalCluster {
             "--coordinator",
             &self.coordinator_address,
         ];
-        let args = args.map(str::to_owned);
+        let mut args: Vec<String> = args.map(str::to_owned).into();
+        args.extend(self.options.security());
         let log = self.folder.join(format!("server-{number}.log"));
         let process = Process::start(
             &self.options.binary,

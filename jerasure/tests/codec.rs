@@ -318,6 +318,30 @@ fn survivors_are_looked_for_where_the_first_ones_do_not_suffice() {
     }
 }
 
+/// Such a shard holds nothing, so that it is made from nothing, and nothing is solved by it.
+#[test]
+fn a_coding_shard_of_no_data_is_zero_and_helps_nobody() {
+    let params = CodeParams::new(3, 2, WordSize::W8).unwrap();
+    for params in [params, params.with_packet_bytes(8).unwrap()] {
+        let rows = vec![0, 0, 0, 1, 1, 1];
+        let matrix = Matrix::new(WordSize::W8, 2, 3, rows).unwrap();
+        let codec = Codec::from_matrix(params, matrix).unwrap();
+        let whole = encoded(&codec, codec.unit() * 3);
+        assert!(whole[3].iter().all(|&byte| byte == 0));
+        for erased in [vec![3], vec![3, 4], vec![3, 0], vec![0], vec![4]] {
+            let mut shards = whole.clone();
+            for &lost in &erased {
+                shards[lost].fill(0xcc);
+            }
+            codec.decode(&mut shards, &erased).unwrap();
+            assert!(shards == whole, "{erased:?}");
+        }
+        let mut shards = whole.clone();
+        assert_eq!(codec.decode(&mut shards, &[0, 4]), Err(Error::Singular));
+        assert_eq!(codec.decode(&mut shards, &[0, 1]), Err(Error::Singular));
+    }
+}
+
 #[test]
 fn a_matrix_of_another_shape_or_field_is_refused() {
     let params = CodeParams::new(4, 3, WordSize::W8).unwrap();

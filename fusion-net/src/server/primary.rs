@@ -31,8 +31,8 @@ pub(crate) struct Marks {
     pub stable: Seq,
     /// The epoch: links have something to tell.
     pub epoch: Epoch,
-    /// Whether it might read when this was said: who waits for that looks again.
-    pub leased: bool,
+    /// Until when it may read.
+    pub leased_until: Time,
     /// It has stopped, to be moved: whoever asks waits for the next epoch.
     pub stopped: bool,
     /// Not a member any more.
@@ -40,16 +40,26 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    fn of(primary: &Primary, now: Time) -> Marks {
-        let epoch = primary.config().epoch;
+    fn of(primary: &Primary) -> Marks {
         Marks {
             applied: primary.applied(),
             stable: primary.stable(),
-            epoch,
-            leased: now < primary.leased_until(),
+            epoch: primary.config().epoch,
+            leased_until: primary.leased_until(),
             stopped: primary.is_draining(),
             closed: false,
         }
+    }
+
+    /// Whether anybody may wait for what is new here. A lease that goes on is no news; one that was over is.
+    fn is_news(&self, before: &Marks) -> bool {
+        let regained =
+            before.leased_until < self.leased_until && before.leased_until <= clock::now();
+        regained
+            || (Marks {
+                leased_until: before.leased_until,
+                ..*self
+            }) != *before
     }
 }
 
@@ -64,7 +74,7 @@ pub(crate) struct PrimaryCell {
 
 impl PrimaryCell {
     pub(crate) fn start(host: &Arc<Host>, primary: Primary) -> Arc<PrimaryCell> {
-        let marks = Marks::of(&primary, clock::now());
+        let marks = Marks::of(&primary);
         let cell = Arc::new(PrimaryCell {
             primary: Mutex::new(primary),
             marks: watch::Sender::new(marks),
@@ -81,12 +91,14 @@ impl PrimaryCell {
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Primary) -> T) -> T {
         let mut primary = self.primary.lock().expect("the primary is sound");
         let result = act(&mut primary);
-        let now = Marks::of(&primary, clock::now());
+        let now = Marks::of(&primary);
         self.marks.send_if_modified(|marks| {
-            let closed = marks.closed;
-            let moved = *marks != Marks { closed, ..now };
-            *marks = Marks { closed, ..now };
-            moved
+            let before = *marks;
+            *marks = Marks {
+                closed: before.closed,
+                ..now
+            };
+            marks.is_news(&before)
         });
         result
     }
@@ -153,13 +165,12 @@ impl PrimaryCell {
     /// Reads wait for the leases a while, since they come with the next acknowledgements; without them they are refused,
     /// and the client looks for another primary (rule 10).
     async fn wait_for_leases(&self, marks: &mut watch::Receiver<Marks>) {
-        let leased = self.with(|p| {
-            let left = p.leased_until().since(clock::now());
-            (left.is_zero()).then(|| p.config().timing.lease_primary())
-        });
-        if let Some(most) = leased {
-            let _ = timeout(most, marks.wait_for(|m| m.closed || m.leased)).await;
+        if clock::now() < marks.borrow().leased_until {
+            return;
         }
+        let most = lock(&self.primary).config().timing.lease_primary();
+        let leased = marks.wait_for(|m| m.closed || clock::now() < m.leased_until);
+        let _ = timeout(most, leased).await;
     }
 
     /// While it is being moved, and has stopped: waits until the next epoch says who goes on (rule 36). Answers whether
@@ -225,7 +236,7 @@ impl PrimaryCell {
                         bytes += result
                             .as_ref()
                             .map_or(0, fusion_core::op::Reply::payload_bytes);
-                        ClientReply::Done(result)
+                        ClientReply::Done(result, this)
                     }
                     Submitted::Stale => ClientReply::Stale,
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,

@@ -50,6 +50,42 @@ pub(super) trait Isa: Copy + Debug + Send + Sync + 'static {
     unsafe fn run(self, task: impl Task<Self>);
 }
 
+/// The functions of [`Isa`], compiled for these features of the processor, all of which the type's values prove.
+macro_rules! compiled_with {
+    ($isa:ident, $features:tt) => {
+        fn update<const P: usize>() -> crate::engine::direct::Update {
+            #[target_feature(enable = $features)]
+            unsafe fn compiled<const P: usize>(
+                factor: *const (),
+                code: *mut u8,
+                old: *const u8,
+                new: *const u8,
+                bytes: usize,
+            ) {
+                use crate::engine::kernel::{Pointwise, Task};
+                // SAFETY: the caller vouches for the factor, which is one of this instruction set and word, the
+                // regions and the machine.
+                unsafe {
+                    Pointwise::<$isa, P, 2, true>::update(factor, code, old, new, bytes).run()
+                }
+            }
+            compiled::<P>
+        }
+
+        #[inline(always)]
+        unsafe fn run(self, task: impl crate::engine::kernel::Task<Self>) {
+            #[target_feature(enable = $features)]
+            unsafe fn compiled(task: impl crate::engine::kernel::Task<$isa>) {
+                // SAFETY: the caller vouches for the task.
+                unsafe { task.run() }
+            }
+            // SAFETY: `self` proves that the machine has the instructions; the caller vouches for the task.
+            unsafe { compiled(task) }
+        }
+    };
+}
+pub(super) use compiled_with;
+
 /// How vectors are mapped in an instruction set.
 ///
 /// # Safety of all functions

@@ -2,8 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::direct::Update;
-use super::kernel::{Isa, Lanes, Multiply, Pointwise, Quarter, Task};
+use super::kernel::{Isa, Lanes, Multiply, Quarter, compiled_with};
 use super::maps::Nibbles;
 
 /// NEON.
@@ -25,32 +24,7 @@ impl Isa for Neon {
 
     const ROWS: [usize; 3] = [4, 4, 2];
 
-    fn update<const P: usize>() -> Update {
-        #[target_feature(enable = "neon")]
-        unsafe fn compiled<const P: usize>(
-            factor: *const (),
-            code: *mut u8,
-            old: *const u8,
-            new: *const u8,
-            bytes: usize,
-        ) {
-            // SAFETY: the caller vouches for the factor, which is one of this instruction set and word, the regions
-            // and the machine.
-            unsafe { Pointwise::<Neon, P, 2, true>::update(factor, code, old, new, bytes).run() }
-        }
-        compiled::<P>
-    }
-
-    #[inline(always)]
-    unsafe fn run(self, task: impl Task<Self>) {
-        #[target_feature(enable = "neon")]
-        unsafe fn compiled(task: impl Task<Neon>) {
-            // SAFETY: the caller vouches for the task.
-            unsafe { task.run() }
-        }
-        // SAFETY: `self` proves that the machine has the instructions; the caller vouches for the task.
-        unsafe { compiled(task) }
-    }
+    compiled_with!(Neon, "neon");
 }
 
 // SAFETY of all blocks: the caller vouches for the instruction set and, where it gives a pointer, for the memory; the

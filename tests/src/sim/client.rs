@@ -3,10 +3,10 @@
 
 use super::network::Packet;
 use super::process::ProcessId;
-use super::truth::Read;
 use super::world::World;
 use bytes::Bytes;
 use fusion_core::config::{Configuration, PrimaryState};
+use fusion_core::history::{Operation, Outcome};
 use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Seq, ServerId, SessionId};
 use fusion_core::message::ClientRequest;
 use fusion_core::op::{Kind, Op, OpResult};
@@ -27,6 +27,8 @@ struct Waiting {
     /// What the client could know when it began to ask.
     floor: Seq,
     sent_at: Time,
+    /// True time when it began to ask.
+    asked_at: u64,
     /// It was refused: ask again soon.
     again: bool,
 }
@@ -125,6 +127,7 @@ impl World {
                 op,
             },
             floor: line.floor,
+            asked_at: self.now,
             sent_at: now,
             again: false,
         });
@@ -170,8 +173,7 @@ impl World {
                         let waiting = waiting.clone();
                         client.waiting = None;
                         client.opened |= !client.reads;
-                        let index = client.index;
-                        self.answered(index, waiting.request, waiting.floor, result, seq);
+                        self.answered(id, waiting, result, seq);
                     }
                 }
             }
@@ -179,28 +181,26 @@ impl World {
         }
     }
 
-    fn answered(
-        &mut self,
-        index: PrimaryIndex,
-        request: ClientRequest,
-        floor: Seq,
-        result: OpResult,
-        seq: Seq,
-    ) {
-        super::checks::linearizable::on_answer(index, &request, floor, seq);
+    fn answered(&mut self, client: u64, waiting: Waiting, result: OpResult, seq: Seq) {
+        let index = self.clients[client as usize].index;
+        let request = waiting.request;
+        super::checks::linearizable::on_answer(index, &request, waiting.floor, seq);
         let line = &mut self.truth.lines[index.index()];
         line.floor = line.floor.max(seq);
         match request.id {
             Some(id) => {
                 self.stats.writes += 1;
-                line.writes.push((id, result));
+                line.writes.push((id, result.clone()));
             }
-            None => {
-                self.stats.reads += 1;
-                let (op, at) = (request.op, seq);
-                line.reads.push(Read { op, result, at });
-            }
+            None => self.stats.reads += 1,
         }
+        line.told.push(Operation {
+            client,
+            op: request.op,
+            invoked_us: waiting.asked_at,
+            returned_us: self.now,
+            outcome: Outcome::Answered { result, seq },
+        });
     }
 
     fn change(&mut self) -> Op {

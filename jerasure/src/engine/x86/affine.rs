@@ -2,8 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::engine::direct::Update;
-use crate::engine::kernel::{Isa, Multiply, Pointwise, Task};
+use crate::engine::kernel::{Isa, Multiply, compiled_with};
 use crate::engine::maps::Affine;
 
 /// GFNI and AVX2.
@@ -26,32 +25,7 @@ impl Isa for Gfni256 {
 
     const ROWS: [usize; 3] = [4, 4, 2];
 
-    fn update<const P: usize>() -> Update {
-        #[target_feature(enable = "gfni,avx2")]
-        unsafe fn compiled<const P: usize>(
-            factor: *const (),
-            code: *mut u8,
-            old: *const u8,
-            new: *const u8,
-            bytes: usize,
-        ) {
-            // SAFETY: the caller vouches for the factor, which is one of this instruction set and word, the regions
-            // and the machine.
-            unsafe { Pointwise::<Gfni256, P, 2, true>::update(factor, code, old, new, bytes).run() }
-        }
-        compiled::<P>
-    }
-
-    #[inline(always)]
-    unsafe fn run(self, task: impl Task<Self>) {
-        #[target_feature(enable = "gfni,avx2")]
-        unsafe fn compiled(task: impl Task<Gfni256>) {
-            // SAFETY: the caller vouches for the task.
-            unsafe { task.run() }
-        }
-        // SAFETY: `self` proves that the machine has the instructions; the caller vouches for the task.
-        unsafe { compiled(task) }
-    }
+    compiled_with!(Gfni256, "gfni,avx2");
 }
 
 /// GFNI and AVX-512.
@@ -77,32 +51,7 @@ impl Isa for Gfni512 {
 
     const ROWS: [usize; 3] = [4, 4, 4];
 
-    fn update<const P: usize>() -> Update {
-        #[target_feature(enable = "gfni,avx2,avx512f,avx512bw,avx512vl")]
-        unsafe fn compiled<const P: usize>(
-            factor: *const (),
-            code: *mut u8,
-            old: *const u8,
-            new: *const u8,
-            bytes: usize,
-        ) {
-            // SAFETY: the caller vouches for the factor, which is one of this instruction set and word, the regions
-            // and the machine.
-            unsafe { Pointwise::<Gfni512, P, 2, true>::update(factor, code, old, new, bytes).run() }
-        }
-        compiled::<P>
-    }
-
-    #[inline(always)]
-    unsafe fn run(self, task: impl Task<Self>) {
-        #[target_feature(enable = "gfni,avx2,avx512f,avx512bw,avx512vl")]
-        unsafe fn compiled(task: impl Task<Gfni512>) {
-            // SAFETY: the caller vouches for the task.
-            unsafe { task.run() }
-        }
-        // SAFETY: `self` proves that the machine has the instructions; the caller vouches for the task.
-        unsafe { compiled(task) }
-    }
+    compiled_with!(Gfni512, "gfni,avx2,avx512f,avx512bw,avx512vl");
 }
 
 macro_rules! multiply {

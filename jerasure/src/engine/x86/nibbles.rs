@@ -2,8 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::engine::direct::Update;
-use crate::engine::kernel::{Isa, Multiply, Pointwise, Task};
+use crate::engine::kernel::{Isa, Multiply, compiled_with};
 use crate::engine::maps::Nibbles;
 
 /// AVX2.
@@ -25,32 +24,7 @@ impl Isa for Avx2 {
 
     const ROWS: [usize; 3] = [4, 2, 1];
 
-    fn update<const P: usize>() -> Update {
-        #[target_feature(enable = "avx2")]
-        unsafe fn compiled<const P: usize>(
-            factor: *const (),
-            code: *mut u8,
-            old: *const u8,
-            new: *const u8,
-            bytes: usize,
-        ) {
-            // SAFETY: the caller vouches for the factor, which is one of this instruction set and word, the regions
-            // and the machine.
-            unsafe { Pointwise::<Avx2, P, 2, true>::update(factor, code, old, new, bytes).run() }
-        }
-        compiled::<P>
-    }
-
-    #[inline(always)]
-    unsafe fn run(self, task: impl Task<Self>) {
-        #[target_feature(enable = "avx2")]
-        unsafe fn compiled(task: impl Task<Avx2>) {
-            // SAFETY: the caller vouches for the task.
-            unsafe { task.run() }
-        }
-        // SAFETY: `self` proves that the machine has the instructions; the caller vouches for the task.
-        unsafe { compiled(task) }
-    }
+    compiled_with!(Avx2, "avx2");
 }
 
 macro_rules! multiply {

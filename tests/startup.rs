@@ -1,0 +1,36 @@
+//! A process that cannot do its work does not start: one clear line, exit status 1, and nobody was told that it listens.
+
+use fusion_tests::cluster::binary;
+use std::process::{Command, Output};
+
+fn with_engine(engine: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command.args(args).env("JERASURE_ENGINE", engine);
+    command.output().expect("the binary runs")
+}
+
+/// Found with the demo: every fused structure failed to be made, writes were acknowledged without any, and lost.
+#[test]
+fn a_server_without_a_usable_engine_does_not_start() {
+    for engine in ["bogus", "neon,avx2"] {
+        let address = "127.0.0.1:0";
+        let output = with_engine(
+            engine,
+            &["server", "--listen", address, "--coordinator", address],
+        );
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "one line: {stderr}");
+        assert!(stderr.contains("JERASURE_ENGINE"), "{stderr}");
+        assert_eq!(stderr.matches(engine).count(), 1, "{stderr}");
+        assert!(output.stdout.is_empty(), "it never said that it listens");
+    }
+}
+
+#[test]
+fn the_demo_says_why_its_servers_do_not_start() {
+    let output = with_engine("bogus", &["demo", "--elements", "10"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("bogus"), "{stderr}");
+}
