@@ -54,11 +54,7 @@ pub trait Coordinator {
         processes_are_dead: bool,
     ) -> Result<Vec<PrimaryIndex>, AdminError>;
     /// Moves a member to another server, or to the best free one; answers its new place when the move has begun.
-    async fn move_member(
-        name: String,
-        what: What,
-        to: Option<ServerId>,
-    ) -> Result<(), AdminError>;
+    async fn move_member(name: String, what: What, to: Option<ServerId>) -> Result<(), AdminError>;
     /// Wants a server empty, or not any more: it gets no new members, and those that it has are moved away. Answers when
     /// that is durable; `status` tells how far it is.
     async fn drain(server: ServerId, wanted: bool) -> Result<(), AdminError>;

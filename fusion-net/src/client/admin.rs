@@ -215,8 +215,7 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] when the server is not known, or a member on it has nowhere to go.
     pub async fn drain(&self, server: ServerId, wanted: bool) -> Result<(), Error> {
-        let drained =
-            self.ask(|c, context| async move { c.drain(context, server, wanted).await });
+        let drained = self.ask(|c, context| async move { c.drain(context, server, wanted).await });
         Ok(drained.await??)
     }
 

@@ -259,7 +259,9 @@ impl Registry {
             if !taken.contains(&server) {
                 continue;
             }
-            let usable = views.iter().filter(|(id, v)| v.is_usable() && **id != server);
+            let usable = views
+                .iter()
+                .filter(|(id, v)| v.is_usable() && **id != server);
             let free = usable.filter(|(id, _)| config.colocate || !taken.contains(id));
             if free.count() == 0 {
                 let cluster = config.name.clone();
@@ -380,9 +382,8 @@ impl Registry {
         });
         let members: Vec<MemberStatus> = primaries.chain(fused).collect();
         let in_role = |role| members.iter().filter(move |m| m.role == role);
-        let active = |m: &&MemberStatus| {
-            matches!(m.state, MemberState::Active | MemberState::Moving { .. })
-        };
+        let active =
+            |m: &&MemberStatus| matches!(m.state, MemberState::Active | MemberState::Moving { .. });
         let gone = in_role(Role::Primary).filter(|m| !active(m)).count();
         let codes = in_role(Role::Fused).filter(active).count();
         let waiting: Option<Waiting> = match self.plan(config, views) {

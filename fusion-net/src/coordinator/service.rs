@@ -99,11 +99,7 @@ async fn add_server(
 }
 
 /// Marks a server as one that an operator wants empty, or not any more; durable before it is acted on.
-async fn drain(
-    c: &Arc<Coordinator>,
-    server: ServerId,
-    wanted: bool,
-) -> Result<(), AdminError> {
+async fn drain(c: &Arc<Coordinator>, server: ServerId, wanted: bool) -> Result<(), AdminError> {
     let _one_at_a_time = c.deciding.lock().await;
     let registration = c.registry().drained(server, wanted)?;
     let durable = Arc::clone(&c.store);

@@ -194,7 +194,11 @@ impl PrimaryCell {
                 Some((replies, after)) => {
                     let settled = marks.wait_for(|m| m.closed || m.stable >= after).await;
                     let stable = settled.is_ok_and(|m| m.stable >= after);
-                    return if stable { Ok(replies) } else { Err(Refusal::Deposed) };
+                    return if stable {
+                        Ok(replies)
+                    } else {
+                        Err(Refusal::Deposed)
+                    };
                 }
                 None if marks.borrow_and_update().stopped => {}
                 None => return Err(Refusal::Deposed),
