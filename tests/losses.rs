@@ -1,7 +1,8 @@
 //! Servers die, hang, come back; nothing that was acknowledged is lost.
 
 use bytes::Bytes;
-use fusion_core::membership::{LossError, Waiting};
+use fusion_core::id::Row;
+use fusion_core::membership::{LossError, Waiting, What};
 use fusion_core::message::{ClientBatch, ClientReply, ClientRequest};
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{ClusterSpec, Error, Kind, Raw};
@@ -559,7 +560,10 @@ async fn a_code_that_was_moved_brings_a_primary_back() {
     };
     raw.call(put).await.unwrap();
     let before = rig.member("c", Seat::Fused(0)).await.server;
-    rig.client.move_fused("c", 0, None).await.unwrap();
+    rig.client
+        .move_member("c", What::Row(Row(0)), None)
+        .await
+        .unwrap();
     rig.wait_cluster("c", "whole on another server", |c| {
         is_whole(c) && c.members.len() == 3 && c.members.iter().all(|m| m.server != before)
     })
