@@ -1,7 +1,12 @@
 //! The configuration of a cluster: who its members are, in numbered epochs (PROTOCOL rules 4 to 8).
 
+mod check;
+
+pub use check::{ConfigError, MAX_ADDRESS_BYTES};
+
 use crate::fault::{Fault, planted};
 use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
+use crate::limits::MAX_MEMBERS;
 use crate::op::Kind;
 use crate::time::Timing;
 use serde::{Deserialize, Serialize};
@@ -110,8 +115,10 @@ pub struct Configuration {
     /// Whether the cluster was removed: the last epoch.
     pub removed: bool,
     /// The primaries, by index.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub primaries: Vec<PrimarySeat>,
     /// The fused structures: at most one in sync and one joining a row.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub fused: Vec<FusedSeat>,
     /// The next member id to give.
     pub next_id: u64,

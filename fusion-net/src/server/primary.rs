@@ -3,7 +3,8 @@
 use super::host::{Host, Member, lock};
 use super::link;
 use crate::clock;
-use crate::service;
+use crate::service::{self, Answers};
+use crate::wire::Guest;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
@@ -176,14 +177,15 @@ impl PrimaryCell {
     }
 
     /// Executes a batch, then waits until all that its answers depend on is stable.
-    async fn execute(&self, batch: ClientBatch) -> Option<Vec<ClientReply>> {
+    async fn execute(&self, batch: ClientBatch, guest: &Guest) -> Option<Answers> {
         let mut marks = self.watch();
         if batch.requests.iter().any(|r| r.id.is_none()) {
             self.wait_for_leases(&mut marks).await;
         }
+        let mut room = guest.room_for_answer().await;
         let now = clock::now();
         // No await from here to the end of this statement: see the type's comment.
-        let (replies, after) = self.with(|primary| {
+        let (replies, after, bytes) = self.with(|primary| {
             if primary.is_suspended() {
                 return None;
             }
@@ -220,14 +222,20 @@ impl PrimaryCell {
             if let Some(session) = batch.close {
                 primary.close_session(session);
             }
-            Some((replies, after))
+            Some((replies, after, bytes))
         })?;
+        // What waits for the others holds its answers, and no requests.
+        drop(batch);
+        room.shrink_to(bytes);
         let settled = marks
             .wait_for(|m| m.closed || m.stable >= after)
             .await
             .ok()?
             .to_owned();
-        (settled.stable >= after).then_some(replies)
+        (settled.stable >= after).then_some(Answers {
+            replies,
+            _room: room,
+        })
     }
 }
 
@@ -243,22 +251,26 @@ impl Drop for PrimaryCell {
 #[derive(Clone)]
 pub(crate) struct PrimaryServer {
     host: Arc<Host>,
+    guest: Arc<Guest>,
 }
 
 impl PrimaryServer {
-    pub(crate) fn new(host: Arc<Host>) -> Self {
-        PrimaryServer { host }
+    pub(crate) fn new(host: Arc<Host>, guest: Arc<Guest>) -> Self {
+        PrimaryServer { host, guest }
     }
 }
 
 impl service::Primary for PrimaryServer {
-    async fn execute(self, _: Context, batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal> {
+    async fn execute(self, _: Context, batch: ClientBatch) -> Result<Answers, Refusal> {
         let gone = Refusal::NotMember {
             cluster: batch.cluster,
             member: batch.member,
         };
         match self.host.member(batch.cluster, batch.member) {
-            Some(Member::Primary(cell)) => cell.execute(batch).await.ok_or(Refusal::Deposed),
+            Some(Member::Primary(cell)) => {
+                let answers = cell.execute(batch, &self.guest).await;
+                answers.ok_or(Refusal::Deposed)
+            }
             _ => Err(gone),
         }
     }
