@@ -1,6 +1,6 @@
 //! What the command line may say.
 
-use crate::{bench, cluster, demo, list, map, queue, status};
+use crate::{bench, chaos, cluster, demo, list, map, queue, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Measure throughput, recovery and memory on real processes
     Bench(bench::BenchArgs),
+    /// Break real processes and their network under load, and check that nothing is lost
+    Chaos(chaos::ChaosArgs),
     /// Run a standing local cluster of real processes until Ctrl-C
     Dev(DevArgs),
     /// Run one server process

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod chaos;
 mod cluster;
 mod connection;
 mod demo;
@@ -45,6 +46,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Coordinator(args) => process::coordinator(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::Chaos(args) => chaos::run(args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Map(args) => map::run(args).await,
