@@ -2,6 +2,7 @@
 
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{Client, Error, Kind, Raw};
+use fusion_net::transport::Network;
 use fusion_net::wire::{
     self, ConnectError, MAX_DEADLINE, MAX_FRAME_BYTES, PROTOCOL_VERSION, Service,
 };
@@ -153,7 +154,7 @@ async fn another_version_and_another_service_are_told_and_closed() {
             let heard = say(&port.address, &hello, false, "another service").await;
             assert_eq!(heard, preface(PROTOCOL_VERSION, 0), "none is offered");
         }
-        let error = wire::connect(&port.address, port.other, PATIENCE).await;
+        let error = wire::connect(&Network::loopback(), &port.address, port.other, PATIENCE).await;
         let told = matches!(error, Err(ConnectError::WrongService { .. }));
         assert!(told, "{error:?}");
     }

@@ -335,7 +335,7 @@ async fn a_primary_that_was_replaced_while_it_hung_answers_no_read_from_its_old_
     raw.call(put("old")).await.unwrap();
     let cluster = rig.client.cluster("c").await.unwrap();
     let old = rig.member("c", Seat::Primary(0)).await;
-    let direct: PrimaryClient = peer::connect(&old.address).await.unwrap();
+    let direct: PrimaryClient = peer::connect(rig.network(), &old.address).await.unwrap();
     let read = || {
         let batch = ClientBatch {
             cluster: cluster.id,

@@ -10,6 +10,7 @@ mod store;
 pub use store::{ConfigStore, RedbStore, StoreError};
 
 use crate::server::{accept_loop, channel_config, run};
+use crate::transport::Listener;
 use crate::wire::{self, Service};
 use fusion_core::id::Epoch;
 use fusion_core::time::Timing;
@@ -19,7 +20,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tarpc::server::{BaseChannel, Channel};
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -75,7 +75,7 @@ impl Coordinator {
 /// # Errors
 /// [`CoordinatorError`] when the store cannot be read, or an internal fault stopped it.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     store: Arc<dyn ConfigStore>,
     options: CoordinatorOptions,
 ) -> Result<(), CoordinatorError> {
@@ -93,11 +93,11 @@ pub async fn serve(
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(decide(Arc::clone(&coordinator)));
-    let accepting = accept_loop(listener, move |mut stream| {
+    let accepting = accept_loop(listener, move |incoming| {
         let coordinator = Arc::clone(&coordinator);
         async move {
-            match wire::accept(&mut stream, &[Service::Coordinator]).await {
-                Ok(_) => {
+            match wire::accept(incoming, &[Service::Coordinator]).await {
+                Ok((stream, _)) => {
                     let channel =
                         BaseChannel::new(channel_config(), wire::server_transport(stream));
                     use crate::service::Coordinator as _;

@@ -8,4 +8,5 @@ pub mod local;
 pub mod peer;
 pub mod server;
 pub mod service;
+pub mod transport;
 pub mod wire;

@@ -2,14 +2,15 @@
 //!
 //! Each process is this project's `fusion` binary, on a port that the system chooses. They end with the process that
 //! started them, even when that one is killed: each watches its standard input, which closes then. With
-//! [`LocalOptions::faulty`] a [`Network`] is between them that can be cut, slowed and reset.
+//! [`LocalOptions::faulty`] the [`Links`] between them can be cut, slowed and reset.
 
-mod network;
+mod links;
 mod origin;
 
-pub use network::{Network, Place};
+pub use links::{Links, Place};
 
-use crate::client::{Client, Error};
+use crate::client::{Client, ClientOptions, Error};
+use crate::transport::{Network, Tls, TlsError, TlsFiles};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -65,6 +66,9 @@ pub enum LocalError {
     /// The client failed.
     #[error(transparent)]
     Client(#[from] Error),
+    /// The certificates do not do.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalError {
@@ -92,8 +96,10 @@ pub struct LocalOptions {
     pub suspect_after: Duration,
     /// Where logs and the coordinator's store go; `None`: a folder that goes with the cluster.
     pub folder: Option<PathBuf>,
-    /// Whether a [`Network`] of proxies is between the processes, and between them and clients of this process.
+    /// Whether [`Links`] of proxies are between the processes, and between them and clients of this process.
     pub faulty: bool,
+    /// What the processes and their clients prove themselves by; `None`: they speak without TLS.
+    pub tls: Option<TlsFiles>,
 }
 
 impl LocalOptions {
@@ -106,7 +112,23 @@ impl LocalOptions {
             suspect_after: fusion_core::time::Timing::default().suspect_after(),
             folder: None,
             faulty: false,
+            tls: None,
         }
+    }
+}
+
+impl LocalOptions {
+    fn security(&self) -> Vec<String> {
+        let Some(files) = &self.tls else {
+            return Vec::new();
+        };
+        let named = [
+            ("--tls-cert", &files.certificate),
+            ("--tls-key", &files.key),
+            ("--tls-ca", &files.authority),
+        ];
+        let words = named.map(|(name, path)| [name.to_owned(), path.display().to_string()]);
+        words.concat()
     }
 }
 
@@ -131,6 +153,10 @@ impl Process {
         let mut child = Command::new(binary)
             .args(args)
             .arg("--exit-with-parent")
+            // What this process's user set up for other deployments is not for this one.
+            .env_remove("FUSION_TLS_CERT")
+            .env_remove("FUSION_TLS_KEY")
+            .env_remove("FUSION_TLS_CA")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -228,6 +254,7 @@ impl Process {
 #[derive(Debug)]
 pub struct LocalCluster {
     options: LocalOptions,
+    network: Network,
     folder: PathBuf,
     /// Removes the folder at the end, if it was made for this cluster.
     _temporary: Option<TempDir>,
@@ -236,7 +263,7 @@ pub struct LocalCluster {
     coordinator_address: String,
     /// Where it listens.
     coordinator_listens: String,
-    network: Option<Network>,
+    links: Option<Links>,
     servers: BTreeMap<usize, Process>,
     next: usize,
 }
@@ -261,12 +288,17 @@ impl LocalCluster {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
+        let network = match &options.tls {
+            Some(files) => Network::tls(Tls::load(files)?),
+            None => Network::loopback(),
+        };
         let port = options.coordinator_port;
         let listen_port = if options.faulty { 0 } else { port };
         let mut cluster = LocalCluster {
+            network,
             coordinator_address: format!("127.0.0.1:{port}"),
             coordinator_listens: format!("127.0.0.1:{listen_port}"),
-            network: options.faulty.then(Network::new),
+            links: options.faulty.then(Links::new),
             options,
             folder,
             _temporary: temporary,
@@ -288,10 +320,10 @@ impl LocalCluster {
         &self.coordinator_address
     }
 
-    /// The network between the processes, if it is a faulty one.
+    /// The links between the processes, if they are faulty ones.
     #[must_use]
-    pub fn network(&self) -> Option<&Network> {
-        self.network.as_ref()
+    pub fn links(&self) -> Option<&Links> {
+        self.links.as_ref()
     }
 
     /// The coordinator's process, when it runs.
@@ -342,7 +374,17 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError::Client`].
     pub async fn client(&self) -> Result<Client, LocalError> {
-        Ok(Client::connect(&self.coordinator_address).await?)
+        let options = ClientOptions {
+            network: self.network.clone(),
+            ..ClientOptions::default()
+        };
+        Ok(Client::connect_with(&self.coordinator_address, options).await?)
+    }
+
+    /// How its processes speak to each other and to clients.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Starts the coordinator; again after [`kill_coordinator`](Self::kill_coordinator), at the same address.
@@ -350,7 +392,7 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError`].
     pub async fn start_coordinator(&mut self) -> Result<(), LocalError> {
-        let args = [
+        let mut args = vec![
             "coordinator".to_owned(),
             "--listen".to_owned(),
             self.coordinator_listens.clone(),
@@ -359,16 +401,17 @@ impl LocalCluster {
             "--suspect-after-ms".to_owned(),
             self.options.suspect_after.as_millis().to_string(),
         ];
+        args.extend(self.options.security());
         let log = self.folder.join("coordinator.log");
         let process = Process::start(&self.options.binary, "the coordinator", &args, &log).await?;
         process.address().clone_into(&mut self.coordinator_listens);
-        let address = match &self.network {
-            Some(network) => {
+        let address = match &self.links {
+            Some(links) => {
                 let known = socket_address(&self.coordinator_address).ok();
-                let front = network.front(Place::Coordinator, known).await;
+                let front = links.front(Place::Coordinator, known).await;
                 let front = front.map_err(io_error("cannot listen for the coordinator"))?;
-                network.connect(front, socket_address(&self.coordinator_listens)?);
-                network.introduce(process.pid(), Place::Coordinator);
+                links.connect(front, socket_address(&self.coordinator_listens)?);
+                links.introduce(process.pid(), Place::Coordinator);
                 front.to_string()
             }
             None => self.coordinator_listens.clone(),
@@ -399,9 +442,9 @@ impl LocalCluster {
 
     async fn start_server(&mut self, listen: &str) -> Result<usize, LocalError> {
         let number = self.next;
-        let front = match &self.network {
-            Some(network) => {
-                let front = network.front(Place::Server(number), Some(socket_address(listen)?));
+        let front = match &self.links {
+            Some(links) => {
+                let front = links.front(Place::Server(number), Some(socket_address(listen)?));
                 Some(
                     front
                         .await
@@ -422,10 +465,11 @@ impl LocalCluster {
             "--coordinator",
             &self.coordinator_address,
         ];
-        let mut args = args.map(str::to_owned).to_vec();
+        let mut args: Vec<String> = args.map(str::to_owned).into();
         if let Some(front) = front {
             args.extend(["--advertise".to_owned(), front.to_string()]);
         }
+        args.extend(self.options.security());
         let log = self.folder.join(format!("server-{number}.log"));
         let mut process = Process::start(
             &self.options.binary,
@@ -434,9 +478,9 @@ impl LocalCluster {
             &log,
         )
         .await?;
-        if let (Some(network), Some(front)) = (&self.network, front) {
-            network.introduce(process.pid(), Place::Server(number));
-            network.connect(front, socket_address(process.address())?);
+        if let (Some(links), Some(front)) = (&self.links, front) {
+            links.introduce(process.pid(), Place::Server(number));
+            links.connect(front, socket_address(process.address())?);
             process.address = front.to_string();
         }
         self.next += 1;
@@ -503,8 +547,8 @@ impl LocalCluster {
     pub async fn stop(mut self) {
         let servers = std::mem::take(&mut self.servers).into_values();
         futures::future::join_all(servers.chain(self.coordinator.take()).map(Process::stop)).await;
-        if let Some(network) = self.network.take() {
-            network.end();
+        if let Some(links) = self.links.take() {
+            links.end();
         }
     }
 }

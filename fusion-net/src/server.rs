@@ -10,6 +10,7 @@ mod sync;
 pub use host::{Host, Peers};
 
 use crate::service::{Fused as _, Primary as _};
+use crate::transport::{Incoming, Listener};
 use crate::wire::{self, Service};
 use futures::StreamExt;
 use std::net::SocketAddr;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tarpc::server::{BaseChannel, Channel, Config};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -64,7 +64,7 @@ pub enum ServerError {
 ///
 /// # Errors
 /// [`ServerError`] when it cannot start; a coordinator that is not there yet is waited for.
-pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), ServerError> {
+pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), ServerError> {
     fusion_core::code::check_engine()?;
     let listen = listener.local_addr()?;
     let address = match options.advertise {
@@ -72,13 +72,13 @@ pub async fn serve(listener: TcpListener, options: ServerOptions) -> Result<(), 
         None if listen.ip().is_unspecified() => return Err(ServerError::NoAddress { listen }),
         None => listen.to_string(),
     };
-    let host = Host::new(Peers::default());
+    let host = Host::new(Peers::new(listener.network().clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(sync::run(Arc::clone(&host), options.coordinator, address));
     tasks.spawn(tick());
-    let accepting = accept_loop(listener, move |stream| {
+    let accepting = accept_loop(listener, move |incoming| {
         let host = Arc::clone(&host);
-        async move { serve_connection(stream, host).await }
+        async move { serve_connection(incoming, host).await }
     });
     // Without its heartbeat the server would be replaced while it goes on: better to stop at once.
     tokio::select! {
@@ -98,9 +98,9 @@ async fn tick() {
 }
 
 /// Accepts connections for ever, each served by its own task; at the bound new ones wait.
-pub(crate) async fn accept_loop<F, T>(listener: TcpListener, serve: F)
+pub(crate) async fn accept_loop<F, T>(listener: Listener, serve: F)
 where
-    F: Fn(TcpStream) -> T,
+    F: Fn(Incoming) -> T,
     T: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -111,8 +111,8 @@ where
             return;
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let connection = serve(stream);
+            Ok(incoming) => {
+                let connection = serve(incoming);
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -127,17 +127,17 @@ where
     }
 }
 
-async fn serve_connection(mut stream: TcpStream, host: Arc<Host>) {
-    match wire::accept(&mut stream, &[Service::Primary, Service::Fused]).await {
-        Ok(Service::Primary) => {
+async fn serve_connection(incoming: Incoming, host: Arc<Host>) {
+    match wire::accept(incoming, &[Service::Primary, Service::Fused]).await {
+        Ok((stream, Service::Primary)) => {
             let channel = BaseChannel::new(channel_config(), wire::server_transport(stream));
             run(channel.execute(primary::PrimaryServer::new(host).serve())).await;
         }
-        Ok(Service::Fused) => {
+        Ok((stream, Service::Fused)) => {
             let channel = BaseChannel::new(channel_config(), wire::server_transport(stream));
             run(channel.execute(fused::FusedServer::new(host).serve())).await;
         }
-        Ok(Service::Coordinator) => {}
+        Ok((_, Service::Coordinator)) => {}
         Err(error) => tracing::debug!(%error, "a connection was refused"),
     }
 }

@@ -1,9 +1,10 @@
 //! The wire: a preface that names version and service, then length-delimited postcard frames for tarpc.
 //!
-//! Preface, 8 bytes each way: `FUSN`, protocol version (u16, little-endian), service (u8), 0. The server answers with
-//! its own preface before the first frame, or closes the connection; so garbage, another version or the wrong
-//! kind of port is told apart at once.
+//! Preface, 8 bytes each way: `FUSN`, protocol version (u16, little-endian), service (u8), flags (u8). The server answers
+//! with its own preface before the first frame, or closes the connection; so garbage, another version or the wrong
+//! kind of port is told apart at once. The only flag is 1: whoever answers speaks TLS only. With TLS all of it is encrypted.
 
+use crate::transport::{Incoming, Network, ReachError, Stream, Unreached};
 use fusion_core::limits::MAX_CHANGE_BYTES;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -13,7 +14,6 @@ use std::time::Duration;
 use tarpc::tokio_util::codec::LengthDelimitedCodec;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::bytes::{Bytes, BytesMut};
 
@@ -28,7 +28,12 @@ pub const MAX_DEADLINE: Duration = Duration::from_secs(600);
 /// Room for what is around the bytes of a change or of pages: routes, counts, deadlines.
 const ENVELOPE_BYTES: usize = 1 << 20;
 const MAGIC: [u8; 4] = *b"FUSN";
+/// How long TLS and the preface may take together.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Of the last byte of an answer: nothing but TLS is spoken there.
+const TLS_ONLY: u8 = 1;
+/// The most bytes that are heard of somebody with whom nothing is agreed.
+const MAX_FAREWELL: u64 = 1 << 16;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +53,10 @@ pub enum Service {
 pub enum ConnectError {
     /// The network said no.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// The two sides do not agree on how bytes travel.
+    #[error("{0}")]
+    Reach(ReachError),
     /// Nothing was said for too long.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -71,9 +79,31 @@ pub enum ConnectError {
     },
 }
 
+impl From<ReachError> for ConnectError {
+    fn from(error: ReachError) -> ConnectError {
+        match error {
+            ReachError::Io(error) => ConnectError::Io(error),
+            error => ConnectError::Reach(error),
+        }
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> ConnectError {
+        ReachError::from(error).into()
+    }
+}
+
 fn preface(service: u8) -> [u8; 8] {
     let [v0, v1] = PROTOCOL_VERSION.to_le_bytes();
     [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], v0, v1, service, 0]
+}
+
+/// The answer to who speaks without TLS, where nothing else is spoken.
+fn tls_only() -> [u8; 8] {
+    let mut answer = preface(0);
+    answer[7] = TLS_ONLY;
+    answer
 }
 
 fn parse_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
@@ -95,14 +125,15 @@ fn parse_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
 /// # Errors
 /// [`ConnectError`] says what is at the other end.
 pub async fn connect(
+    network: &Network,
     address: &str,
     service: Service,
     limit: Duration,
-) -> Result<TcpStream, ConnectError> {
+) -> Result<Stream, ConnectError> {
     let handshake = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        let mut stream = network.reach(address).await?;
         stream.write_all(&preface(service as u8)).await?;
+        stream.flush().await?;
         let mut answer = [0; 8];
         match stream.read_exact(&mut answer).await {
             Ok(_) => {}
@@ -110,6 +141,9 @@ pub async fn connect(
                 return Err(ConnectError::NotFusion);
             }
             Err(e) => return Err(e.into()),
+        }
+        if answer[..4] == MAGIC && answer[7] & TLS_ONLY != 0 {
+            return Err(ReachError::TlsThere.into());
         }
         match parse_preface(answer)? {
             s if s == service as u8 => Ok(stream),
@@ -125,9 +159,20 @@ pub async fn connect(
 ///
 /// # Errors
 /// [`ConnectError`]: the connection is of no use.
-pub async fn accept(stream: &mut TcpStream, offered: &[Service]) -> Result<Service, ConnectError> {
+pub(crate) async fn accept(
+    incoming: Incoming,
+    offered: &[Service],
+) -> Result<(Stream, Service), ConnectError> {
     let handshake = async {
-        stream.set_nodelay(true)?;
+        let mut stream = match incoming.secure().await {
+            Ok(stream) => stream,
+            Err(Unreached { error, stream }) => {
+                if let Some(stream) = stream {
+                    take_leave(stream, &error).await;
+                }
+                return Err(error.into());
+            }
+        };
         let mut asked = [0; 8];
         stream.read_exact(&mut asked).await?;
         let parsed = parse_preface(asked);
@@ -140,25 +185,50 @@ pub async fn accept(stream: &mut TcpStream, offered: &[Service]) -> Result<Servi
             stream
                 .write_all(&preface(service.map_or(0, |s| s as u8)))
                 .await?;
+            stream.flush().await?;
         }
         parsed?;
-        service.ok_or(ConnectError::NotFusion)
+        let service = service.ok_or(ConnectError::NotFusion)?;
+        Ok((stream, service))
     };
     timeout(PREFACE_TIMEOUT, handshake)
         .await
         .unwrap_or(Err(ConnectError::TimedOut(PREFACE_TIMEOUT)))
 }
 
+/// Tells the other side what is spoken here, then hears it out, a little: what is left unread when a connection closes
+/// makes the system discard what was said last.
+async fn take_leave(mut stream: Stream, error: &ReachError) {
+    let told = match error {
+        ReachError::PlainThere => {
+            let mut asked = [0; 8];
+            let heard = stream.read_exact(&mut asked).await;
+            // Nothing is said to strangers.
+            if heard.is_err() || asked[..4] != MAGIC {
+                return;
+            }
+            stream.write_all(&tls_only()).await
+        }
+        // What speaks TLS sees that this does not.
+        ReachError::TlsThere => stream.write_all(&preface(0)).await,
+        // TLS has said it.
+        _ => Ok(()),
+    };
+    if told.is_ok() && stream.shutdown().await.is_ok() {
+        let mut rest = stream.take(MAX_FAREWELL);
+        let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+    }
+}
+
 /// Frames of `In` and `Out` over one stream.
-pub type Transport<In, Out> =
-    tarpc::serde_transport::Transport<TcpStream, In, Out, Postcard<In, Out>>;
+pub type Transport<In, Out> = tarpc::serde_transport::Transport<Stream, In, Out, Postcard<In, Out>>;
 /// The side that asks.
 pub type ClientSide<Req, Resp> = Transport<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>;
 /// The side that answers.
 pub type ServerSide<Req, Resp> = Transport<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>;
 
 /// Wraps a stream whose preface was agreed on; the side that asks.
-pub fn client_transport<Req, Resp>(stream: TcpStream) -> ClientSide<Req, Resp>
+pub fn client_transport<Req, Resp>(stream: Stream) -> ClientSide<Req, Resp>
 where
     Req: Serialize,
     Resp: for<'de> Deserialize<'de>,
@@ -167,7 +237,7 @@ where
 }
 
 /// Wraps a stream whose preface was agreed on; the side that answers.
-pub fn server_transport<Req, Resp>(stream: TcpStream) -> ServerSide<Req, Resp>
+pub fn server_transport<Req, Resp>(stream: Stream) -> ServerSide<Req, Resp>
 where
     Req: for<'de> Deserialize<'de>,
     Resp: Serialize,

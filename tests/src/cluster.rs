@@ -205,7 +205,10 @@ impl Rig {
     /// # Panics
     /// When the coordinator cannot be reached.
     pub async fn client_with(&self, timeout: Duration) -> Client {
-        let options = ClientOptions { timeout };
+        let options = ClientOptions {
+            timeout,
+            network: self.network().clone(),
+        };
         let client = Client::connect_with(self.coordinator(), options).await;
         client.expect("the coordinator answers")
     }

@@ -6,6 +6,7 @@ use super::structure::Raw;
 use super::{Error, List, Map, MapPart, Queue};
 use crate::peer::{Pool, within};
 use crate::service::{ClusterStatus, CoordinatorClient, Status};
+use crate::transport::Network;
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{PrimaryIndex, Row, ServerId};
 use fusion_core::op::Kind;
@@ -53,12 +54,15 @@ impl ClusterSpec {
 pub struct ClientOptions {
     /// How long a call may take, with all its retries.
     pub timeout: Duration,
+    /// How the coordinator and the servers are reached; without TLS, on this machine only.
+    pub network: Network,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
         ClientOptions {
             timeout: Duration::from_secs(30),
+            network: Network::loopback(),
         }
     }
 }
@@ -70,7 +74,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to a coordinator.
+    /// Connects to a coordinator on this machine, without TLS.
     ///
     /// # Errors
     /// [`Error::NoCoordinator`].
@@ -84,8 +88,8 @@ impl Client {
     /// [`Error::NoCoordinator`].
     pub async fn connect_with(coordinator: &str, options: ClientOptions) -> Result<Client, Error> {
         let connections = Connections {
-            coordinators: Pool::default(),
-            primaries: Pool::default(),
+            coordinators: Pool::new(options.network.clone()),
+            primaries: Pool::new(options.network),
             coordinator: coordinator.to_owned(),
             lanes: TaskTracker::new(),
             timeout: options.timeout,

@@ -5,6 +5,7 @@ use super::replacement::Replacement;
 use crate::clock;
 use crate::peer::{Pool, within};
 use crate::service::{FusedClient, PrimaryClient, Registered};
+use crate::transport::Network;
 use fusion_core::code::Code;
 use fusion_core::config::Configuration;
 use fusion_core::fused::Fused;
@@ -18,12 +19,26 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Connections to other servers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Peers {
+    /// How they are made.
+    pub network: Network,
     /// To primaries.
     pub primaries: Pool<PrimaryClient>,
     /// To fused structures.
     pub fused: Pool<FusedClient>,
+}
+
+impl Peers {
+    /// None yet, all to be made by this network.
+    #[must_use]
+    pub fn new(network: Network) -> Peers {
+        Peers {
+            primaries: Pool::new(network.clone()),
+            fused: Pool::new(network.clone()),
+            network,
+        }
+    }
 }
 
 /// A member of a cluster in this process.
@@ -386,7 +401,7 @@ mod tests {
 
     /// A fused member (3) on server 3, of a cluster whose primaries are elsewhere.
     fn host_of_a_fused_member() -> (Arc<Host>, Arc<Configuration>) {
-        let host = Host::new(Peers::default());
+        let host = Host::new(Peers::new(Network::loopback()));
         let given = Registered {
             server: ServerId(3),
             store: 1,

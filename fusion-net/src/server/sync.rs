@@ -18,7 +18,7 @@ pub(crate) async fn run(host: Arc<Host>, coordinator: String, address: String) {
     let mut backoff = Backoff::new(MAX_BACKOFF);
     let mut said = false;
     loop {
-        match peer::connect::<CoordinatorClient>(&coordinator).await {
+        match peer::connect::<CoordinatorClient>(&host.peers.network, &coordinator).await {
             Ok(client) => {
                 if let Err(error) =
                     session(&host, &client, incarnation, &address, &mut backoff).await

@@ -1,5 +1,6 @@
 //! The invariants of the protocol, one checker a file. A violation is a panic whose message begins with "invariant".
 
+pub mod any_f;
 pub mod codes;
 pub mod images;
 pub mod leases;
@@ -23,4 +24,5 @@ pub fn at_the_end(world: &World) {
     at_any_moment(world);
     lost_writes::check(world);
     linearizable::check(world);
+    any_f::check(world);
 }

@@ -1,6 +1,7 @@
 //! What the command line may say.
 
-use crate::{bench, chaos, cluster, demo, list, map, queue, status};
+use crate::security::SecurityArgs;
+use crate::{bench, certificate, chaos, cluster, demo, list, map, queue, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Server(ServerArgs),
     /// Run the coordinator process
     Coordinator(CoordinatorArgs),
+    /// Make the certificates of a deployment that speaks TLS
+    Certificate(certificate::CertificateArgs),
     /// Create, list, show and remove clusters
     Cluster(cluster::ClusterArgs),
     /// Use a map, or one primary of it
@@ -73,7 +76,7 @@ pub(crate) struct DevArgs {
     after_help = "Example:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400"
 )]
 pub(crate) struct ServerArgs {
-    /// The address to listen on; port 0 means any free one
+    /// The address to listen on; port 0 means any free one; without TLS a loopback address
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
     /// The address that others reach this server at, when it is not the one it listens on
@@ -83,6 +86,8 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT", value_parser = crate::connection::address)]
     pub(crate) coordinator: String,
     #[command(flatten)]
+    pub(crate) security: SecurityArgs,
+    #[command(flatten)]
     pub(crate) process: ProcessArgs,
 }
 
@@ -91,7 +96,7 @@ pub(crate) struct ServerArgs {
     after_help = "Example:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb"
 )]
 pub(crate) struct CoordinatorArgs {
-    /// The address to listen on; port 0 means any free one
+    /// The address to listen on; port 0 means any free one; without TLS a loopback address
     #[arg(long, default_value = "127.0.0.1:7400")]
     pub(crate) listen: SocketAddr,
     /// The file that keeps the configurations; made when it is not there
@@ -100,6 +105,8 @@ pub(crate) struct CoordinatorArgs {
     /// A server that is silent for so long is taken for dead and replaced
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000))]
     pub(crate) suspect_after_ms: u32,
+    #[command(flatten)]
+    pub(crate) security: SecurityArgs,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
 }

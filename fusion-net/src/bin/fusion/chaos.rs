@@ -175,7 +175,10 @@ async fn play(args: &ChaosArgs, seed: u64, folder: &Path) -> anyhow::Result<Repo
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut local = LocalCluster::start(options, args.servers()).await?;
-    let calls = ClientOptions { timeout: CALL };
+    let calls = ClientOptions {
+        timeout: CALL,
+        network: local.network().clone(),
+    };
     let client = Client::connect_with(local.coordinator(), calls).await?;
     let (began, f) = (Instant::now(), usize::from(args.faults));
     let sizes = args.values.iter().map(|&len| len as usize).collect();

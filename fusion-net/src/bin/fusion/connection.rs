@@ -1,5 +1,6 @@
 //! How client commands reach the cluster.
 
+use crate::security::SecurityArgs;
 use clap::Args;
 use fusion_net::client::{Client, ClientOptions};
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ pub(crate) struct ConnectionArgs {
     /// How long one call may take, with all its retries
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) timeout: u64,
+    #[command(flatten)]
+    security: SecurityArgs,
 }
 
 /// An address as it is given on the command line; whether the host exists shows later.
@@ -38,6 +41,7 @@ impl ConnectionArgs {
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let options = ClientOptions {
             timeout: Duration::from_secs(self.timeout),
+            network: self.security.network()?,
         };
         Ok(Client::connect_with(&self.coordinator, options).await?)
     }

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod certificate;
 mod chaos;
 mod cluster;
 mod connection;
@@ -16,12 +17,15 @@ mod playground;
 mod process;
 mod progress;
 mod queue;
+mod security;
 mod status;
 mod table;
 
 use args::{Args, Command};
 use clap::Parser;
 use fusion_net::client::Error;
+use fusion_net::transport::{ListenError, ReachError};
+use fusion_net::wire::ConnectError;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -48,6 +52,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => bench::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,
         Command::Dev(args) => dev::run(args).await,
+        Command::Certificate(args) => certificate::run(args),
         Command::Cluster(args) => cluster::run(args).await,
         Command::Map(args) => map::run(args).await,
         Command::List(args) => list::run(args).await,
@@ -65,10 +70,33 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         .lines()
         .map(|l| l.trim().to_owned())
         .collect();
-    let advice = error.downcast_ref().and_then(advice).unwrap_or_default();
+    let advice = if needs_tls(error) {
+        Some(
+            "; give --tls-cert, --tls-key and --tls-ca (`fusion certificate` makes such files), or --insecure",
+        )
+    } else {
+        error.downcast_ref().and_then(advice)
+    };
+    let advice = advice.unwrap_or_default();
     // Nobody may read standard error either: that is no reason to panic.
     let _ = writeln!(std::io::stderr(), "fusion: {}{advice}", message.join(" "));
     ExitCode::FAILURE
+}
+
+/// Whether it failed for want of TLS.
+fn needs_tls(error: &anyhow::Error) -> bool {
+    let reach = match error.downcast_ref() {
+        Some(Error::NoCoordinator {
+            reason: ConnectError::Reach(reach),
+            ..
+        }) => Some(reach),
+        _ => error.downcast_ref(),
+    };
+    matches!(error.downcast_ref(), Some(ListenError::NotLoopback(_)))
+        || matches!(
+            reach,
+            Some(ReachError::NotLoopback(_) | ReachError::TlsThere)
+        )
 }
 
 /// What to do about an error of the client, where a command helps.

@@ -1,15 +1,13 @@
 //! The processes of a deployment: `fusion server` and `fusion coordinator`.
 
 use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs};
-use anyhow::Context;
 use fusion_core::time::Timing;
 use fusion_net::coordinator::{self, CoordinatorOptions, RedbStore};
 use fusion_net::server::{self, ServerError, ServerOptions};
+use fusion_net::transport::Listener;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +15,9 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     log();
     // Before anybody is told that the server is there.
     fusion_core::code::check_engine().map_err(ServerError::from)?;
-    let listener = listen(args.listen).await?;
+    let network = args.security.network()?;
+    network.check(&args.coordinator)?;
+    let listener = network.listen(args.listen).await?;
     let options = ServerOptions {
         coordinator: args.coordinator,
         advertise: args.advertise,
@@ -31,7 +31,7 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
 
 pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCode> {
     log();
-    let listener = listen(args.listen).await?;
+    let listener = args.security.network()?.listen(args.listen).await?;
     let path = args.data;
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
     let options = CoordinatorOptions {
@@ -55,14 +55,8 @@ fn log() {
         .try_init();
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
-}
-
 /// The one line on standard output: whoever started the process waits for it.
-fn ready(what: &str, listener: &TcpListener) -> anyhow::Result<()> {
+fn ready(what: &str, listener: &Listener) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,

@@ -6,7 +6,7 @@ use crate::output::say;
 use anyhow::{Context, bail};
 use fusion_core::id::Epoch;
 use fusion_net::client::Client;
-use fusion_net::local::{LocalCluster, Network, Place};
+use fusion_net::local::{Links, LocalCluster, Place};
 use fusion_net::service::{ClusterStatus, Role, Status};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -254,7 +254,7 @@ impl Nemesis {
 
     /// Begins or ends a fault of the network.
     fn disturb(&self, local: &LocalCluster, fault: &Fault, begins: bool) -> anyhow::Result<()> {
-        let network: &Network = local.network().context("the network is a faulty one")?;
+        let links: &Links = local.links().context("the links are faulty ones")?;
         let servers = local.servers().map(|(number, _)| Place::Server(number));
         let all = servers.chain([Place::Coordinator, Place::Client]);
         let all: Vec<Place> = all.filter(|place| *place != fault.victim).collect();
@@ -273,14 +273,14 @@ impl Nemesis {
                 Direction::In => vec![(other, fault.victim)],
             };
             match (fault.kind, begins) {
-                (Kind::Reset, true) => network.reset(fault.victim, other),
+                (Kind::Reset, true) => links.reset(fault.victim, other),
                 (Kind::Reset, false) => {}
                 (Kind::Slow, true) => {
                     ways.iter()
-                        .for_each(|&(from, to)| network.slow(from, to, fault.delay));
+                        .for_each(|&(from, to)| links.slow(from, to, fault.delay));
                 }
-                (_, true) => ways.iter().for_each(|&(from, to)| network.cut(from, to)),
-                (_, false) => ways.iter().for_each(|&(from, to)| network.mend(from, to)),
+                (_, true) => ways.iter().for_each(|&(from, to)| links.cut(from, to)),
+                (_, false) => ways.iter().for_each(|&(from, to)| links.mend(from, to)),
             }
         }
         Ok(())
@@ -288,8 +288,8 @@ impl Nemesis {
 
     /// Ends everything that was begun: what runs no more is started, what is stopped goes on, what is cut is mended.
     pub(super) async fn calm(&mut self, local: &mut LocalCluster) -> anyhow::Result<()> {
-        if let Some(network) = local.network() {
-            network.mend_all();
+        if let Some(links) = local.links() {
+            links.mend_all();
         }
         match local.coordinator_process() {
             Some(coordinator) => coordinator.resume()?,

@@ -1,4 +1,4 @@
-//! A faulty network for a local cluster, without privileges: a proxy in front of each process, whose address the process
+//! Links of a local cluster that can be broken, without privileges: a proxy in front of each process, whose address the process
 //! advertises as its own.
 //!
 //! Whose connection it is, the proxy learns from the kernel (`origin`), so that faults are between two places and one
@@ -61,9 +61,9 @@ struct Inner {
     changed: watch::Sender<u64>,
 }
 
-/// The network between the processes of one local cluster. Cheap to clone.
+/// The links between the processes of one local cluster. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Network {
+pub struct Links {
     inner: Arc<Inner>,
 }
 
@@ -71,9 +71,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Network {
-    pub(super) fn new() -> Network {
-        let network = Network {
+impl Links {
+    pub(super) fn new() -> Links {
+        let links = Links {
             inner: Arc::new(Inner {
                 rules: Mutex::default(),
                 fronts: Mutex::default(),
@@ -81,8 +81,8 @@ impl Network {
                 changed: watch::Sender::new(0),
             }),
         };
-        network.introduce(std::process::id(), Place::Client);
-        network
+        links.introduce(std::process::id(), Place::Client);
+        links
     }
 
     /// From now on nothing comes from the one place to the other, until it is mended. What is sent meanwhile is held
