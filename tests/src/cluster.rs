@@ -83,8 +83,24 @@ pub fn options() -> LocalOptions {
 /// # Panics
 /// When they do not start.
 pub async fn start(servers: usize) -> Rig {
+    start_with(options(), servers).await
+}
+
+/// As [`start`], with links that can be cut, slowed and reset.
+///
+/// # Panics
+/// As [`start`].
+pub async fn start_faulty(servers: usize) -> Rig {
+    let options = LocalOptions {
+        faulty: true,
+        ..options()
+    };
+    start_with(options, servers).await
+}
+
+async fn start_with(options: LocalOptions, servers: usize) -> Rig {
     let place = PLACES.acquire().await.expect("never closed");
-    let local = LocalCluster::start(options(), servers).await;
+    let local = LocalCluster::start(options, servers).await;
     let local = local.expect("the cluster starts");
     let client = local.client().await.expect("the coordinator answers");
     Rig {
