@@ -142,7 +142,10 @@ async fn a_code_that_was_moved_brings_a_primary_back() {
     };
     raw.call(put).await.unwrap();
     let before = rig.member("c", Seat::Fused(0)).await.server;
-    rig.client.move_fused("c", 0, None).await.unwrap();
+    rig.client
+        .move_member("c", What::Row(Row(0)), None)
+        .await
+        .unwrap();
     rig.wait_cluster("c", "whole on another server", |c| {
         is_whole(c) && c.members.len() == 3 && c.members.iter().all(|m| m.server != before)
     })

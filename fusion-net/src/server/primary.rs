@@ -33,6 +33,8 @@ pub(crate) struct Marks {
     pub epoch: Epoch,
     /// Until when it may read.
     pub leased_until: Time,
+    /// It has stopped, to be moved: whoever asks waits for the next epoch.
+    pub stopped: bool,
     /// Not a member any more.
     pub closed: bool,
 }
@@ -44,6 +46,7 @@ impl Marks {
             stable: primary.stable(),
             epoch: primary.config().epoch,
             leased_until: primary.leased_until(),
+            stopped: primary.is_draining(),
             closed: false,
         }
     }
@@ -112,17 +115,12 @@ impl PrimaryCell {
         lock(&self.primary).structure().stats()
     }
 
-    /// What it reports beside figures (rules 22, 25).
+    /// What it reports beside figures (rules 22, 25, 36).
     pub(crate) fn condition(&self) -> (Condition, Vec<MemberId>) {
         let mut primary = lock(&self.primary);
-        let condition = if primary.is_suspended() {
-            Condition::Suspended
-        } else {
-            Condition::Serving
-        };
         let now = clock::now();
         primary.tick(now);
-        (condition, primary.complaints(now))
+        (primary.condition(), primary.complaints(now))
     }
 
     /// Taken for dead: no link speaks until it is named again. Who waits for an answer waits on: it may come yet.
@@ -175,16 +173,52 @@ impl PrimaryCell {
         let _ = timeout(most, leased).await;
     }
 
+    /// While it is being moved, and has stopped: waits until the next epoch says who goes on (rule 36). Answers whether
+    /// that is this primary.
+    async fn wait_for_the_move(&self, marks: &mut watch::Receiver<Marks>) -> bool {
+        let settled = marks.wait_for(|m| m.closed || !m.stopped).await;
+        settled.is_ok_and(|m| !m.closed)
+    }
+
     /// Executes a batch, then waits until all that its answers depend on is stable.
-    async fn execute(&self, batch: ClientBatch) -> Option<Vec<ClientReply>> {
+    async fn execute(&self, batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal> {
         let mut marks = self.watch();
+        loop {
+            if !self.wait_for_the_move(&mut marks).await {
+                return Err(Refusal::NotMember {
+                    cluster: batch.cluster,
+                    member: batch.member,
+                });
+            }
+            match self.execute_now(&batch, &mut marks).await {
+                Some((replies, after)) => {
+                    let settled = marks.wait_for(|m| m.closed || m.stable >= after).await;
+                    let stable = settled.is_ok_and(|m| m.stable >= after);
+                    return if stable {
+                        Ok(replies)
+                    } else {
+                        Err(Refusal::Deposed)
+                    };
+                }
+                None if marks.borrow_and_update().stopped => {}
+                None => return Err(Refusal::Deposed),
+            }
+        }
+    }
+
+    /// Executes a batch; `None` when it has stopped or was taken for dead, and nothing was executed.
+    async fn execute_now(
+        &self,
+        batch: &ClientBatch,
+        marks: &mut watch::Receiver<Marks>,
+    ) -> Option<(Vec<ClientReply>, Seq)> {
         if batch.requests.iter().any(|r| r.id.is_none()) {
-            self.wait_for_leases(&mut marks).await;
+            self.wait_for_leases(marks).await;
         }
         let now = clock::now();
         // No await from here to the end of this statement: see the type's comment.
-        let (replies, after) = self.with(|primary| {
-            if primary.is_suspended() {
+        self.with(|primary| {
+            if primary.is_suspended() || primary.is_draining() {
                 return None;
             }
             let mut after = Seq(0);
@@ -212,7 +246,7 @@ impl PrimaryCell {
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
                     Submitted::Busy => ClientReply::Busy,
                     Submitted::NoLease => ClientReply::NoLease,
-                    Submitted::Suspended => ClientReply::NoLease,
+                    Submitted::Suspended | Submitted::Moving => ClientReply::NoLease,
                     Submitted::BadRequest => ClientReply::BadRequest,
                 }
             });
@@ -221,13 +255,7 @@ impl PrimaryCell {
                 primary.close_session(session);
             }
             Some((replies, after))
-        })?;
-        let settled = marks
-            .wait_for(|m| m.closed || m.stable >= after)
-            .await
-            .ok()?
-            .to_owned();
-        (settled.stable >= after).then_some(replies)
+        })
     }
 }
 
@@ -258,7 +286,7 @@ impl service::Primary for PrimaryServer {
             member: batch.member,
         };
         match self.host.member(batch.cluster, batch.member) {
-            Some(Member::Primary(cell)) => cell.execute(batch).await.ok_or(Refusal::Deposed),
+            Some(Member::Primary(cell)) => cell.execute(batch).await,
             _ => Err(gone),
         }
     }

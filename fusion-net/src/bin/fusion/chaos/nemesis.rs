@@ -5,6 +5,7 @@ use super::fault::{Direction, Kind, OF_SERVERS, OF_THE_COORDINATOR, thousandths}
 use crate::output::say;
 use anyhow::{Context, bail};
 use fusion_core::id::Epoch;
+use fusion_core::membership::Reason;
 use fusion_net::client::Client;
 use fusion_net::local::{Links, LocalCluster, Place};
 use fusion_net::service::{ClusterStatus, Role, Status};
@@ -332,7 +333,15 @@ impl Nemesis {
     fn note(&mut self, status: &Status) {
         for event in &status.events {
             let new = self.tally.seen.insert((event.cluster.clone(), event.epoch));
-            if let Some(ms) = event.detected_after_ms.filter(|_| new) {
+            // Others have lost their server for another cause, complaints for one.
+            let died = matches!(
+                event.reason,
+                Reason::PrimariesLost(_) | Reason::FusedRemoved(_)
+            );
+            let silent = event
+                .detected_after_ms
+                .filter(|ms| *ms >= self.suspect_after.as_millis() as u64);
+            if let Some(ms) = silent.filter(|_| new && died) {
                 self.tally.detected_ms.push(ms);
             }
         }
