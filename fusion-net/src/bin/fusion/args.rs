@@ -1,7 +1,7 @@
 //! What the command line may say.
 
 use crate::security::SecurityArgs;
-use crate::{bench, certificate, cluster, demo, list, map, queue, relocation, status};
+use crate::{bench, certificate, chaos, cluster, demo, list, map, queue, relocation, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Measure throughput, recovery and memory on real processes
     Bench(bench::BenchArgs),
+    /// Break real processes and their network under load, and check that nothing is lost
+    Chaos(chaos::ChaosArgs),
     /// Run a standing local cluster of real processes until Ctrl-C
     Dev(DevArgs),
     /// Run one server process, or empty one

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod certificate;
+mod chaos;
 mod cluster;
 mod connection;
 mod demo;
@@ -54,6 +55,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Coordinator(args) => process::coordinator(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::Chaos(args) => chaos::run(args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Certificate(args) => certificate::run(args),
         Command::Cluster(args) => cluster::run(args).await,
