@@ -11,6 +11,7 @@ use fusion_net::local::etcd::LocalEtcd;
 use fusion_net::local::{LocalOptions, SharedStore};
 use fusion_net::peer;
 use fusion_net::service::{FusedClient, PrimaryClient, Role};
+use fusion_net::transport::Network;
 use fusion_tests::cluster::{Rig, Seat, is_whole, options, start_with, wait_until};
 use fusion_tests::writers::Writers;
 use std::collections::BTreeMap;
@@ -130,11 +131,11 @@ async fn told_by(address: &str, role: Role, cluster: ClusterId) -> Option<Arc<Co
     let request = RecoveryRequest::Vector;
     let refused = match role {
         Role::Primary => {
-            let client: PrimaryClient = peer::connect(address).await.ok()?;
+            let client: PrimaryClient = peer::connect(&Network::loopback(), address).await.ok()?;
             client.recover(limit, route, request).await
         }
         Role::Fused => {
-            let client: FusedClient = peer::connect(address).await.ok()?;
+            let client: FusedClient = peer::connect(&Network::loopback(), address).await.ok()?;
             client.recover(limit, route, request).await
         }
     };
@@ -280,6 +281,7 @@ async fn data_flows_while_etcd_is_unreachable_and_failures_are_mended_afterwards
     let mut stage = Stage::set(3, 2).await;
     let impatient = ClientOptions {
         timeout: Duration::from_secs(1),
+        ..ClientOptions::default()
     };
     let addresses = stage.rig.coordinator().to_owned();
     // Found before, since no coordinator may answer soon.
@@ -423,7 +425,13 @@ async fn wrong_arguments_are_one_clear_line() {
             "begins with '/'",
         ),
         (
-            &["--etcd", "http://a:1", "--listen", "0.0.0.0:0"],
+            &[
+                "--etcd",
+                "http://a:1",
+                "--insecure",
+                "--listen",
+                "0.0.0.0:0",
+            ],
             "--advertise",
         ),
     ] {

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use fusion_core::code::Code;
 use fusion_core::fused_store::FusedStore;
-use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, SessionId};
+use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, Seq, SessionId};
 use fusion_core::op::{Kind, Op, Reply};
 use fusion_core::structure::{Executed, Structure};
 use std::time::Instant;
@@ -88,7 +88,7 @@ impl Driver {
             slot,
             number: self.requests,
         };
-        let Executed { result, change } = self.structure.execute(request, op);
+        let Executed { result, change } = self.structure.execute(Seq(1), request, op);
         assert_eq!(result.as_ref(), Ok(expected));
         self.changes.push(change);
     }
@@ -179,7 +179,7 @@ fn main() {
             slot: lane,
             number: map.requests,
         };
-        let executed = map.structure.execute(request, op);
+        let executed = map.structure.execute(Seq(1), request, op);
         assert!(executed.result.is_ok());
     });
     assert!(map.structure.is_empty());

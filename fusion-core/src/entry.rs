@@ -4,7 +4,7 @@
 //! |---|---|
 //! | descriptor | 1, kind, format version, cluster id `u64`, primary index `u16` |
 //! | session | 2, session id `u128` |
-//! | session slot | 3, session id `u128`, slot `u16`, request number `u64`, the answer in postcard |
+//! | session slot | 3, session id `u128`, slot `u16`, request number `u64`, its change's number `u64`, the answer in postcard |
 //! | map entry | 4, key length and value length as LEB128, key, value |
 //! | list entry | 5, id `u48`, next id `u48`, value length as LEB128, value |
 //! | queue entry | 6, sequence number `u48`, value length as LEB128, value |
@@ -13,7 +13,7 @@
 //! and the structure's own description all lie in the coded entries: that is why a fused structure needs no index,
 //! unlike the paper's (section 5.4), which keeps an ordering with pointers for each primary.
 
-use crate::id::{ClusterId, PrimaryIndex, RequestId, SessionId};
+use crate::id::{ClusterId, PrimaryIndex, RequestId, Seq, SessionId};
 use crate::limits::{MAX_ANSWER_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::op::{Kind, OpResult};
 use std::fmt;
@@ -96,6 +96,8 @@ impl fmt::Display for Descriptor {
 pub struct SlotRecord<'a> {
     /// The request.
     pub request: RequestId,
+    /// The change that executed it.
+    pub seq: Seq,
     /// Its answer, encoded; zeros may follow.
     pub answer: &'a [u8],
 }
@@ -205,6 +207,7 @@ impl<'a> Entry<'a> {
                     slot: u16::from_le_bytes(reader.array()?),
                     number: u64::from_le_bytes(reader.array()?),
                 },
+                seq: Seq(u64::from_le_bytes(reader.array()?)),
                 answer: std::mem::take(&mut reader.rest),
             }),
             MAP => Entry::Map(reader.map_entry()?),
@@ -216,17 +219,17 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The fixed part in front of an entry's key, value or answer. Up to 32 bytes, built without allocation.
+/// The fixed part in front of an entry's key, value or answer. Up to 40 bytes, built without allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
-    bytes: [u8; 32],
+    bytes: [u8; 40],
     len: usize,
 }
 
 impl Header {
     fn new(tag: u8) -> Self {
         let mut header = Header {
-            bytes: [0; 32],
+            bytes: [0; 40],
             len: 0,
         };
         header.push(&[tag]);
@@ -281,11 +284,12 @@ impl Header {
 
     /// A session slot's record up to its answer.
     #[must_use]
-    pub fn slot_record(request: RequestId) -> Self {
+    pub fn slot_record(request: RequestId, seq: Seq) -> Self {
         let mut header = Header::new(SESSION_SLOT);
         header.push(&request.session.0.to_le_bytes());
         header.push(&request.slot.to_le_bytes());
         header.push(&request.number.to_le_bytes());
+        header.push(&seq.0.to_le_bytes());
         header
     }
 
@@ -527,9 +531,13 @@ mod tests {
             number: 5,
         };
         let answer = postcard::to_stdvec::<OpResult>(&Ok(Reply::Index(300))).unwrap();
-        let bytes = slot(&[Header::slot_record(request).as_bytes(), &answer], 6);
+        let bytes = slot(
+            &[Header::slot_record(request, Seq(9)).as_bytes(), &answer],
+            6,
+        );
         let expected = SlotRecord {
             request,
+            seq: Seq(9),
             answer: &answer,
         };
         assert_eq!(
@@ -570,7 +578,10 @@ mod tests {
             slot: 0,
             number: 0,
         };
-        let record = slot(&[Header::slot_record(request).as_bytes(), &[9; 5]], 0);
+        let record = slot(
+            &[Header::slot_record(request, Seq(1)).as_bytes(), &[9; 5]],
+            0,
+        );
         assert_eq!(fault(&record), EntryError::BadAnswer);
     }
 }

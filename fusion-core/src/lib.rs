@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod bounded;
 pub mod change;
 pub mod class;
 pub mod code;
@@ -12,9 +13,12 @@ pub mod fault;
 pub mod frozen;
 pub mod fused;
 pub mod fused_store;
+pub mod heir;
+pub mod history;
 pub mod hosting;
 pub mod id;
 pub mod limits;
+pub mod listening;
 pub mod log;
 pub mod membership;
 pub mod message;

@@ -3,6 +3,7 @@
 use crate::config::Configuration;
 use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::id::{RequestId, SessionId};
+use crate::limits::{MAX_BATCH_REQUESTS, MAX_MEMBERS, MAX_MESSAGE_PAGES};
 use crate::op::{Op, OpResult};
 use crate::page::PageId;
 use crate::time::Time;
@@ -136,6 +137,11 @@ pub struct JoinSnapshot {
     pub chunks: u32,
 }
 
+impl JoinSnapshot {
+    /// A chunk has at least one page and a page 8 bytes: more chunks than this are a lie.
+    pub const MAX_CHUNKS: u32 = 1 << 24;
+}
+
 /// Changes of primary `index` for a fused member; also tells it the stable mark and asks for a lease (rule 12).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replicate {
@@ -149,6 +155,8 @@ pub struct Replicate {
     pub sent_at: Time,
     /// The snapshot that a learner starts from; `None` for a member in sync.
     pub join: Option<JoinSnapshot>,
+    /// To an heir: the primary executes nothing in this epoch, and this is its last change (rule 36).
+    pub last: Option<Seq>,
 }
 
 /// A fused member has every change of the primary up to `seq` (rule 13).
@@ -164,6 +172,7 @@ pub struct Ack {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pages {
     /// Each page with its place.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MESSAGE_PAGES>")]
     pub pages: Vec<(PageId, Bytes)>,
 }
 
@@ -211,6 +220,7 @@ pub enum RecoveryRequest {
         /// The attempt.
         recovery: RecoveryId,
         /// Where it must stand.
+        #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
         wanted: Vec<(PrimaryIndex, Seq)>,
     },
     /// Of a surviving primary: freeze pages, keep the changes after `after` with them (rule 32).
@@ -249,6 +259,7 @@ pub enum RecoveryReply {
     /// The last change of each primary that the fused member has.
     Vector {
         /// By primary index.
+        #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
         vector: Vec<Seq>,
         /// How long a lease of the lost primary that the sender replaces still runs, on this member's clock; zero
         /// when it is over. Being sealed, this member gives no further one.
@@ -271,6 +282,7 @@ pub enum RecoveryReply {
         /// Which row they are.
         row: Row,
         /// What they include, by primary index.
+        #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
         vector: Vec<Seq>,
         /// How many pages.
         pages: u64,
@@ -315,6 +327,7 @@ pub struct ClientBatch {
     /// A session to open first: sent until an answer has come, never after that (rule 38).
     pub open: Option<SessionId>,
     /// The requests.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_BATCH_REQUESTS>")]
     pub requests: Vec<ClientRequest>,
     /// A session to close in the end, because its client is going; nobody waits for that to be safe.
     pub close: Option<SessionId>,
@@ -323,8 +336,9 @@ pub struct ClientBatch {
 /// The answer to one [`ClientRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientReply {
-    /// It was executed, now or when it was first sent; every change that the answer depends on is safe (rule 11).
-    Done(OpResult),
+    /// It was executed, now or when it was first sent; every change that the answer depends on is safe (rule 11). With
+    /// the number of the change that executed it, or, for a read, of the last one before it.
+    Done(OpResult, Seq),
     /// A later request of the same lane was executed already; this one was not executed now (rule 9).
     Stale,
     /// The session is not known; not executed (rule 9).
@@ -357,9 +371,11 @@ pub struct MemberReport {
     /// Bytes of pages.
     pub page_bytes: u64,
     /// Members that this one needs and has not heard of for T_c (rule 22).
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub complaints: Vec<MemberId>,
     /// Of a fused member: the lost primaries that certainly read nothing any more under a lease of this member, which
     /// gives none in this epoch (rules 33, 37).
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub leases_over: Vec<PrimaryIndex>,
 }
 
@@ -398,7 +414,7 @@ pub enum Condition {
         /// Chunks known of.
         total: u64,
     },
-    /// A learner with everything (rule 27).
+    /// A learner with everything (rule 27), or an heir with the whole snapshot (rule 36).
     Complete,
     /// A replacement that is recovering: so many of so many pages.
     Recovering {
@@ -407,13 +423,20 @@ pub enum Condition {
         /// Pages known of.
         total: u64,
     },
-    /// A replacement with the image of the lost primary (rule 33).
+    /// A replacement with the image of the lost primary (rule 33), or an heir with the structure of the one that is
+    /// being moved (rule 36).
     Ready {
         /// The change that the image is exactly after.
         seq: Seq,
     },
     /// The configuration names the member, but this process does not hold its state.
     Missing,
+    /// A primary that is being moved: it executes nothing in this epoch, reads neither, and every member that must
+    /// acknowledge has all its changes (rule 36).
+    Drained {
+        /// The last one.
+        seq: Seq,
+    },
     /// A primary that was taken for dead and is not: it keeps its state, and serves nobody (rule 25).
     Suspended,
 }

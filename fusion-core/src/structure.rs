@@ -10,7 +10,7 @@ use crate::change::ChangeBuf;
 use crate::class::ClassId;
 use crate::entry::{Descriptor, Entry, EntryError, Header};
 use crate::fault::{Fault, planted};
-use crate::id::{ClusterId, PrimaryIndex, RequestId, SessionId};
+use crate::id::{ClusterId, PrimaryIndex, RequestId, Seq, SessionId};
 use crate::limits::{
     MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_SCAN_BYTES, MAX_SCAN_ENTRIES, MAX_SESSION_BYTES,
     MAX_SESSION_SLOTS, MAX_VALUE_BYTES,
@@ -66,8 +66,8 @@ pub enum SessionState {
     Unknown,
     /// A later request of the same session slot was executed.
     Stale,
-    /// It was executed, with this answer.
-    Recorded(OpResult),
+    /// It was executed, with this answer, by this change.
+    Recorded(OpResult, Seq),
     /// It is new.
     Fresh,
 }
@@ -346,7 +346,7 @@ impl Structure {
     }
 
     /// Executes a mutation: its effect and the session's record of the answer are one change (rule 9), also when the
-    /// answer is an error, which changes nothing else.
+    /// answer is an error, which changes nothing else. `seq` is the number of that change, and recorded with it.
     ///
     /// Beyond [`MAX_SESSION_SLOTS`] open sessions and session slots together, or [`MAX_SESSION_BYTES`] of recorded
     /// answers, the sessions used least recently are closed in the same change; never the one that asks, whose answers
@@ -354,7 +354,7 @@ impl Structure {
     ///
     /// # Panics
     /// If the operation is not a mutation, or the request is not [`Fresh`](SessionState::Fresh).
-    pub fn execute(&mut self, request: RequestId, op: &Op) -> Executed {
+    pub fn execute(&mut self, seq: Seq, request: RequestId, op: &Op) -> Executed {
         assert!(op.is_mutation(), "only mutations are recorded");
         debug_assert!(
             self.lookup(request) == SessionState::Fresh || planted(Fault::ReplyNotStored),
@@ -382,9 +382,9 @@ impl Structure {
             self.make_room(request.session);
         }
         let bytes_before = self.sessions.recorded_bytes();
-        let vacated = self
-            .sessions
-            .record(&mut self.store, &mut self.change, request, &result);
+        let vacated =
+            self.sessions
+                .record(&mut self.store, &mut self.change, (request, seq), &result);
         self.vacate(vacated);
         let grown = self.sessions.recorded_bytes().saturating_sub(bytes_before);
         while self.sessions.recorded_bytes() > MAX_SESSION_BYTES {

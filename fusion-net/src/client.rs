@@ -31,4 +31,4 @@ pub use fusion_core::op::Kind;
 pub use list::List;
 pub use map::{Map, MapPart};
 pub use queue::Queue;
-pub use structure::Raw;
+pub use structure::{Answer, Raw};

@@ -15,7 +15,9 @@ mod store;
 pub use election::{Alone, Elected, Election, Standing, Term};
 pub use store::{ConfigStore, RedbStore, StoreContents, StoreError, Swapped};
 
-use crate::server::{accept_loop, channel_config, run};
+use crate::connections;
+use crate::server::{channel_config, run};
+use crate::transport::{Listener, TlsError};
 use crate::wire::{self, Service};
 use fusion_core::id::Epoch;
 use fusion_core::time::Timing;
@@ -27,7 +29,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tarpc::server::{BaseChannel, Channel};
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -59,6 +60,9 @@ pub enum CoordinatorError {
         /// Where it listens.
         listen: SocketAddr,
     },
+    /// Its certificate is not for the address that others reach it at.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The listener failed.
     #[error("the listening socket failed: {0}")]
     Io(#[from] std::io::Error),
@@ -110,17 +114,19 @@ impl Coordinator {
 /// The address that others are told: the one given, or the one listened on.
 ///
 /// # Errors
-/// [`CoordinatorError::NoAddress`] when neither says it.
+/// [`CoordinatorError::NoAddress`] when neither says it; [`CoordinatorError::Tls`] when others would not believe it.
 pub fn advertised(
-    listener: &TcpListener,
+    listener: &Listener,
     advertise: Option<&str>,
 ) -> Result<String, CoordinatorError> {
     let listen = listener.local_addr()?;
-    match advertise {
-        Some(address) => Ok(address.to_owned()),
-        None if listen.ip().is_unspecified() => Err(CoordinatorError::NoAddress { listen }),
-        None => Ok(listen.to_string()),
-    }
+    let address = match advertise {
+        Some(address) => address.to_owned(),
+        None if listen.ip().is_unspecified() => return Err(CoordinatorError::NoAddress { listen }),
+        None => listen.to_string(),
+    };
+    listener.network().check_own(&address)?;
+    Ok(address)
 }
 
 /// Serves until the future is dropped, as the only coordinator of a store.
@@ -128,7 +134,7 @@ pub fn advertised(
 /// # Errors
 /// [`CoordinatorError`] when the store cannot be read, or an internal fault stopped it.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     store: Arc<dyn ConfigStore>,
     options: CoordinatorOptions,
 ) -> Result<(), CoordinatorError> {
@@ -140,7 +146,7 @@ pub async fn serve(
 /// # Errors
 /// [`CoordinatorError`] when the election can never be won, or an internal fault stopped it.
 pub async fn serve_elected(
-    listener: TcpListener,
+    listener: Listener,
     election: Arc<dyn Election>,
     options: CoordinatorOptions,
 ) -> Result<(), CoordinatorError> {
@@ -149,17 +155,17 @@ pub async fn serve_elected(
     let office = Office::new(options, election, address);
     let mut tasks = JoinSet::new();
     tasks.spawn(office::hold(Arc::clone(&office)));
-    let accepting = accept_loop(listener, move |mut stream| {
+    let accepting = connections::accept(listener, move |incoming, guest| {
         let office = Arc::clone(&office);
         async move {
-            match wire::accept(&mut stream, &[Service::Coordinator]).await {
-                Ok(_) => {
-                    let channel =
-                        BaseChannel::new(channel_config(), wire::server_transport(stream));
+            match wire::accept(incoming, &[Service::Coordinator]).await {
+                Ok((stream, _)) => {
+                    let transport = wire::server_transport(stream, Service::Coordinator, guest);
+                    let channel = BaseChannel::new(channel_config(), transport);
                     use crate::service::Coordinator as _;
                     run(channel.execute(CoordinatorServer::new(office).serve())).await;
                 }
-                Err(error) => tracing::debug!(%error, "a connection was refused"),
+                Err(error) => wire::refused(&error),
             }
         }
     });

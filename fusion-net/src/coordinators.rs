@@ -6,6 +6,7 @@
 use crate::addresses::{Addresses, MAX_ADDRESSES};
 use crate::peer::{self, Backoff, within};
 use crate::service::CoordinatorClient;
+use crate::transport::Network;
 use crate::wire::ConnectError;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -115,6 +116,7 @@ pub(crate) struct Found {
 #[derive(Clone, Debug)]
 pub(crate) struct Coordinators {
     addresses: Addresses,
+    network: Network,
     found: Arc<Mutex<Option<Found>>>,
     /// One search at a time; what the last one found wrong.
     searching: Arc<tokio::sync::Mutex<()>>,
@@ -126,9 +128,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Coordinators {
-    pub(crate) fn new(addresses: Addresses) -> Coordinators {
+    pub(crate) fn new(addresses: Addresses, network: Network) -> Coordinators {
         Coordinators {
             addresses,
+            network,
             found: Arc::default(),
             searching: Arc::default(),
             tried: Arc::default(),
@@ -171,7 +174,11 @@ impl Coordinators {
         let (tell, mut told) = mpsc::channel(1);
         let mut asked: Vec<String> = self.addresses.iter().map(str::to_owned).collect();
         let ask = |address: String| -> BoxFuture<'static, Found> {
-            Box::pin(ask_until_active(address, tell.clone()))
+            Box::pin(ask_until_active(
+                self.network.clone(),
+                address,
+                tell.clone(),
+            ))
         };
         let mut asking: FuturesUnordered<_> = asked.iter().cloned().map(ask).collect();
         loop {
@@ -197,10 +204,14 @@ impl Coordinators {
 }
 
 /// Asks one coordinator until it is the active one; tells each time why it is not.
-async fn ask_until_active(address: String, tell: mpsc::Sender<(String, Attempt)>) -> Found {
+async fn ask_until_active(
+    network: Network,
+    address: String,
+    tell: mpsc::Sender<(String, Attempt)>,
+) -> Found {
     let mut backoff = Backoff::new(MAX_BACKOFF);
     loop {
-        let attempt = match peer::connect::<CoordinatorClient>(&address).await {
+        let attempt = match peer::connect::<CoordinatorClient>(&network, &address).await {
             Ok(client) => loop {
                 let who = match client.who(within(ASK)).await {
                     Ok(who) => who,

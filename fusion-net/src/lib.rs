@@ -4,10 +4,12 @@
 pub mod addresses;
 pub mod client;
 mod clock;
+pub mod connections;
 pub mod coordinator;
 mod coordinators;
 pub mod local;
 pub mod peer;
 pub mod server;
 pub mod service;
+pub mod transport;
 pub mod wire;

@@ -1,16 +1,26 @@
 //! A cluster of real processes on this machine, for trying, for tests and for measuring.
 //!
 //! Each process is this project's `fusion` binary, on a port that the system chooses. They end with the process that
-//! started them, even when that one is killed: each watches its standard input, which closes then.
+//! started them, even when that one is killed: each watches its standard input, which closes then. With
+//! [`LocalOptions::faulty`] the [`Links`] between them can be cut, slowed and reset.
 
+mod control;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+mod links;
+mod origin;
 
-use crate::client::{Client, Error};
+pub use control::SharedStore;
+pub use links::{Links, Place};
+
+use crate::client::{Client, ClientOptions, Error};
+use crate::transport::{Network, Tls, TlsError, TlsFiles};
+use control::Coordinator;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -61,6 +71,9 @@ pub enum LocalError {
     /// The client failed.
     #[error(transparent)]
     Client(#[from] Error),
+    /// The certificates do not do.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalError {
@@ -68,6 +81,13 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalError {
         what: what.into(),
         error,
     }
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, LocalError> {
+    text.parse().map_err(|_| LocalError::NotStarted {
+        name: format!("a process at {text}"),
+        log: "that is no address".to_owned(),
+    })
 }
 
 /// How the processes are started.
@@ -83,19 +103,11 @@ pub struct LocalOptions {
     pub folder: Option<PathBuf>,
     /// A store for several coordinators; `None`: there is one, with a file of its own.
     pub shared: Option<SharedStore>,
-}
-
-/// An etcd that several coordinators share.
-#[derive(Clone, Debug)]
-pub struct SharedStore {
-    /// Where its members answer, with commas between them.
-    pub etcd: String,
-    /// The beginning of all keys.
-    pub prefix: String,
-    /// How long the active coordinator may be silent before another one takes its place.
-    pub lease_seconds: u64,
-    /// How many coordinators are started.
-    pub coordinators: usize,
+    /// Whether [`Links`] of proxies are between the processes, and between them and clients of this process. Of several
+    /// coordinators only the first is behind one.
+    pub faulty: bool,
+    /// What the processes and their clients prove themselves by; `None`: they speak without TLS.
+    pub tls: Option<TlsFiles>,
 }
 
 impl LocalOptions {
@@ -108,7 +120,24 @@ impl LocalOptions {
             suspect_after: fusion_core::time::Timing::default().suspect_after(),
             folder: None,
             shared: None,
+            faulty: false,
+            tls: None,
         }
+    }
+}
+
+impl LocalOptions {
+    fn security(&self) -> Vec<String> {
+        let Some(files) = &self.tls else {
+            return Vec::new();
+        };
+        let named = [
+            ("--tls-cert", &files.certificate),
+            ("--tls-key", &files.key),
+            ("--tls-ca", &files.authority),
+        ];
+        let words = named.map(|(name, path)| [name.to_owned(), path.display().to_string()]);
+        words.concat()
     }
 }
 
@@ -133,6 +162,10 @@ impl Process {
         let mut child = Command::new(binary)
             .args(args)
             .arg("--exit-with-parent")
+            // What this process's user set up for other deployments is not for this one.
+            .env_remove("FUSION_TLS_CERT")
+            .env_remove("FUSION_TLS_KEY")
+            .env_remove("FUSION_TLS_CA")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -230,14 +263,14 @@ impl Process {
 #[derive(Debug)]
 pub struct LocalCluster {
     options: LocalOptions,
+    network: Network,
     folder: PathBuf,
     /// Removes the folder at the end, if it was made for this cluster.
     _temporary: Option<TempDir>,
-    coordinators: BTreeMap<usize, Process>,
-    /// Of each coordinator, running or not.
-    coordinator_addresses: Vec<String>,
-    /// All of them, with commas.
+    coordinators: Vec<Coordinator>,
+    /// Where others reach them, with commas.
     coordinator_list: String,
+    links: Option<Links>,
     servers: BTreeMap<usize, Process>,
     next: usize,
 }
@@ -262,26 +295,24 @@ impl LocalCluster {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
+        let network = match &options.tls {
+            Some(files) => Network::tls(Tls::load(files)?),
+            None => Network::loopback(),
+        };
+        let port = options.coordinator_port;
+        let listen_port = if options.faulty { 0 } else { port };
         let mut cluster = LocalCluster {
-            coordinator_addresses: vec![format!("127.0.0.1:{}", options.coordinator_port)],
+            network,
+            coordinators: Coordinator::several(&options, port, listen_port),
             coordinator_list: String::new(),
+            links: options.faulty.then(Links::new),
             options,
             folder,
             _temporary: temporary,
-            coordinators: BTreeMap::new(),
             servers: BTreeMap::new(),
             next: 0,
         };
-        let coordinators = cluster
-            .options
-            .shared
-            .as_ref()
-            .map_or(1, |s| s.coordinators);
-        let any = "127.0.0.1:0".to_owned();
-        cluster
-            .coordinator_addresses
-            .resize(coordinators.max(1), any);
-        for number in 0..cluster.coordinator_addresses.len() {
+        for number in 0..cluster.coordinators.len() {
             cluster.start_coordinator_number(number).await?;
         }
         for _ in 0..servers {
@@ -297,17 +328,10 @@ impl LocalCluster {
         &self.coordinator_list
     }
 
-    /// The first coordinator's process id, when one runs.
+    /// The links between the processes, if they are faulty ones.
     #[must_use]
-    pub fn coordinator_pid(&self) -> Option<u32> {
-        self.coordinators.values().next().map(Process::pid)
-    }
-
-    /// The running coordinators by number.
-    pub fn coordinators(&self) -> impl Iterator<Item = (usize, &Process)> {
-        self.coordinators
-            .iter()
-            .map(|(&number, process)| (number, process))
+    pub fn links(&self) -> Option<&Links> {
+        self.links.as_ref()
     }
 
     /// The folder of logs and of the coordinator's store.
@@ -346,72 +370,17 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError::Client`].
     pub async fn client(&self) -> Result<Client, LocalError> {
-        Ok(Client::connect(&self.coordinator_list).await?)
-    }
-
-    /// Starts the coordinator; again after [`kill_coordinator`](Self::kill_coordinator), at the same address.
-    ///
-    /// # Errors
-    /// [`LocalError`].
-    pub async fn start_coordinator(&mut self) -> Result<(), LocalError> {
-        self.start_coordinator_number(0).await
-    }
-
-    /// Starts one of several coordinators, at the address that it had.
-    ///
-    /// # Errors
-    /// [`LocalError`].
-    pub async fn start_coordinator_number(&mut self, number: usize) -> Result<(), LocalError> {
-        let address = self.coordinator_addresses.get(number).cloned();
-        let address = address.ok_or(LocalError::NoSuchServer(number))?;
-        let suspect = self.options.suspect_after.as_millis().to_string();
-        let mut args = vec!["coordinator".to_owned(), "--listen".to_owned(), address];
-        args.extend(["--suspect-after-ms".to_owned(), suspect]);
-        match &self.options.shared {
-            Some(shared) => args.extend([
-                "--etcd".to_owned(),
-                shared.etcd.clone(),
-                "--etcd-prefix".to_owned(),
-                shared.prefix.clone(),
-                "--lease-seconds".to_owned(),
-                shared.lease_seconds.to_string(),
-            ]),
-            None => {
-                let data = self.folder.join("coordinator.redb");
-                args.extend(["--data".to_owned(), data.display().to_string()]);
-            }
-        }
-        let (name, log) = match number {
-            0 => ("the coordinator".to_owned(), "coordinator.log".to_owned()),
-            n => (format!("coordinator {n}"), format!("coordinator-{n}.log")),
+        let options = ClientOptions {
+            network: self.network.clone(),
+            ..ClientOptions::default()
         };
-        let log = self.folder.join(log);
-        let process = Process::start(&self.options.binary, &name, &args, &log).await?;
-        process
-            .address()
-            .clone_into(&mut self.coordinator_addresses[number]);
-        self.coordinator_list = self.coordinator_addresses.join(",");
-        self.coordinators.insert(number, process);
-        Ok(())
+        Ok(Client::connect_with(&self.coordinator_list, options).await?)
     }
 
-    /// Kills the coordinator with SIGKILL.
-    ///
-    /// # Errors
-    /// [`LocalError::Io`].
-    pub async fn kill_coordinator(&mut self) -> Result<(), LocalError> {
-        self.kill_coordinator_number(0).await
-    }
-
-    /// Kills one of several coordinators with SIGKILL, if it runs.
-    ///
-    /// # Errors
-    /// [`LocalError::Io`].
-    pub async fn kill_coordinator_number(&mut self, number: usize) -> Result<(), LocalError> {
-        match self.coordinators.remove(&number) {
-            Some(process) => process.kill().await,
-            None => Ok(()),
-        }
+    /// How its processes speak to each other and to clients.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Starts one more server; answers its number.
@@ -424,6 +393,22 @@ impl LocalCluster {
 
     async fn start_server(&mut self, listen: &str) -> Result<usize, LocalError> {
         let number = self.next;
+        let front = match &self.links {
+            Some(links) => {
+                let front = links.front(Place::Server(number), Some(socket_address(listen)?));
+                Some(
+                    front
+                        .await
+                        .map_err(io_error("cannot listen for a server"))?,
+                )
+            }
+            None => None,
+        };
+        let listen = if front.is_some() {
+            "127.0.0.1:0"
+        } else {
+            listen
+        };
         let args = [
             "server",
             "--listen",
@@ -431,15 +416,24 @@ impl LocalCluster {
             "--coordinator",
             &self.coordinator_list,
         ];
-        let args = args.map(str::to_owned);
+        let mut args: Vec<String> = args.map(str::to_owned).into();
+        if let Some(front) = front {
+            args.extend(["--advertise".to_owned(), front.to_string()]);
+        }
+        args.extend(self.options.security());
         let log = self.folder.join(format!("server-{number}.log"));
-        let process = Process::start(
+        let mut process = Process::start(
             &self.options.binary,
             &format!("server {number}"),
             &args,
             &log,
         )
         .await?;
+        if let (Some(links), Some(front)) = (&self.links, front) {
+            links.introduce(process.pid(), Place::Server(number));
+            links.connect(front, socket_address(process.address())?);
+            process.address = front.to_string();
+        }
         self.next += 1;
         self.servers.insert(number, process);
         Ok(number)
@@ -503,7 +497,11 @@ impl LocalCluster {
     /// Ends every process.
     pub async fn stop(mut self) {
         let servers = std::mem::take(&mut self.servers).into_values();
-        let coordinators = std::mem::take(&mut self.coordinators).into_values();
+        let coordinators = std::mem::take(&mut self.coordinators);
+        let coordinators = coordinators.into_iter().filter_map(|c| c.process);
         futures::future::join_all(servers.chain(coordinators).map(Process::stop)).await;
+        if let Some(links) = self.links.take() {
+            links.end();
+        }
     }
 }

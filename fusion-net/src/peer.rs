@@ -1,6 +1,7 @@
 //! Connections to other processes: made when first needed, shared, made again after a failure.
 
 use crate::service::{CoordinatorClient, FusedClient, PrimaryClient};
+use crate::transport::{Network, Stream};
 use crate::wire::{self, ConnectError, Service};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -31,14 +32,14 @@ pub trait Connect: Clone + Send + Sync + 'static {
     /// The service that it speaks to.
     const SERVICE: Service;
     /// Makes it; its driver runs as a task of its own.
-    fn over(stream: tokio::net::TcpStream) -> Self;
+    fn over(stream: Stream) -> Self;
 }
 
 macro_rules! connect {
     ($client:ty, $service:expr) => {
         impl Connect for $client {
             const SERVICE: Service = $service;
-            fn over(stream: tokio::net::TcpStream) -> Self {
+            fn over(stream: Stream) -> Self {
                 <$client>::new(config(), wire::client_transport(stream)).spawn()
             }
         }
@@ -53,15 +54,16 @@ connect!(CoordinatorClient, Service::Coordinator);
 ///
 /// # Errors
 /// [`ConnectError`].
-pub async fn connect<C: Connect>(address: &str) -> Result<C, ConnectError> {
+pub async fn connect<C: Connect>(network: &Network, address: &str) -> Result<C, ConnectError> {
     Ok(C::over(
-        wire::connect(address, C::SERVICE, CONNECT_TIMEOUT).await?,
+        wire::connect(network, address, C::SERVICE, CONNECT_TIMEOUT).await?,
     ))
 }
 
 /// The connections to one service, by address.
 #[derive(Debug)]
 pub struct Pool<C> {
+    network: Network,
     clients: Arc<Mutex<HashMap<String, Entry<C>>>>,
 }
 
@@ -83,20 +85,22 @@ pub struct Pooled<C> {
 impl<C> Clone for Pool<C> {
     fn clone(&self) -> Self {
         Pool {
+            network: self.network.clone(),
             clients: Arc::clone(&self.clients),
         }
     }
 }
 
-impl<C> Default for Pool<C> {
-    fn default() -> Self {
+impl<C: Connect> Pool<C> {
+    /// None yet, all to be made by this network.
+    #[must_use]
+    pub fn new(network: Network) -> Self {
         Pool {
+            network,
             clients: Arc::default(),
         }
     }
-}
 
-impl<C: Connect> Pool<C> {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry<C>>> {
         self.clients
             .lock()
@@ -116,7 +120,7 @@ impl<C: Connect> Pool<C> {
                 generation,
             });
         }
-        let client: C = connect(address).await?;
+        let client: C = connect(&self.network, address).await?;
         let mut clients = self.lock();
         let generation = rand::random();
         let entry = clients

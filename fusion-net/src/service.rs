@@ -1,8 +1,10 @@
 //! The three tarpc services and what they say beside the messages of `fusion_core::message`.
 
+use crate::wire::Room;
 use fusion_core::config::{ClusterShape, Configuration, ShapeError};
-use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
-use fusion_core::membership::{LossError, MoveError, Reason, Waiting};
+use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
+use fusion_core::limits::{MAX_BATCH_REQUESTS, MAX_REPORTS};
+use fusion_core::membership::{LossError, MoveError, Reason, Waiting, What};
 use fusion_core::message::{
     Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
     Replicate, Route,
@@ -16,7 +18,7 @@ use thiserror::Error;
 #[tarpc::service]
 pub trait Primary {
     /// Executes a client's requests in order; answers when all that the answers depend on is safe.
-    async fn execute(batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal>;
+    async fn execute(batch: ClientBatch) -> Result<Answers, Refusal>;
     /// Serves a replacement of another primary.
     async fn recover(route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal>;
     /// Tells a configuration; a higher one is adopted.
@@ -53,8 +55,11 @@ pub trait Coordinator {
         name: String,
         processes_are_dead: bool,
     ) -> Result<Vec<PrimaryIndex>, AdminError>;
-    /// Moves a row of codes to another server, or to the best free one; it is done when the cluster is whole again.
-    async fn move_fused(name: String, row: Row, to: Option<ServerId>) -> Result<(), AdminError>;
+    /// Moves a member to another server, or to the best free one; answers its new place when the move has begun.
+    async fn move_member(name: String, what: What, to: Option<ServerId>) -> Result<(), AdminError>;
+    /// Wants a server empty, or not any more: it gets no new members, and those that it has are moved away. Answers when
+    /// that is durable; `status` tells how far it is.
+    async fn drain(server: ServerId, wanted: bool) -> Result<(), AdminError>;
     /// The configuration of a cluster; with `newer_than` waits up to `wait_ms` for a higher epoch.
     async fn lookup(
         name: String,
@@ -67,6 +72,17 @@ pub trait Coordinator {
     async fn who() -> Who;
 }
 
+/// The answers to a batch.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Answers {
+    /// One for each request, in order.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_BATCH_REQUESTS>")]
+    pub replies: Vec<ClientReply>,
+    /// The memory that they take until they are sent.
+    #[serde(skip)]
+    pub(crate) _room: Room,
+}
+
 /// A server process introduces itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Registration {
@@ -76,6 +92,8 @@ pub struct Registration {
     pub address: String,
     /// The process id, for operators.
     pub pid: u32,
+    /// An operator wants it empty: the coordinator's to say, whatever the server does.
+    pub draining: bool,
 }
 
 /// The answer to a registration.
@@ -87,14 +105,27 @@ pub struct Registered {
     pub store: u64,
 }
 
+/// A configuration that a server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Which content of it; there must be one only (PROTOCOL rules 5, 39).
+    pub nonce: u64,
+}
+
 /// A server's heartbeat.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SyncRequest {
     /// Who.
     pub server: ServerId,
-    /// The epoch that it has of each cluster that it has heard of.
-    pub known: Vec<(ClusterId, Epoch)>,
+    /// What it has of each cluster that it has heard of.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_REPORTS>")]
+    pub known: Vec<Known>,
     /// Its members.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_REPORTS>")]
     pub reports: Vec<MemberReport>,
     /// Whether the answer may wait for news.
     pub wait: bool,
@@ -148,11 +179,35 @@ pub enum AdminError {
         /// The server.
         server: ServerId,
     },
+    /// A server cannot be emptied.
+    #[error(
+        "server {server} holds a member of {cluster}, and no other server without a member of it is alive; start one and try again"
+    )]
+    NoRoom {
+        /// The server.
+        server: ServerId,
+        /// A cluster whose members have nowhere to go.
+        cluster: String,
+    },
     /// The coordinator's store failed; nothing was changed.
     #[error("the coordinator's store failed: {message}")]
     Store {
         /// What it said.
         message: String,
+    },
+    /// A bound was reached.
+    #[error("there are {max} {what} already, and more are not possible")]
+    TooMany {
+        /// Of what.
+        what: String,
+        /// The bound.
+        max: u64,
+    },
+    /// A server cannot be reached at such an address.
+    #[error("{address:?} is no address to reach a server at: it must be HOST:PORT")]
+    BadAddress {
+        /// The beginning of it.
+        address: String,
     },
     /// This coordinator is not the active one, or not any more; nothing was changed.
     #[error("this coordinator stands by{}", standing_by(active.as_deref(), problem.as_deref()))]
@@ -224,6 +279,8 @@ pub struct ServerStatus {
     pub alive: bool,
     /// How many members it hosts.
     pub members: usize,
+    /// Whether an operator wants it empty; when it has no members it may be stopped.
+    pub draining: bool,
     /// Milliseconds since it was last heard of.
     pub heard_ms_ago: u64,
 }
@@ -271,6 +328,14 @@ pub enum MemberState {
     Active,
     /// Its server is not heard of.
     Dead,
+    /// A primary that serves and is being copied to another server: so many of so many chunks; or has stopped for the
+    /// moment in which that one takes its place.
+    Moving {
+        /// Chunks copied.
+        done: u64,
+        /// Chunks known of.
+        total: u64,
+    },
     /// It recovers a lost primary: so many of so many pages.
     Recovering {
         /// Pages taken.

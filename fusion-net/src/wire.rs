@@ -1,21 +1,26 @@
 //! The wire: a preface that names version and service, then length-delimited postcard frames for tarpc.
 //!
-//! Preface, 8 bytes each way: `FUSN`, protocol version (u16, little-endian), service (u8), 0. The server answers with
-//! its own preface before the first frame, or closes the connection; so garbage, another version or the wrong
-//! kind of port is told apart at once.
+//! Preface, 8 bytes each way: `FUSN`, protocol version (u16, little-endian), service (u8), flags (u8). The server answers
+//! with its own preface before the first frame, or closes the connection; so garbage, another version or the wrong
+//! kind of port is told apart at once. The only flag is 1: whoever answers speaks TLS only. With TLS all of it is encrypted.
 
-use fusion_core::limits::MAX_CHANGE_BYTES;
-use serde::{Deserialize, Serialize};
+mod frame;
+mod guest;
+mod sides;
+
+pub(crate) use guest::Shares;
+pub use guest::{Guest, Room};
+pub(crate) use sides::server_transport;
+pub use sides::{ClientSide, ServerSide, client_transport, decode_request};
+
+use crate::transport::{Incoming, Network, ReachError, Stream, Unreached};
+use fusion_core::limits::{MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use std::io;
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::time::Duration;
-use tarpc::tokio_util::codec::LengthDelimitedCodec;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_util::bytes::{Bytes, BytesMut};
 
 /// The version of everything that is said after the preface.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -28,7 +33,14 @@ pub const MAX_DEADLINE: Duration = Duration::from_secs(600);
 /// Room for what is around the bytes of a change or of pages: routes, counts, deadlines.
 const ENVELOPE_BYTES: usize = 1 << 20;
 const MAGIC: [u8; 4] = *b"FUSN";
+/// How long TLS and the preface may take together.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Of the last byte of an answer: nothing but TLS is spoken there.
+const TLS_ONLY: u8 = 1;
+/// At most so often a refusal is logged aloud.
+const SELDOM: Duration = Duration::from_secs(10);
+/// The most bytes that are heard of somebody with whom nothing is agreed.
+const MAX_FAREWELL: u64 = 1 << 16;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,13 +54,30 @@ pub enum Service {
     Coordinator = 3,
 }
 
+impl Service {
+    /// The longest request, in bytes.
+    #[must_use]
+    pub fn max_request_bytes(self) -> usize {
+        match self {
+            // The largest operation has a key and two values; batches of smaller ones have less.
+            Service::Primary => MAX_KEY_BYTES + 2 * MAX_VALUE_BYTES + ENVELOPE_BYTES,
+            Service::Fused => MAX_FRAME_BYTES,
+            // The reports of all members of a process, or a configuration.
+            Service::Coordinator => 4 << 20,
+        }
+    }
+}
+
 /// Why a connection was not made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The network said no.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// The two sides do not agree on how bytes travel.
+    #[error("{0}")]
+    Reach(ReachError),
     /// Nothing was said for too long.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -71,9 +100,31 @@ pub enum ConnectError {
     },
 }
 
+impl From<ReachError> for ConnectError {
+    fn from(error: ReachError) -> ConnectError {
+        match error {
+            ReachError::Io(error) => ConnectError::Io(error),
+            error => ConnectError::Reach(error),
+        }
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> ConnectError {
+        ReachError::from(error).into()
+    }
+}
+
 fn preface(service: u8) -> [u8; 8] {
     let [v0, v1] = PROTOCOL_VERSION.to_le_bytes();
     [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], v0, v1, service, 0]
+}
+
+/// The answer to who speaks without TLS, where nothing else is spoken.
+fn tls_only() -> [u8; 8] {
+    let mut answer = preface(0);
+    answer[7] = TLS_ONLY;
+    answer
 }
 
 fn parse_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
@@ -95,14 +146,15 @@ fn parse_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
 /// # Errors
 /// [`ConnectError`] says what is at the other end.
 pub async fn connect(
+    network: &Network,
     address: &str,
     service: Service,
     limit: Duration,
-) -> Result<TcpStream, ConnectError> {
+) -> Result<Stream, ConnectError> {
     let handshake = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        let mut stream = network.reach(address).await?;
         stream.write_all(&preface(service as u8)).await?;
+        stream.flush().await?;
         let mut answer = [0; 8];
         match stream.read_exact(&mut answer).await {
             Ok(_) => {}
@@ -110,6 +162,9 @@ pub async fn connect(
                 return Err(ConnectError::NotFusion);
             }
             Err(e) => return Err(e.into()),
+        }
+        if answer[..4] == MAGIC && answer[7] & TLS_ONLY != 0 {
+            return Err(ReachError::TlsThere.into());
         }
         match parse_preface(answer)? {
             s if s == service as u8 => Ok(stream),
@@ -125,9 +180,20 @@ pub async fn connect(
 ///
 /// # Errors
 /// [`ConnectError`]: the connection is of no use.
-pub async fn accept(stream: &mut TcpStream, offered: &[Service]) -> Result<Service, ConnectError> {
+pub(crate) async fn accept(
+    incoming: Incoming,
+    offered: &[Service],
+) -> Result<(Stream, Service), ConnectError> {
     let handshake = async {
-        stream.set_nodelay(true)?;
+        let mut stream = match incoming.secure().await {
+            Ok(stream) => stream,
+            Err(Unreached { error, stream }) => {
+                if let Some(stream) = stream {
+                    take_leave(stream, &error).await;
+                }
+                return Err(error.into());
+            }
+        };
         let mut asked = [0; 8];
         stream.read_exact(&mut asked).await?;
         let parsed = parse_preface(asked);
@@ -140,185 +206,59 @@ pub async fn accept(stream: &mut TcpStream, offered: &[Service]) -> Result<Servi
             stream
                 .write_all(&preface(service.map_or(0, |s| s as u8)))
                 .await?;
+            stream.flush().await?;
         }
         parsed?;
-        service.ok_or(ConnectError::NotFusion)
+        let service = service.ok_or(ConnectError::NotFusion)?;
+        Ok((stream, service))
     };
     timeout(PREFACE_TIMEOUT, handshake)
         .await
         .unwrap_or(Err(ConnectError::TimedOut(PREFACE_TIMEOUT)))
 }
 
-/// Frames of `In` and `Out` over one stream.
-pub type Transport<In, Out> =
-    tarpc::serde_transport::Transport<TcpStream, In, Out, Postcard<In, Out>>;
-/// The side that asks.
-pub type ClientSide<Req, Resp> = Transport<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>;
-/// The side that answers.
-pub type ServerSide<Req, Resp> = Transport<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>;
-
-/// Wraps a stream whose preface was agreed on; the side that asks.
-pub fn client_transport<Req, Resp>(stream: TcpStream) -> ClientSide<Req, Resp>
-where
-    Req: Serialize,
-    Resp: for<'de> Deserialize<'de>,
-{
-    tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(false))
-}
-
-/// Wraps a stream whose preface was agreed on; the side that answers.
-pub fn server_transport<Req, Resp>(stream: TcpStream) -> ServerSide<Req, Resp>
-where
-    Req: for<'de> Deserialize<'de>,
-    Resp: Serialize,
-{
-    tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(true))
-}
-
-fn framing() -> tarpc::tokio_util::codec::length_delimited::Builder {
-    let mut builder = LengthDelimitedCodec::builder();
-    builder.max_frame_length(MAX_FRAME_BYTES);
-    builder
-}
-
-/// The postcard codec of tarpc's messages.
-pub struct Postcard<In, Out> {
-    /// Whether what comes in are requests, with a deadline to be checked.
-    requests: bool,
-    types: PhantomData<fn(In) -> Out>,
-}
-
-impl<In, Out> Postcard<In, Out> {
-    fn new(requests: bool) -> Self {
-        Postcard {
-            requests,
-            types: PhantomData,
+/// Logs a connection of which nothing came. What an operator has to mend is said aloud, but seldom: strangers must not
+/// fill the log.
+pub(crate) fn refused(error: &ConnectError) {
+    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+    if let ConnectError::Reach(_) = error {
+        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|at| at.elapsed() >= SELDOM) {
+            *said = Some(Instant::now());
+            tracing::warn!(%error, "a connection was refused; further ones are not told for a while");
+            return;
         }
     }
+    tracing::debug!(%error, "a connection was refused");
 }
 
-impl<In, Out: Serialize> tokio_serde::Serializer<Out> for Postcard<In, Out> {
-    type Error = io::Error;
-
-    fn serialize(self: Pin<&mut Self>, item: &Out) -> io::Result<Bytes> {
-        postcard::to_stdvec(item).map(Bytes::from).map_err(invalid)
-    }
-}
-
-impl<In: for<'de> Deserialize<'de>, Out> tokio_serde::Deserializer<In> for Postcard<In, Out> {
-    type Error = io::Error;
-
-    fn deserialize(self: Pin<&mut Self>, frame: &BytesMut) -> io::Result<In> {
-        if self.requests {
-            check_deadline(frame)?;
+/// Tells the other side what is spoken here, then hears it out, a little: what is left unread when a connection closes
+/// makes the system discard what was said last.
+async fn take_leave(mut stream: Stream, error: &ReachError) {
+    let told = match error {
+        ReachError::PlainThere => {
+            let mut asked = [0; 8];
+            let heard = stream.read_exact(&mut asked).await;
+            // Nothing is said to strangers.
+            if heard.is_err() || asked[..4] != MAGIC {
+                return;
+            }
+            stream.write_all(&tls_only()).await
         }
-        postcard::from_bytes(frame).map_err(invalid)
+        // What speaks TLS sees that this does not.
+        ReachError::TlsThere => stream.write_all(&preface(0)).await,
+        // TLS has said it.
+        _ => Ok(()),
+    };
+    if told.is_ok() && stream.shutdown().await.is_ok() {
+        let mut rest = stream.take(MAX_FAREWELL);
+        let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
     }
-}
-
-fn invalid(e: postcard::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, e)
-}
-
-/// tarpc adds a request's time to live to the clock as soon as it is decoded, which panics for a huge one; so it is
-/// looked at before. A request begins with variant 0, then seconds and nanoseconds.
-fn check_deadline(frame: &[u8]) -> io::Result<()> {
-    let (variant, rest) = postcard::take_from_bytes::<u32>(frame).map_err(invalid)?;
-    if variant == 0 {
-        let (seconds, _) = postcard::take_from_bytes::<u64>(rest).map_err(invalid)?;
-        if seconds > MAX_DEADLINE.as_secs() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("a deadline {seconds} s away"),
-            ));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tarpc::{ClientMessage, Request, context};
-    use tokio_serde::{Deserializer, Serializer};
-
-    fn request_frame(seconds: u64) -> BytesMut {
-        let mut frame = postcard::to_stdvec(&(0u32, seconds, 0u32)).unwrap();
-        frame.extend_from_slice(&[0; 64]);
-        BytesMut::from(&frame[..])
-    }
-
-    #[test]
-    fn a_frame_with_a_huge_deadline_is_an_error_and_no_panic() {
-        let mut codec: Postcard<ClientMessage<u32>, tarpc::Response<u32>> = Postcard::new(true);
-        for seconds in [u64::MAX, 800 * 86_400, MAX_DEADLINE.as_secs() + 1] {
-            assert!(
-                Pin::new(&mut codec)
-                    .deserialize(&request_frame(seconds))
-                    .is_err()
-            );
-        }
-    }
-
-    #[test]
-    fn a_request_survives_the_codec() {
-        let mut client: Postcard<tarpc::Response<u32>, ClientMessage<u32>> = Postcard::new(false);
-        let mut server: Postcard<ClientMessage<u32>, tarpc::Response<u32>> = Postcard::new(true);
-        let request = Request {
-            context: context::current(),
-            id: 5,
-            message: 77,
-        };
-        let frame = Pin::new(&mut client)
-            .serialize(&ClientMessage::Request(request))
-            .unwrap();
-        match Pin::new(&mut server)
-            .deserialize(&BytesMut::from(&frame[..]))
-            .unwrap()
-        {
-            ClientMessage::Request(r) => assert_eq!((r.id, r.message), (5, 77)),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_longest_change_that_the_core_makes_fits_into_a_frame() {
-        use crate::service::FusedRequest;
-        use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Seq};
-        use fusion_core::message::{ChangeRun, JoinSnapshot, Replicate, Route};
-        use fusion_core::time::Time;
-        use tarpc::tokio_util::codec::Encoder;
-        let route = Route {
-            cluster: ClusterId(u64::MAX),
-            epoch: Epoch(u64::MAX),
-            from: MemberId(u64::MAX),
-            to: MemberId(u64::MAX),
-        };
-        let longest = Bytes::from(vec![7; MAX_CHANGE_BYTES]);
-        let message = Replicate {
-            index: PrimaryIndex(u16::MAX),
-            changes: ChangeRun::pack(Seq(u64::MAX), [longest].iter()),
-            stable: Seq(u64::MAX),
-            sent_at: Time(u64::MAX),
-            join: Some(JoinSnapshot {
-                seq: Seq(u64::MAX),
-                chunks: u32::MAX,
-            }),
-        };
-        let request = Request {
-            context: context::current(),
-            id: u64::MAX,
-            message: FusedRequest::Replicate { route, message },
-        };
-        let mut codec: Postcard<tarpc::Response<u32>, ClientMessage<FusedRequest>> =
-            Postcard::new(false);
-        let frame = Pin::new(&mut codec)
-            .serialize(&ClientMessage::Request(request))
-            .unwrap();
-        let mut framed = BytesMut::new();
-        framing().new_codec().encode(frame, &mut framed).unwrap();
-    }
-
     #[test]
     fn prefaces_tell_versions_and_strangers_apart() {
         assert_eq!(parse_preface(preface(2)).unwrap(), 2);

@@ -89,7 +89,19 @@ pub async fn start(servers: usize) -> Rig {
     start_with(options(), servers).await
 }
 
-/// As [`start`], with options.
+/// As [`start`], with links that can be cut, slowed and reset.
+///
+/// # Panics
+/// As [`start`].
+pub async fn start_faulty(servers: usize) -> Rig {
+    let options = LocalOptions {
+        faulty: true,
+        ..options()
+    };
+    start_with(options, servers).await
+}
+
+/// As [`start`], with other options.
 ///
 /// # Panics
 /// When they do not start.
@@ -216,7 +228,10 @@ impl Rig {
     /// # Panics
     /// When the coordinator cannot be reached.
     pub async fn client_with(&self, timeout: Duration) -> Client {
-        let options = ClientOptions { timeout };
+        let options = ClientOptions {
+            timeout,
+            network: self.network().clone(),
+        };
         let client = Client::connect_with(self.coordinator(), options).await;
         client.expect("the coordinator answers")
     }

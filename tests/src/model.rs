@@ -1,70 +1,36 @@
-//! Plain structures of the standard library that say what a fused one must answer and hold.
+//! The plain structures that say what a fused one must answer and hold, and how tests drive them.
 
 use bytes::Bytes;
+pub use fusion_core::history::Model;
 use fusion_core::op::{Kind, Op, OpError, Reply, ScanCursor};
 use fusion_net::client::{Error, Raw};
 use rand::Rng;
 use rand::rngs::StdRng;
-use std::collections::{BTreeMap, VecDeque};
 
-/// What one primary structure holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Model {
-    /// A list or a queue, from the front.
-    Sequence(Kind, VecDeque<Bytes>),
-    /// A map.
-    Map(BTreeMap<Bytes, Bytes>),
-}
+/// What tests do with a model beside asking it.
+#[expect(
+    async_fn_in_trait,
+    reason = "only tests of this workspace call it, on one thread"
+)]
+pub trait Drive {
+    /// A random change: more additions than removals, of sizes from nothing to a few KiB, some of them mistakes.
+    fn random_op(&self, rng: &mut StdRng) -> Op;
 
-impl Model {
-    /// An empty one.
-    #[must_use]
-    pub fn new(kind: Kind) -> Model {
-        match kind {
-            Kind::Map => Model::Map(BTreeMap::new()),
-            kind => Model::Sequence(kind, VecDeque::new()),
-        }
-    }
-
-    /// The number of elements.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Model::Sequence(_, elements) => elements.len(),
-            Model::Map(entries) => entries.len(),
-        }
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Executes a change.
-    ///
-    /// # Errors
-    /// What the structure must say.
+    /// Executes a change here and there, and compares the answers.
     ///
     /// # Panics
-    /// When the operation is none of this kind's changes.
-    pub fn apply(&mut self, op: &Op) -> Result<Reply, OpError> {
-        match (self, op) {
-            (Model::Sequence(_, elements), op) => apply_to_sequence(elements, op),
-            (Model::Map(entries), Op::Put { key, value }) => {
-                let before = entries.insert(key.clone(), value.clone());
-                Ok(Reply::Bool(before.is_some()))
-            }
-            (Model::Map(entries), Op::Remove { key }) => match entries.remove(key) {
-                Some(value) => Ok(Reply::Value(value)),
-                None => Err(OpError::KeyError { key: key.clone() }),
-            },
-            (model, op) => panic!("{op:?} on {model:?}"),
-        }
-    }
+    /// When they differ, or the outcome there is unknown.
+    async fn apply_to_both(&mut self, raw: &Raw, op: Op);
 
-    /// A random change: more additions than removals, of sizes from nothing to a few KiB, some of them mistakes.
-    pub fn random_op(&self, rng: &mut StdRng) -> Op {
+    /// Compares all contents.
+    ///
+    /// # Panics
+    /// When they differ.
+    async fn verify(&self, raw: &Raw, who: &str);
+}
+
+impl Drive for Model {
+    fn random_op(&self, rng: &mut StdRng) -> Op {
         let len = self.len() as u64;
         match self {
             Model::Sequence(Kind::Queue, _) => match rng.random_range(0..10) {
@@ -99,11 +65,7 @@ impl Model {
         }
     }
 
-    /// Executes a change here and there, and compares the answers.
-    ///
-    /// # Panics
-    /// When they differ, or the outcome there is unknown.
-    pub async fn apply_to_both(&mut self, raw: &Raw, op: Op) {
+    async fn apply_to_both(&mut self, raw: &Raw, op: Op) {
         let expected = self.apply(&op);
         let answer = raw.call(op.clone()).await;
         assert!(
@@ -112,11 +74,7 @@ impl Model {
         );
     }
 
-    /// Compares all contents.
-    ///
-    /// # Panics
-    /// When they differ.
-    pub async fn verify(&self, raw: &Raw, who: &str) {
+    async fn verify(&self, raw: &Raw, who: &str) {
         let found = contents(raw, self.kind()).await;
         if let (Model::Sequence(_, wanted), Model::Sequence(_, found)) = (self, &found) {
             let first = wanted.iter().zip(found).position(|(w, f)| w != f);
@@ -139,48 +97,6 @@ impl Model {
         }
         assert!(*self == found, "{who} holds another kind of thing");
         assert_eq!(raw.len().await.expect("a length"), self.len() as u64);
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Model::Sequence(kind, _) => *kind,
-            Model::Map(_) => Kind::Map,
-        }
-    }
-}
-
-fn apply_to_sequence(elements: &mut VecDeque<Bytes>, op: &Op) -> Result<Reply, OpError> {
-    let len = elements.len() as u64;
-    let within = |index: u64, limit: u64| {
-        if index < limit {
-            Ok(index as usize)
-        } else {
-            Err(OpError::IndexError { index, len })
-        }
-    };
-    match op {
-        Op::Append { value } => {
-            elements.push_back(value.clone());
-            Ok(Reply::Index(len))
-        }
-        Op::Insert { index, value } => {
-            elements.insert(within(*index, len + 1)?, value.clone());
-            Ok(Reply::Done)
-        }
-        Op::SetIndex { index, value } => {
-            elements[within(*index, len)?] = value.clone();
-            Ok(Reply::Done)
-        }
-        Op::RemoveIndex { index } => {
-            let removed = elements.remove(within(*index, len)?);
-            Ok(Reply::Value(removed.expect("it is within")))
-        }
-        Op::Enqueue { value } => {
-            elements.push_back(value.clone());
-            Ok(Reply::Done)
-        }
-        Op::Dequeue => Ok(Reply::Maybe(elements.pop_front())),
-        op => panic!("{op:?} on a sequence"),
     }
 }
 

@@ -6,7 +6,7 @@
 use super::{RebuildError, SessionState};
 use crate::change::ChangeBuf;
 use crate::entry::{Entry, Header};
-use crate::id::{RequestId, SessionId};
+use crate::id::{RequestId, Seq, SessionId};
 use crate::op::OpResult;
 use crate::store::{Location, Moved, PrimaryStore, Purpose};
 use foldhash::fast::FixedState;
@@ -143,7 +143,7 @@ impl Sessions {
             Ok(Entry::SlotRecord(entry)) => {
                 let (result, _) = postcard::take_from_bytes(entry.answer)
                     .expect("a recorded answer can be decoded");
-                SessionState::Recorded(result)
+                SessionState::Recorded(result, entry.seq)
             }
             other => panic!("a session names a slot with something else: {other:?}"),
         }
@@ -198,13 +198,13 @@ impl Sessions {
         &mut self,
         store: &mut PrimaryStore,
         change: &mut ChangeBuf,
-        request: RequestId,
+        (request, seq): (RequestId, Seq),
         result: &OpResult,
     ) -> Option<Location> {
         let mut answer = std::mem::take(&mut self.scratch);
         answer.clear();
         let answer = postcard::to_extend(result, answer).expect("an answer can be encoded");
-        let header = Header::slot_record(request);
+        let header = Header::slot_record(request, seq);
         let parts = [header.as_bytes(), &answer];
         let session = *self
             .by_id

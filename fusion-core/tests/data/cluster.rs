@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fusion_core::code::Code;
 use fusion_core::fused_store::FusedStore;
-use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, SessionId};
+use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, Seq, SessionId};
 use fusion_core::op::{Kind, Op, OpError, OpResult, Reply};
 use fusion_core::page::PageTable;
 use fusion_core::structure::{SessionState, Structure};
@@ -270,12 +270,13 @@ impl Cluster {
             number: self.number,
         };
         assert_eq!(self.primaries[j].lookup(request), SessionState::Fresh);
-        let executed = self.primaries[j].execute(request, op);
+        let seq = Seq(self.number);
+        let executed = self.primaries[j].execute(seq, request, op);
         let expected = self.models[j].execute(op);
         assert_eq!(executed.result, expected, "{op:?}");
         assert_eq!(
             self.primaries[j].lookup(request),
-            SessionState::Recorded(executed.result.clone())
+            SessionState::Recorded(executed.result.clone(), seq)
         );
         self.replicate(j, executed.change);
         executed.result

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use fusion_core::change;
 use fusion_core::code::{Code, CodeError, WordSize};
 use fusion_core::decoder::Decoder;
-use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row};
+use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, Seq};
 use fusion_core::limits::{
     MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_MEMBERS, MAX_SCAN_BYTES, MAX_SCAN_ENTRIES, MAX_VALUE_BYTES,
 };
@@ -69,7 +69,7 @@ fn the_largest_key_and_value_are_taken_and_one_byte_more_is_refused() {
             number,
         };
         cluster.primaries[j]
-            .execute(request, &op)
+            .execute(Seq(1), request, &op)
             .result
             .unwrap_err()
     };
@@ -143,6 +143,7 @@ fn no_operation_makes_a_change_beyond_the_limit() {
     let _ = map.open_session(SESSION);
     let mut execute = |slot, number, op: Op| {
         let executed = map.execute(
+            Seq(1),
             RequestId {
                 session: SESSION,
                 slot,

@@ -58,7 +58,10 @@ fn use_all(mut structure: Structure) {
         };
         // The damage may have made a record of this very session.
         if structure.lookup(request) == SessionState::Fresh {
-            assert_eq!(structure.execute(request, &op).result, model.execute(&op));
+            assert_eq!(
+                structure.execute(Seq(1), request, &op).result,
+                model.execute(&op)
+            );
         }
     };
     let mut model = elements.clone();
@@ -205,7 +208,7 @@ fn an_answer_that_nobody_could_get_is_no_entry() {
     let entry = |len| {
         let answer: OpResult = Ok(Reply::Value(vec![1; len].into()));
         let answer = postcard::to_allocvec(&answer).unwrap();
-        [Header::slot_record(request).as_bytes(), &answer].concat()
+        [Header::slot_record(request, Seq(1)).as_bytes(), &answer].concat()
     };
     Entry::parse_whole(&entry(MAX_VALUE_BYTES)).unwrap();
     assert!(matches!(

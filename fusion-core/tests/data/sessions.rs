@@ -6,10 +6,13 @@ use fusion_core::change::validate;
 use fusion_core::code::Code;
 use fusion_core::decoder::Decoder;
 use fusion_core::fused_store::FusedStore;
-use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, SessionId};
+use fusion_core::id::{ClusterId, PrimaryIndex, RequestId, Row, Seq, SessionId};
 use fusion_core::limits::{MAX_SESSION_BYTES, MAX_SESSION_SLOTS, MAX_VALUE_BYTES};
 use fusion_core::op::{Kind, Op, OpError, Reply};
 use fusion_core::structure::{SessionState, Structure};
+
+/// The number of the change, where it does not matter.
+const SEQ: Seq = Seq(1);
 
 fn request(session: SessionId, slot: u16, number: u64) -> RequestId {
     RequestId {
@@ -67,14 +70,17 @@ fn a_retry_finds_its_answer_also_after_recovery() {
     let recovered = Structure::rebuild(decoder.finish()).unwrap();
     for structure in [&cluster.primaries[0], &recovered] {
         let state = |slot, number| structure.lookup(request(SESSION, slot, number));
-        assert_eq!(state(1, 1), SessionState::Recorded(Ok(Reply::Index(0))));
+        assert_eq!(
+            state(1, 1),
+            SessionState::Recorded(Ok(Reply::Index(0)), Seq(1))
+        );
         assert_eq!(
             state(2, 2),
-            SessionState::Recorded(Err(OpError::IndexError { index: 5, len: 1 }))
+            SessionState::Recorded(Err(OpError::IndexError { index: 5, len: 1 }), Seq(2))
         );
         assert_eq!(
             state(0, 3),
-            SessionState::Recorded(Ok(Reply::Value(value.clone())))
+            SessionState::Recorded(Ok(Reply::Value(value.clone())), Seq(3))
         );
         assert_eq!(state(0, 2), SessionState::Stale);
         assert_eq!(state(1, 4), SessionState::Fresh);
@@ -104,12 +110,12 @@ fn an_error_changes_nothing_but_the_record() {
             },
         ),
     ] {
-        let executed = structure.execute(request(SESSION, slot, 1), &op);
+        let executed = structure.execute(SEQ, request(SESSION, slot, 1), &op);
         let error = executed.result.unwrap_err();
         assert!(!executed.change.is_empty());
         assert_eq!(
             structure.lookup(request(SESSION, slot, 1)),
-            SessionState::Recorded(Err(error))
+            SessionState::Recorded(Err(error), SEQ)
         );
     }
     assert!(structure.is_empty());
@@ -124,7 +130,7 @@ fn opening_twice_changes_nothing_and_closing_forgets() {
     let mut structure = map();
     assert!(!structure.open_session(SESSION).is_empty());
     assert!(structure.open_session(SESSION).is_empty());
-    let _ = structure.execute(request(SESSION, 0, 1), &put(1, 5));
+    let _ = structure.execute(SEQ, request(SESSION, 0, 1), &put(1, 5));
     assert!(structure.close_session(SessionId(99)).is_none());
     assert!(!structure.close_session(SESSION).unwrap().is_empty());
     assert_eq!(
@@ -150,20 +156,20 @@ fn records_of_closed_sessions_go_bit_by_bit() {
     for slot in 0..3000 {
         apply(
             structure
-                .execute(request(SESSION, slot, 1), &put(u32::from(slot), 3))
+                .execute(SEQ, request(SESSION, slot, 1), &put(u32::from(slot), 3))
                 .change,
         );
     }
     for slot in 0..80 {
         apply(
             structure
-                .execute(request(SESSION, slot, 2), &put(9999, 1 << 20))
+                .execute(SEQ, request(SESSION, slot, 2), &put(9999, 1 << 20))
                 .change,
         );
         let key = 9999u32.to_le_bytes().to_vec().into();
         apply(
             structure
-                .execute(request(SESSION, slot, 3), &Op::Remove { key })
+                .execute(SEQ, request(SESSION, slot, 3), &Op::Remove { key })
                 .change,
         );
     }
@@ -175,7 +181,8 @@ fn records_of_closed_sessions_go_bit_by_bit() {
     let mut structure = recovered(&structure);
     for number in 1..=3000u32 {
         let key = (number - 1).to_le_bytes().to_vec().into();
-        let executed = structure.execute(request(other, 0, number.into()), &Op::Remove { key });
+        let executed =
+            structure.execute(SEQ, request(other, 0, number.into()), &Op::Remove { key });
         assert!(executed.result.is_ok());
         apply(executed.change);
     }
@@ -196,16 +203,16 @@ fn the_session_used_least_recently_goes_first() {
         structure.lookup(request(session(i), 5, 9)) != SessionState::Unknown
     };
     // The last record that has room; then each further one costs a session.
-    let _ = structure.execute(request(session(0), 0, 1), &put(1, 1));
+    let _ = structure.execute(SEQ, request(session(0), 0, 1), &put(1, 1));
     assert!(known(&structure, 1));
-    let _ = structure.execute(request(session(0), 1, 1), &put(1, 1));
+    let _ = structure.execute(SEQ, request(session(0), 1, 1), &put(1, 1));
     assert!(!known(&structure, 1) && known(&structure, 0) && known(&structure, 2));
     let _ = structure.open_session(SessionId(1));
     assert!(!known(&structure, 2) && known(&structure, 0) && known(&structure, 3));
     // A record that is there already costs nothing.
-    let _ = structure.execute(request(session(3), 0, 1), &put(1, 1));
+    let _ = structure.execute(SEQ, request(session(3), 0, 1), &put(1, 1));
     assert!(known(&structure, 3) && !known(&structure, 4));
-    let _ = structure.execute(request(session(3), 0, 2), &put(1, 1));
+    let _ = structure.execute(SEQ, request(session(3), 0, 2), &put(1, 1));
     assert!(known(&structure, 5));
     let rebuilt = recovered(&structure);
     assert!(known(&rebuilt, 0) && known(&rebuilt, 3) && known(&rebuilt, 5));
@@ -217,11 +224,11 @@ fn one_session_may_use_all_its_slots() {
     let mut structure = map();
     let _ = structure.open_session(SESSION);
     for slot in 0..=u16::MAX {
-        let _ = structure.execute(request(SESSION, slot, 1), &put(1, 1));
+        let _ = structure.execute(SEQ, request(SESSION, slot, 1), &put(1, 1));
     }
     assert_eq!(
         structure.lookup(request(SESSION, 0, 1)),
-        SessionState::Recorded(Ok(Reply::Bool(false)))
+        SessionState::Recorded(Ok(Reply::Bool(false)), SEQ)
     );
 }
 
@@ -229,17 +236,17 @@ fn one_session_may_use_all_its_slots() {
 fn a_large_answer_is_kept_and_gives_its_room_back() {
     let mut structure = map();
     let _ = structure.open_session(SESSION);
-    let _ = structure.execute(request(SESSION, 0, 1), &put(1, 300_000));
+    let _ = structure.execute(SEQ, request(SESSION, 0, 1), &put(1, 300_000));
     let removed = Op::Remove {
         key: 1u32.to_le_bytes().to_vec().into(),
     };
-    let executed = structure.execute(request(SESSION, 0, 2), &removed);
+    let executed = structure.execute(SEQ, request(SESSION, 0, 2), &removed);
     assert_eq!(
         recovered(&structure).lookup(request(SESSION, 0, 2)),
-        SessionState::Recorded(executed.result)
+        SessionState::Recorded(executed.result, SEQ)
     );
     assert!(structure.stats().page_bytes > 300_000);
-    let _ = structure.execute(request(SESSION, 0, 3), &put(1, 1));
+    let _ = structure.execute(SEQ, request(SESSION, 0, 3), &put(1, 1));
     assert!(structure.stats().page_bytes < 40_000);
 }
 
@@ -259,7 +266,7 @@ fn answers_of_clients_that_are_gone_are_bounded() {
             value: vec![client as u8 | 1; len].into(),
         };
         for (number, op) in [(1, enqueue), (2, Op::Dequeue)] {
-            apply(queue.execute(request(session, 0, number), &op).change);
+            apply(queue.execute(SEQ, request(session, 0, number), &op).change);
         }
         let bytes = queue.stats().page_bytes;
         assert!(bytes < MAX_SESSION_BYTES + (8 << 20), "{bytes}");
@@ -272,7 +279,7 @@ fn answers_of_clients_that_are_gone_are_bounded() {
         );
         assert!(matches!(
             queue.lookup(request(last, 0, 2)),
-            SessionState::Recorded(Ok(Reply::Maybe(Some(_))))
+            SessionState::Recorded(Ok(Reply::Maybe(Some(_))), _)
         ));
     }
     assert!(fused.pages() == &queue.snapshot());
@@ -286,15 +293,15 @@ fn room_for_a_large_answer_is_made_within_one_change() {
     let mut number = 0;
     let mut remove_large = |map: &mut Structure, slot| {
         number += 1;
-        let _ = map.execute(request(large, 100, number), &put(1, MAX_VALUE_BYTES));
+        let _ = map.execute(SEQ, request(large, 100, number), &put(1, MAX_VALUE_BYTES));
         let op = Op::Remove {
             key: 1u32.to_le_bytes().to_vec().into(),
         };
-        map.execute(request(large, slot, 1), &op).change
+        map.execute(SEQ, request(large, slot, 1), &op).change
     };
     for session in 1..30_000 {
         let _ = map.open_session(SessionId(session));
-        let _ = map.execute(request(SessionId(session), 0, 1), &put(2, 1));
+        let _ = map.execute(SEQ, request(SessionId(session), 0, 1), &put(2, 1));
     }
     let _ = map.open_session(large);
     for slot in 0..8 {
@@ -307,7 +314,7 @@ fn room_for_a_large_answer_is_made_within_one_change() {
     );
     assert!(matches!(
         map.lookup(request(large, 0, 1)),
-        SessionState::Recorded(_)
+        SessionState::Recorded(..)
     ));
 }
 
@@ -318,8 +325,8 @@ fn closing_a_session_removes_its_answers() {
     let _ = queue.open_session(SESSION);
     for slot in 0..32 {
         let value = vec![5; 1 << 20].into();
-        let _ = queue.execute(request(SESSION, slot, 1), &Op::Enqueue { value });
-        let _ = queue.execute(request(SESSION, slot, 2), &Op::Dequeue);
+        let _ = queue.execute(SEQ, request(SESSION, slot, 1), &Op::Enqueue { value });
+        let _ = queue.execute(SEQ, request(SESSION, slot, 2), &Op::Dequeue);
     }
     let change = queue.close_session(SESSION).unwrap();
     validate(&change).unwrap();
@@ -334,14 +341,14 @@ fn a_session_that_asked_outlives_idle_ones_after_recovery() {
     for i in 0..MAX_SESSION_SLOTS - 2 {
         let _ = structure.open_session(SessionId(1000 + i as u128));
     }
-    let _ = structure.execute(request(SESSION, 0, 1), &put(1, 1));
+    let _ = structure.execute(SEQ, request(SESSION, 0, 1), &put(1, 1));
     let mut structure = recovered(&structure);
     for i in 0..1000 {
         let _ = structure.open_session(SessionId(1_000_000 + i));
     }
     assert!(matches!(
         structure.lookup(request(SESSION, 0, 1)),
-        SessionState::Recorded(_)
+        SessionState::Recorded(..)
     ));
 }
 
@@ -351,13 +358,17 @@ fn large_changes_tidy_up_as_well() {
     let mut structure = map();
     let _ = structure.open_session(SESSION);
     for slot in 0..300 {
-        let _ = structure.execute(request(SESSION, slot, 1), &put(1, 1));
+        let _ = structure.execute(SEQ, request(SESSION, slot, 1), &put(1, 1));
     }
     let other = SessionId(2);
     let _ = structure.open_session(other);
     let _ = structure.close_session(SESSION);
     for number in 1..=301 {
-        let _ = structure.execute(request(other, 0, number), &put(1, 10_000 + number as usize));
+        let _ = structure.execute(
+            SEQ,
+            request(other, 0, number),
+            &put(1, 10_000 + number as usize),
+        );
     }
     let stats = structure.stats();
     assert!(stats.page_bytes < 10_301 * 2 + 3 * 4096, "{stats:?}");

@@ -8,8 +8,10 @@ use crate::addresses::Addresses;
 use crate::coordinators::Coordinators;
 use crate::peer::{Backoff, Pool, within};
 use crate::service::{AdminError, ClusterStatus, CoordinatorClient, Status};
+use crate::transport::Network;
 use fusion_core::config::{ClusterShape, Configuration};
-use fusion_core::id::{PrimaryIndex, Row, ServerId};
+use fusion_core::id::{PrimaryIndex, ServerId};
+use fusion_core::membership::What;
 use fusion_core::op::Kind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,12 +58,15 @@ impl ClusterSpec {
 pub struct ClientOptions {
     /// How long a call may take, with all its retries.
     pub timeout: Duration,
+    /// How the coordinator and the servers are reached; without TLS, on this machine only.
+    pub network: Network,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
         ClientOptions {
             timeout: Duration::from_secs(30),
+            network: Network::loopback(),
         }
     }
 }
@@ -78,7 +83,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the active coordinator: `coordinators` is its address, or a list with commas of all that there are.
+    /// Connects to the active coordinator, without TLS and so on this machine: `coordinators` is its address, or a list
+    /// with commas of all that there are.
     ///
     /// # Errors
     /// [`Error::NoCoordinator`], [`Error::BadAddresses`].
@@ -103,8 +109,8 @@ impl Client {
         options: ClientOptions,
     ) -> Result<Client, Error> {
         let connections = Connections {
-            coordinators: Coordinators::new(coordinators),
-            primaries: Pool::default(),
+            coordinators: Coordinators::new(coordinators, options.network.clone()),
+            primaries: Pool::new(options.network),
             lanes: TaskTracker::new(),
             timeout: options.timeout,
         };
@@ -226,21 +232,32 @@ impl Client {
         accepted.await
     }
 
-    /// Moves a row of codes to another server, or to the best free one, without loss of tolerance. Answers when the move
-    /// has begun; [`wait_whole`](Self::wait_whole) does not tell its end, the members in `status` do.
+    /// Moves a member to another server, or to the best free one, without loss of tolerance. Answers when the move has
+    /// begun; [`wait_whole`](Self::wait_whole) does not tell its end, the members in `status` do.
     ///
     /// # Errors
     /// [`Error::Refused`] when the cluster is not whole, or the server cannot take it.
-    pub async fn move_fused(
+    pub async fn move_member(
         &self,
         name: &str,
-        row: u16,
+        what: What,
         to: Option<ServerId>,
     ) -> Result<(), Error> {
         let moving = self.ask(|c, context| async move {
-            c.move_fused(context, name.to_owned(), Row(row), to).await
+            c.move_member(context, name.to_owned(), what, to).await
         });
         moving.await
+    }
+
+    /// Wants a server empty (or not any more): it gets no new members, and all that it has are moved to others, one
+    /// after another, without loss of tolerance. Answers when that is durable; a server in `status` that is draining and
+    /// has no members may be stopped.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the server is not known, or a member on it has nowhere to go.
+    pub async fn drain(&self, server: ServerId, wanted: bool) -> Result<(), Error> {
+        let drained = self.ask(|c, context| async move { c.drain(context, server, wanted).await });
+        drained.await
     }
 
     /// All servers and clusters.

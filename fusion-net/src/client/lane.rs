@@ -6,11 +6,12 @@
 use super::Error;
 use super::route::{Connections, Refreshed, Route};
 use super::session::Session;
+use super::structure::Answer;
 use crate::peer::{Backoff, within};
 use fusion_core::config::PrimaryState;
 use fusion_core::id::{PrimaryIndex, RequestId};
 use fusion_core::message::{ClientBatch, ClientReply, ClientRequest, Refusal};
-use fusion_core::op::{Op, OpResult};
+use fusion_core::op::Op;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ const GRACE: Duration = Duration::from_millis(200);
 struct Call {
     op: Op,
     deadline: Instant,
-    answer: oneshot::Sender<Result<OpResult, Error>>,
+    answer: oneshot::Sender<Result<Answer, Error>>,
 }
 
 /// A handle of the way; cheap to clone. The way ends with its last handle.
@@ -62,7 +63,7 @@ impl Lane {
     }
 
     /// Executes one operation.
-    pub(crate) async fn call(&self, op: Op) -> Result<OpResult, Error> {
+    pub(crate) async fn call(&self, op: Op) -> Result<Answer, Error> {
         let (answer, answered) = oneshot::channel();
         let limit = self.timeout;
         let deadline = Instant::now() + limit.min(LONGEST);
@@ -318,9 +319,9 @@ impl Driver {
         let (mut busy, mut unleased) = (false, false);
         for (pending, reply) in calls.into_iter().zip(replies) {
             match reply {
-                ClientReply::Done(result) => {
+                ClientReply::Done(result, seq) => {
                     self.session.free(pending.id);
-                    let _ = pending.call.answer.send(Ok(result));
+                    let _ = pending.call.answer.send(Ok(Answer { result, seq }));
                 }
                 ClientReply::Deferred => again.push(pending),
                 ClientReply::NoLease => {
@@ -410,7 +411,7 @@ async fn send(
     let answered = loop {
         tokio::select! {
             answer = &mut call => break match answer {
-                Ok(Ok(replies)) => Answered::Replies(replies),
+                Ok(Ok(answers)) => Answered::Replies(answers.replies),
                 Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
                 Err(_) => {
                     connections.primaries.forget(&peer);

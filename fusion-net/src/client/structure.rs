@@ -3,9 +3,20 @@
 use super::Error;
 use super::lane::Lane;
 use bytes::Bytes;
-use fusion_core::op::{Kind, Op, Reply};
+use fusion_core::id::Seq;
+use fusion_core::op::{Kind, Op, OpResult, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// What a structure said, and where in its history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What it said.
+    pub result: OpResult,
+    /// The number of the change that executed the operation; of a read, the last change before it. All operations of one
+    /// structure happen in the order of these numbers, whatever fails meanwhile.
+    pub seq: Seq,
+}
 
 /// One primary structure of any kind. Cheap to clone; clones share a connection, a session and batches.
 #[derive(Clone, Debug)]
@@ -31,14 +42,22 @@ impl Raw {
     /// # Errors
     /// What the structure says, [`Error::TimedOut`] or [`Error::OutcomeUnknown`].
     pub async fn call(&self, op: Op) -> Result<Reply, Error> {
+        self.ask(op)
+            .await?
+            .result
+            .map_err(|e| Error::of_op(e, &self.name, self.kind))
+    }
+
+    /// As [`call`](Self::call), with the place of the answer in the structure's history: for who records histories.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call), but what the structure itself says is in the answer.
+    pub async fn ask(&self, op: Op) -> Result<Answer, Error> {
         // Said here already: what no frame takes would never come to the server.
         if let Some(error) = op.oversize() {
             return Err(Error::of_op(error, &self.name, self.kind));
         }
-        self.lane
-            .call(op)
-            .await?
-            .map_err(|e| Error::of_op(e, &self.name, self.kind))
+        self.lane.call(op).await
     }
 
     /// The number of elements.

@@ -8,8 +8,8 @@ use crate::service::{
     self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest, Who,
 };
 use fusion_core::config::{ClusterShape, Configuration};
-use fusion_core::id::{Epoch, PrimaryIndex, Row, ServerId};
-use fusion_core::membership::{self, Reason};
+use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
+use fusion_core::membership::{self, Reason, What};
 use fusion_core::time::Timing;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +86,13 @@ fn deposed(coordinator: &Coordinator) -> AdminError {
     }
 }
 
+fn refused(coordinator: &Coordinator, error: StoreError) -> AdminError {
+    match error {
+        StoreError::Deposed => deposed(coordinator),
+        error => failed(error),
+    }
+}
+
 /// Gives a run of a process its id, or the one that it has already; one at a time, so that it never has two.
 async fn add_server(
     c: &Arc<Coordinator>,
@@ -93,22 +100,32 @@ async fn add_server(
 ) -> Result<Registered, AdminError> {
     let _one_at_a_time = c.deciding.lock().await;
     let store = c.registry().store;
+    let registration = Registration {
+        draining: false,
+        ..registration
+    };
     let known = c.registry().registered(registration.incarnation);
     if let Some(server) = known {
         return Ok(Registered { server, store });
     }
-    let id = c
-        .store
-        .add_server(&registration)
-        .await
-        .map_err(|e| match e {
-            StoreError::Deposed => deposed(c),
-            e => failed(e),
-        })?;
+    c.registry().check_room_for_server(&registration)?;
+    let added = c.store.add_server(&registration).await;
+    let id = added.map_err(|e| refused(c, e))?;
     let now = c.now_ms();
     c.registry().add_server(id, registration, now);
     c.evidence.notify_one();
     Ok(Registered { server: id, store })
+}
+
+/// Marks a server as one that an operator wants empty, or not any more; durable before it is acted on.
+async fn drain(c: &Arc<Coordinator>, server: ServerId, wanted: bool) -> Result<(), AdminError> {
+    let _one_at_a_time = c.deciding.lock().await;
+    let registration = c.registry().drained(server, wanted)?;
+    let put = c.store.put_server(server, &registration).await;
+    put.map_err(|e| refused(c, e))?;
+    c.registry().set_draining(server, wanted);
+    c.evidence.notify_one();
+    Ok(())
 }
 
 /// Compare-and-swap, tried twice. When it finds another epoch than expected, what is stored counts: an epoch has one
@@ -147,6 +164,7 @@ fn new_cluster(
             name: shape.name().to_owned(),
         });
     }
+    registry.check_room_for_cluster()?;
     let members = shape.primaries() + shape.faults();
     let views = registry.views();
     let servers = views.values().filter(|v| v.is_usable()).count();
@@ -272,21 +290,28 @@ impl service::Coordinator for CoordinatorServer {
         Ok(lost)
     }
 
-    async fn move_fused(
+    async fn move_member(
         self,
         _: Context,
         name: String,
-        row: Row,
+        what: What,
         to: Option<ServerId>,
     ) -> Result<(), AdminError> {
         let c = self.office.active()?;
-        let moving = commit(&c, Some(Reason::FusedMoves(row)), move |registry| {
+        let moving = commit(&c, Some(what.reason()), move |registry| {
             let config = registry
                 .by_name(&name)
                 .ok_or(AdminError::UnknownCluster { name })?;
-            registry.move_fused(&config, row, to)
+            registry.move_member(&config, what, to)
         });
         moving.await.map(|_| ())
+    }
+
+    async fn drain(self, _: Context, server: ServerId, wanted: bool) -> Result<(), AdminError> {
+        // To the end even when the caller goes away: what is stored must be known, too.
+        let coordinator = self.office.active()?;
+        let drained = tokio::spawn(async move { drain(&coordinator, server, wanted).await });
+        drained.await.map_err(failed)?
     }
 
     async fn lookup(

@@ -113,6 +113,13 @@ pub trait ConfigStore: Send + Sync + 'static {
     /// [`StoreError`]; an id may have been given to nobody then.
     async fn add_server(&self, registration: &Registration) -> Result<ServerId, StoreError>;
 
+    /// Stores what is known of a server that has its id. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn put_server(&self, id: ServerId, registration: &Registration)
+    -> Result<(), StoreError>;
+
     /// Forgets servers that no configuration names. Durable when it returns.
     ///
     /// # Errors

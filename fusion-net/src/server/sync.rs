@@ -18,7 +18,7 @@ const MAX_BACKOFF: Duration = Duration::from_millis(250);
 
 /// Runs for ever: no coordinator is needed while nobody fails, so its absence is only waited out.
 pub(crate) async fn run(host: Arc<Host>, coordinators: Addresses, address: String) {
-    let coordinators = Coordinators::new(coordinators);
+    let coordinators = Coordinators::new(coordinators, host.peers.network.clone());
     let incarnation = rand::random();
     let mut backoff = Backoff::new(MAX_BACKOFF);
     let mut said = false;
@@ -53,6 +53,7 @@ async fn session(
         incarnation,
         address: address.to_owned(),
         pid: std::process::id(),
+        draining: false,
     };
     let registered = client
         .register(within(CALL), registration)

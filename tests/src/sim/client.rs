@@ -3,10 +3,10 @@
 
 use super::network::Packet;
 use super::process::ProcessId;
-use super::truth::Read;
 use super::world::World;
 use bytes::Bytes;
 use fusion_core::config::{Configuration, PrimaryState};
+use fusion_core::history::{Operation, Outcome};
 use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Seq, ServerId, SessionId};
 use fusion_core::message::ClientRequest;
 use fusion_core::op::{Kind, Op, OpResult};
@@ -27,6 +27,8 @@ struct Waiting {
     /// What the client could know when it began to ask.
     floor: Seq,
     sent_at: Time,
+    /// True time when it began to ask.
+    asked_at: u64,
     /// It was refused: ask again soon.
     again: bool,
 }
@@ -37,6 +39,8 @@ pub struct Client {
     index: PrimaryIndex,
     reads: bool,
     session: SessionId,
+    /// Its own lane of the session that the writers of a primary share.
+    slot: u16,
     opened: bool,
     number: u64,
     route: (Epoch, MemberId, ServerId),
@@ -51,7 +55,8 @@ impl Client {
         Client {
             index,
             reads,
-            session: SessionId(1000 + u128::from(id)),
+            session: SessionId(1000 + u128::from(index.0)),
+            slot: id as u16,
             opened: false,
             number: 0,
             route: (config.epoch, seat.id, seat.host.server),
@@ -112,7 +117,7 @@ impl World {
         client.number += 1;
         let request_id = RequestId {
             session: client.session,
-            slot: 0,
+            slot: client.slot,
             number: client.number,
         };
         let line = &self.truth.lines[client.index.index()];
@@ -122,6 +127,7 @@ impl World {
                 op,
             },
             floor: line.floor,
+            asked_at: self.now,
             sent_at: now,
             again: false,
         });
@@ -167,8 +173,7 @@ impl World {
                         let waiting = waiting.clone();
                         client.waiting = None;
                         client.opened |= !client.reads;
-                        let index = client.index;
-                        self.answered(index, waiting.request, waiting.floor, result, seq);
+                        self.answered(id, waiting, result, seq);
                     }
                 }
             }
@@ -176,36 +181,34 @@ impl World {
         }
     }
 
-    fn answered(
-        &mut self,
-        index: PrimaryIndex,
-        request: ClientRequest,
-        floor: Seq,
-        result: OpResult,
-        seq: Seq,
-    ) {
-        super::checks::linearizable::on_answer(index, &request, floor, seq);
+    fn answered(&mut self, client: u64, waiting: Waiting, result: OpResult, seq: Seq) {
+        let index = self.clients[client as usize].index;
+        let request = waiting.request;
+        super::checks::linearizable::on_answer(index, &request, waiting.floor, seq);
         let line = &mut self.truth.lines[index.index()];
         line.floor = line.floor.max(seq);
         match request.id {
             Some(id) => {
                 self.stats.writes += 1;
-                line.writes.push((id, result));
+                line.writes.push((id, result.clone()));
             }
-            None => {
-                self.stats.reads += 1;
-                let (op, at) = (request.op, seq);
-                line.reads.push(Read { op, result, at });
-            }
+            None => self.stats.reads += 1,
         }
+        line.told.push(Operation {
+            client,
+            op: request.op,
+            invoked_us: waiting.asked_at,
+            returned_us: self.now,
+            outcome: Outcome::Answered { result, seq },
+        });
     }
 
     fn change(&mut self) -> Op {
-        let len = self.rng.pick(&[0, 3, 40, 90, 700]);
+        let len = self.rng.pick(&[0, 3, 40, 90, 700, 1500]);
         let stamp = self.now.to_le_bytes();
         let value: Vec<u8> = stamp.iter().copied().cycle().take(len).collect();
         let value = Bytes::from(value);
-        let key = Bytes::from(vec![self.rng.below(6) as u8]);
+        let key = Bytes::from(vec![self.rng.below(9) as u8]);
         let index = self.rng.below(6);
         match (self.store.config.kind, self.rng.below(4)) {
             (Kind::Map, 0) => Op::Remove { key },
@@ -220,7 +223,7 @@ impl World {
     }
 
     fn question(&mut self) -> Op {
-        let key = Bytes::from(vec![self.rng.below(6) as u8]);
+        let key = Bytes::from(vec![self.rng.below(9) as u8]);
         match (self.store.config.kind, self.rng.below(3)) {
             (_, 0) => Op::Len,
             (Kind::Map, _) => Op::Get { key },

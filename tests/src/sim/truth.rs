@@ -1,21 +1,11 @@
 //! What really happened, as nobody in the run knows it: the histories of the primaries and what clients were told.
 
 use fusion_core::config::Configuration;
+use fusion_core::history::Operation;
 use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Seq};
 use fusion_core::op::{Op, OpResult};
 use fusion_core::page::PageTable;
 use std::collections::BTreeMap;
-
-/// A read that was answered.
-#[derive(Clone, Debug)]
-pub struct Read {
-    /// What was asked.
-    pub op: Op,
-    /// What was answered.
-    pub result: OpResult,
-    /// The last change that was made before it.
-    pub at: Seq,
-}
 
 /// Of one primary index.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +16,8 @@ pub struct Line {
     pub floor: Seq,
     /// Writes that clients were told of.
     pub writes: Vec<(RequestId, OpResult)>,
-    /// Reads that clients were told of.
-    pub reads: Vec<Read>,
+    /// Everything that clients were told of, as the checkers of histories want it.
+    pub told: Vec<Operation>,
 }
 
 /// All of it.

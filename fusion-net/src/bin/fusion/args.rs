@@ -1,6 +1,7 @@
 //! What the command line may say.
 
-use crate::{bench, cluster, demo, list, map, queue, status};
+use crate::security::SecurityArgs;
+use crate::{bench, certificate, chaos, cluster, demo, list, map, queue, relocation, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use fusion_net::client::Addresses;
 use std::net::SocketAddr;
@@ -33,12 +34,16 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Measure throughput, recovery and memory on real processes
     Bench(bench::BenchArgs),
+    /// Break real processes and their network under load, and check that nothing is lost
+    Chaos(chaos::ChaosArgs),
     /// Run a standing local cluster of real processes until Ctrl-C
     Dev(DevArgs),
-    /// Run one server process
-    Server(ServerArgs),
+    /// Run one server process, or empty one
+    Server(Box<ServerCommandArgs>),
     /// Run the coordinator process
     Coordinator(CoordinatorArgs),
+    /// Make the certificates of a deployment that speaks TLS
+    Certificate(certificate::CertificateArgs),
     /// Create, list, show and remove clusters
     Cluster(cluster::ClusterArgs),
     /// Use a map, or one primary of it
@@ -69,10 +74,26 @@ pub(crate) struct DevArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400"
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400\n  fusion server drain 7"
 )]
+pub(crate) struct ServerCommandArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ServerCommand>,
+    #[command(flatten)]
+    pub(crate) serve: Option<ServerArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerCommand {
+    /// Move all members off a server, without loss of tolerance, so that it may be stopped
+    Drain(relocation::DrainArgs),
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct ServerArgs {
-    /// The address to listen on; port 0 means any free one
+    /// The address to listen on; port 0 means any free one; without TLS a loopback address
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
     /// The address that others reach this server at, when it is not the one it listens on
@@ -81,6 +102,8 @@ pub(crate) struct ServerArgs {
     /// The coordinator's address, or those of all coordinators with commas between them
     #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT,...")]
     pub(crate) coordinator: Addresses,
+    #[command(flatten)]
+    pub(crate) security: SecurityArgs,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
 }
@@ -91,7 +114,7 @@ pub(crate) struct ServerArgs {
                   fusion coordinator --listen 10.0.0.1:7400 --etcd http://10.0.0.7:2379,http://10.0.0.8:2379"
 )]
 pub(crate) struct CoordinatorArgs {
-    /// The address to listen on; port 0 means any free one
+    /// The address to listen on; port 0 means any free one; without TLS a loopback address
     #[arg(long, default_value = "127.0.0.1:7400")]
     pub(crate) listen: SocketAddr,
     /// The address that others reach this coordinator at, when it is not the one it listens on
@@ -102,6 +125,8 @@ pub(crate) struct CoordinatorArgs {
     /// A server that is silent for so long is taken for dead and replaced
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000))]
     pub(crate) suspect_after_ms: u32,
+    #[command(flatten)]
+    pub(crate) security: SecurityArgs,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
 }

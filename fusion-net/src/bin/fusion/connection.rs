@@ -1,5 +1,6 @@
 //! How client commands reach the cluster.
 
+use crate::security::SecurityArgs;
 use clap::Args;
 use fusion_net::client::{Addresses, Client, ClientOptions};
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ pub(crate) struct ConnectionArgs {
     /// How long one call may take, with all its retries
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) timeout: u64,
+    #[command(flatten)]
+    security: SecurityArgs,
 }
 
 impl ConnectionArgs {
@@ -28,6 +31,7 @@ impl ConnectionArgs {
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let options = ClientOptions {
             timeout: Duration::from_secs(self.timeout),
+            network: self.security.network()?,
         };
         Ok(Client::connect_to(self.coordinator.clone(), options).await?)
     }

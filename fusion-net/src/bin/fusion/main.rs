@@ -2,6 +2,8 @@
 
 mod args;
 mod bench;
+mod certificate;
+mod chaos;
 mod cluster;
 mod connection;
 mod demo;
@@ -15,12 +17,16 @@ mod playground;
 mod process;
 mod progress;
 mod queue;
+mod relocation;
+mod security;
 mod status;
 mod table;
 
-use args::{Args, Command};
+use args::{Args, Command, ServerCommand};
 use clap::Parser;
-use fusion_net::client::Error;
+use fusion_net::client::{Attempt, Error};
+use fusion_net::transport::{ListenError, ReachError};
+use fusion_net::wire::ConnectError;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -41,11 +47,17 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Server(args) => process::server(args).await,
+        Command::Server(args) => match (args.command, args.serve) {
+            (Some(ServerCommand::Drain(args)), _) => relocation::drain(args).await,
+            (None, Some(args)) => process::server(args).await,
+            (None, None) => anyhow::bail!("give --coordinator HOST:PORT to run a server"),
+        },
         Command::Coordinator(args) => process::coordinator(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::Chaos(args) => chaos::run(args).await,
         Command::Dev(args) => dev::run(args).await,
+        Command::Certificate(args) => certificate::run(args),
         Command::Cluster(args) => cluster::run(args).await,
         Command::Map(args) => map::run(args).await,
         Command::List(args) => list::run(args).await,
@@ -63,10 +75,32 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         .lines()
         .map(|l| l.trim().to_owned())
         .collect();
-    let advice = error.downcast_ref().and_then(advice).unwrap_or_default();
+    let advice = if needs_tls(error) {
+        Some(
+            "; give --tls-cert, --tls-key and --tls-ca (`fusion certificate` makes such files), or --insecure",
+        )
+    } else {
+        error.downcast_ref().and_then(advice)
+    };
+    let advice = advice.unwrap_or_default();
     // Nobody may read standard error either: that is no reason to panic.
     let _ = writeln!(std::io::stderr(), "fusion: {}{advice}", message.join(" "));
     ExitCode::FAILURE
+}
+
+/// Whether it failed for want of TLS.
+fn needs_tls(error: &anyhow::Error) -> bool {
+    let needs =
+        |reach: &ReachError| matches!(reach, ReachError::NotLoopback(_) | ReachError::TlsThere);
+    let tried = |attempt: &Attempt| match attempt {
+        Attempt::NotReached(why) => matches!(&**why, ConnectError::Reach(reach) if needs(reach)),
+        _ => false,
+    };
+    let reach = match error.downcast_ref() {
+        Some(Error::NoCoordinator { tried: all }) => all.iter().any(|(_, attempt)| tried(attempt)),
+        _ => error.downcast_ref().is_some_and(needs),
+    };
+    reach || matches!(error.downcast_ref(), Some(ListenError::NotLoopback(_)))
 }
 
 /// What to do about an error of the client, where a command helps.

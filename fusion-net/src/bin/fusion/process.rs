@@ -1,23 +1,27 @@
 //! The processes of a deployment: `fusion server` and `fusion coordinator`.
 
 use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs, StoreArgs};
-use anyhow::Context;
 use fusion_core::time::Timing;
 use fusion_net::coordinator::{self, Alone, CoordinatorOptions, Election, RedbStore};
 use fusion_net::server::{self, ServerError, ServerOptions};
+use fusion_net::transport::Listener;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     log();
+    allow_many_files();
     // Before anybody is told that the server is there.
     fusion_core::code::check_engine().map_err(ServerError::from)?;
-    let listener = listen(args.listen).await?;
+    let network = args.security.network()?;
+    for coordinator in args.coordinator.iter() {
+        network.check(coordinator)?;
+    }
+    let listener = network.listen(args.listen).await?;
     let options = ServerOptions {
         coordinators: args.coordinator,
         advertise: args.advertise,
@@ -31,7 +35,8 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
 
 pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCode> {
     log();
-    let listener = listen(args.listen).await?;
+    allow_many_files();
+    let listener = args.security.network()?.listen(args.listen).await?;
     let options = CoordinatorOptions {
         timing: Timing::for_suspicion(args.suspect_after_ms)?,
         advertise: args.advertise,
@@ -47,7 +52,7 @@ pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCod
 /// Opens the store, or takes part in the election of those that share one.
 async fn election(
     args: StoreArgs,
-    listener: &TcpListener,
+    listener: &Listener,
     options: &CoordinatorOptions,
 ) -> anyhow::Result<Arc<dyn Election>> {
     match (args.data, args.etcd) {
@@ -89,14 +94,18 @@ fn log() {
         .try_init();
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+/// Each connection takes a file descriptor, and the usual limit is low for the sake of old programs only.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With fewer, fewer connections are served at a time.
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// The one line on standard output: whoever started the process waits for it.
-fn ready(what: &str, listener: &TcpListener) -> anyhow::Result<()> {
+fn ready(what: &str, listener: &Listener) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,

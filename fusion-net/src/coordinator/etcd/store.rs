@@ -213,6 +213,19 @@ impl ConfigStore for EtcdStore {
         Err(too_busy())
     }
 
+    async fn put_server(
+        &self,
+        id: ServerId,
+        registration: &Registration,
+    ) -> Result<(), StoreError> {
+        let bytes = fitting("a registration", encode(registration)?)?;
+        let put = TxnOp::put(self.engine.prefix.server(id), bytes, None);
+        match self.change(Vec::new(), vec![put]).await? {
+            Changed::Done => Ok(()),
+            Changed::Conflict => Err(too_busy()),
+        }
+    }
+
     async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {
         for batch in ids.chunks(BATCH) {
             let keys = batch.iter().map(|&id| self.engine.prefix.server(id));

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const CONFIGS: TableDefinition<u64, &[u8]> = TableDefinition::new("configurations");
 const SERVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("servers");
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// The embedded store: one redb file, fsynced at each change. Cheap to clone.
 #[derive(Clone)]
@@ -200,6 +200,13 @@ impl RedbFile {
         })
     }
 
+    fn put_server(&self, id: ServerId, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.open_table(SERVERS)?.insert(id.0, bytes)?;
+            Ok(())
+        })
+    }
+
     fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {
         self.write(|transaction| {
             let mut servers = transaction.open_table(SERVERS)?;
@@ -238,6 +245,15 @@ impl ConfigStore for RedbStore {
     async fn add_server(&self, registration: &Registration) -> Result<ServerId, StoreError> {
         let bytes = encode(registration)?;
         self.blocking(move |file| file.add_server(&bytes)).await
+    }
+
+    async fn put_server(
+        &self,
+        id: ServerId,
+        registration: &Registration,
+    ) -> Result<(), StoreError> {
+        let bytes = encode(registration)?;
+        self.blocking(move |file| file.put_server(id, &bytes)).await
     }
 
     async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {

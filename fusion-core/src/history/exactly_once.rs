@@ -1,0 +1,34 @@
+//! Every change is one that somebody asked for, made once: numbers that no answer has are those of sessions and of
+//! changes of unknown outcome, and there are no more of them.
+
+use super::{MAX_TOLD, Operation, Outcome, Violation};
+use crate::id::Seq;
+
+pub(super) fn check(operations: &[Operation], others: u64) -> Option<Violation> {
+    let unknown = operations
+        .iter()
+        .filter(|o| o.op.is_mutation() && o.outcome == Outcome::Unknown)
+        .count() as u64;
+    let allowed = others + unknown;
+    let last = operations.iter().filter_map(Operation::seq).max()?;
+    let mut numbers: Vec<Seq> = operations
+        .iter()
+        .filter(|o| o.op.is_mutation())
+        .filter_map(Operation::seq)
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let count = last.0 - numbers.len() as u64;
+    if count <= allowed {
+        return None;
+    }
+    let mut numbers = numbers.into_iter().peekable();
+    let seqs = (1..=last.0)
+        .map(Seq)
+        .filter(|seq| numbers.next_if_eq(seq).is_none());
+    Some(Violation::Unasked {
+        seqs: seqs.take(MAX_TOLD).collect(),
+        count,
+        allowed,
+    })
+}
