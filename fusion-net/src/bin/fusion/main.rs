@@ -24,7 +24,7 @@ mod table;
 
 use args::{Args, Command, ServerCommand};
 use clap::Parser;
-use fusion_net::client::Error;
+use fusion_net::client::{Attempt, Error};
 use fusion_net::transport::{ListenError, ReachError};
 use fusion_net::wire::ConnectError;
 use std::io::Write;
@@ -89,18 +89,17 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 /// Whether it failed for want of TLS.
 fn needs_tls(error: &anyhow::Error) -> bool {
-    let reach = match error.downcast_ref() {
-        Some(Error::NoCoordinator {
-            reason: ConnectError::Reach(reach),
-            ..
-        }) => Some(reach),
-        _ => error.downcast_ref(),
+    let needs =
+        |reach: &ReachError| matches!(reach, ReachError::NotLoopback(_) | ReachError::TlsThere);
+    let tried = |attempt: &Attempt| match attempt {
+        Attempt::NotReached(why) => matches!(&**why, ConnectError::Reach(reach) if needs(reach)),
+        _ => false,
     };
-    matches!(error.downcast_ref(), Some(ListenError::NotLoopback(_)))
-        || matches!(
-            reach,
-            Some(ReachError::NotLoopback(_) | ReachError::TlsThere)
-        )
+    let reach = match error.downcast_ref() {
+        Some(Error::NoCoordinator { tried: all }) => all.iter().any(|(_, attempt)| tried(attempt)),
+        _ => error.downcast_ref().is_some_and(needs),
+    };
+    reach || matches!(error.downcast_ref(), Some(ListenError::NotLoopback(_)))
 }
 
 /// What to do about an error of the client, where a command helps.
@@ -108,8 +107,10 @@ fn advice(error: &Error) -> Option<&'static str> {
     match error {
         Error::UnknownCluster { .. } => Some("; `fusion cluster list` shows those there are"),
         Error::WrongKind { .. } => Some("; use the command of that name"),
+        // They are there, and the right ones.
+        Error::NoCoordinator { tried } if tried.hopeful() => None,
         Error::NoCoordinator { .. } => Some(
-            "; give a running coordinator's address by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
+            "; give the addresses of running coordinators by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
         ),
         Error::OutcomeUnknown { .. } | Error::TimedOut { .. } => {
             Some("; `fusion status` tells how the cluster stands, --timeout allows more time")
