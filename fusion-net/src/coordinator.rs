@@ -3,10 +3,12 @@
 //! It decides membership only; reads and writes need no coordinator while nobody fails. All decisions are
 //! `fusion_core::membership`'s; here are clocks, the durable store and the service.
 
+mod rebuilding;
 mod registry;
 mod service;
 mod store;
 
+pub use rebuilding::RebuildOptions;
 pub use store::{ConfigStore, RedbStore, StoreError};
 
 use crate::server::{accept_loop, channel_config, run};
@@ -14,6 +16,7 @@ use crate::transport::Listener;
 use crate::wire::{self, Service};
 use fusion_core::id::Epoch;
 use fusion_core::time::Timing;
+use rebuilding::Rebuilding;
 use registry::Registry;
 use service::CoordinatorServer;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +35,8 @@ pub struct CoordinatorOptions {
     /// When a silent server is taken for dead (T_s), how often servers are heard of (T_h), and how long the leases of
     /// new clusters last.
     pub timing: Timing,
+    /// The store was lost, and is to be made anew from what the servers know.
+    pub rebuild: Option<RebuildOptions>,
 }
 
 /// Why a coordinator could not start.
@@ -41,6 +46,12 @@ pub enum CoordinatorError {
     /// Its store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store that is to be made anew holds something.
+    #[error("the file is a store already: give a new one to --data, or leave --rebuild out")]
+    NotNew,
+    /// No store can be made of what the servers know.
+    #[error(transparent)]
+    Rebuild(#[from] fusion_core::rebuild::RebuildError),
     /// The task that decides has ended, by a fault of this program; its log says which.
     #[error("an internal fault stopped the coordinator; start it again, its store is not harmed")]
     Stopped,
@@ -52,6 +63,8 @@ pub(crate) struct Coordinator {
     store: Arc<dyn ConfigStore>,
     registry: Mutex<Registry>,
     started: Instant,
+    /// While the store is made anew.
+    rebuilding: Mutex<Option<Rebuilding>>,
     /// One change of configuration at a time.
     deciding: tokio::sync::Mutex<()>,
     /// Counts changes of configurations: whoever waits for news looks again.
@@ -63,6 +76,12 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rebuilding(&self) -> MutexGuard<'_, Option<Rebuilding>> {
+        self.rebuilding
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_ms(&self) -> u64 {
@@ -82,17 +101,26 @@ pub async fn serve(
     let loaded = Arc::clone(&store);
     let contents = tokio::task::spawn_blocking(move || loaded.load()).await;
     let contents = contents.map_err(|e| StoreError::Failed(e.to_string()))??;
+    if options.rebuild.is_some() && !(contents.configs.is_empty() && contents.servers.is_empty()) {
+        return Err(CoordinatorError::NotNew);
+    }
     let coordinator = Arc::new(Coordinator {
         options,
         store,
         registry: Mutex::new(Registry::new(contents, &options.timing)),
         started: Instant::now(),
+        rebuilding: Mutex::new(options.rebuild.map(Rebuilding::new)),
         deciding: tokio::sync::Mutex::new(()),
         version: watch::Sender::new(0),
         evidence: Notify::new(),
     });
-    let mut tasks = JoinSet::new();
-    tasks.spawn(decide(Arc::clone(&coordinator)));
+    let mut tasks: JoinSet<Result<(), CoordinatorError>> = JoinSet::new();
+    let deciding = Arc::clone(&coordinator);
+    tasks.spawn(async move {
+        rebuilding::run(&deciding).await?;
+        decide(deciding).await;
+        Ok(())
+    });
     let accepting = accept_loop(listener, move |incoming| {
         let coordinator = Arc::clone(&coordinator);
         async move {
@@ -110,7 +138,10 @@ pub async fn serve(
     // A coordinator that answers but decides nothing any more would be worse than none.
     tokio::select! {
         () = accepting => Ok(()),
-        _ = tasks.join_next() => Err(CoordinatorError::Stopped),
+        ended = tasks.join_next() => match ended {
+            Some(Ok(Err(error))) => Err(error),
+            _ => Err(CoordinatorError::Stopped),
+        },
     }
 }
 

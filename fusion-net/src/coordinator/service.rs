@@ -3,7 +3,9 @@
 use super::Coordinator;
 use super::registry::Registry;
 use super::store::StoreError;
-use crate::service::{self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest};
+use crate::service::{
+    self, AdminError, HandOver, Registered, Registration, Status, SyncReply, SyncRequest,
+};
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
 use fusion_core::membership::{self, Reason, What};
@@ -25,6 +27,14 @@ pub(crate) struct CoordinatorServer {
 impl CoordinatorServer {
     pub(crate) fn new(coordinator: Arc<Coordinator>) -> Self {
         CoordinatorServer { coordinator }
+    }
+
+    /// Nobody is answered from a store that is not there yet. What changes a configuration finds none to change.
+    fn not_rebuilding(&self) -> Result<(), AdminError> {
+        match *self.coordinator.rebuilding() {
+            Some(_) => Err(AdminError::Rebuilding),
+            None => Ok(()),
+        }
     }
 }
 
@@ -166,13 +176,23 @@ impl service::Coordinator for CoordinatorServer {
         _: Context,
         registration: Registration,
     ) -> Result<Registered, AdminError> {
+        self.not_rebuilding()?;
         // To the end even when the caller goes away: an id that is stored must be known, too.
         let coordinator = Arc::clone(&self.coordinator);
         let registered = tokio::spawn(async move { add_server(&coordinator, registration).await });
         registered.await.map_err(failed)?
     }
 
+    async fn hand_over(self, _: Context, handed: HandOver) -> Result<(), AdminError> {
+        if let Some(rebuilding) = self.coordinator.rebuilding().as_mut() {
+            rebuilding.hear(handed);
+            self.coordinator.evidence.notify_one();
+        }
+        Ok(())
+    }
+
     async fn sync(self, _: Context, request: SyncRequest) -> Result<SyncReply, AdminError> {
+        self.not_rebuilding()?;
         let c = &self.coordinator;
         let mut version = c.version.subscribe();
         let now = c.now_ms();
@@ -209,6 +229,7 @@ impl service::Coordinator for CoordinatorServer {
         _: Context,
         shape: ClusterShape,
     ) -> Result<Arc<Configuration>, AdminError> {
+        self.not_rebuilding()?;
         let shape = shape.validated().map_err(AdminError::BadShape)?;
         let c = &self.coordinator;
         let timing = c.options.timing;
@@ -301,6 +322,7 @@ impl service::Coordinator for CoordinatorServer {
         newer_than: Option<Epoch>,
         wait_ms: u32,
     ) -> Result<Arc<Configuration>, AdminError> {
+        self.not_rebuilding()?;
         let c = &self.coordinator;
         let mut version = c.version.subscribe();
         let find = || {
@@ -326,6 +348,9 @@ impl service::Coordinator for CoordinatorServer {
     }
 
     async fn status(self, _: Context) -> Status {
+        if let Some(rebuilding) = self.coordinator.rebuilding().as_ref() {
+            return rebuilding.status();
+        }
         let now = self.coordinator.now_ms();
         self.coordinator.registry().status(now)
     }

@@ -78,6 +78,13 @@ pub trait ConfigStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError>;
+
+    /// Takes all that a lost store held, its id too (PROTOCOL rule 39); answers `false` when this one holds something
+    /// already, and changes nothing then. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn restore(&self, contents: &StoreContents) -> Result<bool, StoreError>;
 }
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -273,6 +280,33 @@ impl ConfigStore for RedbStore {
             Ok(())
         })
     }
+
+    fn restore(&self, contents: &StoreContents) -> Result<bool, StoreError> {
+        type Rows = Vec<(u64, Vec<u8>)>;
+        let configs = contents.configs.iter();
+        let configs: Rows = configs
+            .map(|c| Ok((c.cluster.0, encode(&**c)?)))
+            .collect::<Result<_, StoreError>>()?;
+        let servers = contents.servers.iter();
+        let servers: Rows = servers
+            .map(|(id, s)| Ok((id.0, encode(s)?)))
+            .collect::<Result<_, StoreError>>()?;
+        self.write(|transaction| {
+            for (table, rows) in [(CONFIGS, &configs), (SERVERS, &servers)] {
+                let mut table = transaction.open_table(table)?;
+                if table.iter()?.next().is_some() {
+                    return Ok(false);
+                }
+                for (key, row) in rows {
+                    table.insert(key, &row[..])?;
+                }
+            }
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("store", contents.store)?;
+            meta.insert("next server", contents.next_server)?;
+            Ok(true)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -316,6 +350,30 @@ mod tests {
         assert_eq!(*contents.configs[0], second);
         assert_eq!(contents.next_server, 8);
         assert_eq!(contents.servers[0].1.incarnation, 8);
+    }
+
+    #[test]
+    fn a_new_store_takes_what_a_lost_one_held_and_one_in_use_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(&folder.path().join("new")).unwrap();
+        let registration = Registration {
+            incarnation: 8,
+            address: "a:1".into(),
+            pid: 4,
+            draining: true,
+        };
+        let contents = StoreContents {
+            store: 77,
+            configs: vec![Arc::new(config())],
+            servers: vec![(ServerId(3), registration)],
+            next_server: 1003,
+        };
+        assert!(store.restore(&contents).unwrap());
+        let loaded = store.load().unwrap();
+        assert_eq!((loaded.store, loaded.next_server), (77, 1003));
+        assert_eq!(loaded.configs, contents.configs);
+        assert!(loaded.servers[0].1.draining);
+        assert!(!store.restore(&contents).unwrap());
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub(crate) struct ServerArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb"
+    after_help = "Examples:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb\n  fusion coordinator --data /var/lib/fusion/new.redb --rebuild"
 )]
 pub(crate) struct CoordinatorArgs {
     /// The address to listen on; port 0 means any free one; without TLS a loopback address
@@ -121,6 +121,12 @@ pub(crate) struct CoordinatorArgs {
     /// A server that is silent for so long is taken for dead and replaced
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000))]
     pub(crate) suspect_after_ms: u32,
+    /// The file was lost: make a new one of what the servers know. They must all be there
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// Your word that so many servers are enough, because the others are dead
+    #[arg(long, value_name = "N", requires = "rebuild")]
+    pub(crate) servers: Option<usize>,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
     #[command(flatten)]

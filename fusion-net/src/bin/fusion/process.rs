@@ -2,7 +2,7 @@
 
 use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs};
 use fusion_core::time::Timing;
-use fusion_net::coordinator::{self, CoordinatorOptions, RedbStore};
+use fusion_net::coordinator::{self, CoordinatorOptions, RebuildOptions, RedbStore};
 use fusion_net::server::{self, ServerError, ServerOptions};
 use fusion_net::transport::Listener;
 use std::io::Write;
@@ -36,6 +36,9 @@ pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCod
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
     let options = CoordinatorOptions {
         timing: Timing::for_suspicion(args.suspect_after_ms)?,
+        rebuild: args.rebuild.then_some(RebuildOptions {
+            servers: args.servers,
+        }),
     };
     ready("coordinator", &listener)?;
     until_told(&args.process, async {
