@@ -11,7 +11,8 @@ mod store;
 pub use rebuilding::RebuildOptions;
 pub use store::{ConfigStore, RedbStore, StoreError};
 
-use crate::server::{accept_loop, channel_config, run};
+use crate::connections;
+use crate::server::{channel_config, run};
 use crate::transport::Listener;
 use crate::wire::{self, Service};
 use fusion_core::id::Epoch;
@@ -121,17 +122,17 @@ pub async fn serve(
         decide(deciding).await;
         Ok(())
     });
-    let accepting = accept_loop(listener, move |incoming| {
+    let accepting = connections::accept(listener, move |incoming, guest| {
         let coordinator = Arc::clone(&coordinator);
         async move {
             match wire::accept(incoming, &[Service::Coordinator]).await {
                 Ok((stream, _)) => {
-                    let channel =
-                        BaseChannel::new(channel_config(), wire::server_transport(stream));
+                    let transport = wire::server_transport(stream, Service::Coordinator, guest);
+                    let channel = BaseChannel::new(channel_config(), transport);
                     use crate::service::Coordinator as _;
                     run(channel.execute(CoordinatorServer::new(coordinator).serve())).await;
                 }
-                Err(error) => tracing::debug!(%error, "a connection was refused"),
+                Err(error) => wire::refused(&error),
             }
         }
     });

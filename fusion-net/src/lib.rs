@@ -3,6 +3,7 @@
 
 pub mod client;
 mod clock;
+pub mod connections;
 pub mod coordinator;
 pub mod local;
 pub mod peer;

@@ -1,7 +1,9 @@
 //! The three tarpc services and what they say beside the messages of `fusion_core::message`.
 
+use crate::wire::Room;
 use fusion_core::config::{ClusterShape, Configuration, ShapeError};
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
+use fusion_core::limits::{MAX_BATCH_REQUESTS, MAX_REPORTS};
 use fusion_core::membership::{LossError, MoveError, Reason, Waiting, What};
 use fusion_core::message::{
     Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
@@ -16,7 +18,7 @@ use thiserror::Error;
 #[tarpc::service]
 pub trait Primary {
     /// Executes a client's requests in order; answers when all that the answers depend on is safe.
-    async fn execute(batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal>;
+    async fn execute(batch: ClientBatch) -> Result<Answers, Refusal>;
     /// Serves a replacement of another primary.
     async fn recover(route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal>;
     /// Tells a configuration; a higher one is adopted.
@@ -68,6 +70,17 @@ pub trait Coordinator {
     ) -> Result<Arc<Configuration>, AdminError>;
     /// All servers and clusters.
     async fn status() -> Status;
+}
+
+/// The answers to a batch.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Answers {
+    /// One for each request, in order.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_BATCH_REQUESTS>")]
+    pub replies: Vec<ClientReply>,
+    /// The memory that they take until they are sent.
+    #[serde(skip)]
+    pub(crate) _room: Room,
 }
 
 /// A server process introduces itself.
@@ -123,8 +136,10 @@ pub struct SyncRequest {
     /// Who.
     pub server: ServerId,
     /// What it has of each cluster that it has heard of.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_REPORTS>")]
     pub known: Vec<Known>,
     /// Its members.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_REPORTS>")]
     pub reports: Vec<MemberReport>,
     /// Whether the answer may wait for news.
     pub wait: bool,
@@ -198,6 +213,20 @@ pub enum AdminError {
     Store {
         /// What it said.
         message: String,
+    },
+    /// A bound was reached.
+    #[error("there are {max} {what} already, and more are not possible")]
+    TooMany {
+        /// Of what.
+        what: String,
+        /// The bound.
+        max: u64,
+    },
+    /// A server cannot be reached at such an address.
+    #[error("{address:?} is no address to reach a server at: it must be HOST:PORT")]
+    BadAddress {
+        /// The beginning of it.
+        address: String,
     },
 }
 

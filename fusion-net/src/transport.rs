@@ -190,6 +190,17 @@ impl Network {
         }
     }
 
+    /// Whether others who come to this process at `address` will take it for the right one.
+    ///
+    /// # Errors
+    /// [`TlsError::OtherHost`].
+    pub fn check_own(&self, address: &str) -> Result<(), TlsError> {
+        match &self.security {
+            Security::Tls(tls) => tls.check_host(host_of(address)),
+            Security::Loopback | Security::Insecure => Ok(()),
+        }
+    }
+
     /// Tries each address that the name stands for, as the system's own connect does.
     async fn dial(&self, address: &str) -> Result<TcpStream, ReachError> {
         if !matches!(self.security, Security::Loopback) {

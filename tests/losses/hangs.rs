@@ -66,7 +66,7 @@ async fn a_primary_that_was_replaced_while_it_hung_answers_no_read_from_its_old_
         let limit = peer::within(Duration::from_secs(20));
         direct.execute(limit, batch)
     };
-    let before = read().await.unwrap().unwrap();
+    let before = read().await.unwrap().unwrap().replies;
     assert!(
         matches!(&before[..], [ClientReply::Done(Ok(Reply::Value(value)), _)] if value == "old"),
         "{before:?}"
@@ -83,7 +83,7 @@ async fn a_primary_that_was_replaced_while_it_hung_answers_no_read_from_its_old_
     rig.resume(&paused);
     match late.await.unwrap() {
         Err(_) => {}
-        Ok(replies) => assert_eq!(replies, [ClientReply::NoLease]),
+        Ok(answers) => assert_eq!(answers.replies, [ClientReply::NoLease]),
     }
     rig.stop().await;
 }

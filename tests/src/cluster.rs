@@ -98,7 +98,11 @@ pub async fn start_faulty(servers: usize) -> Rig {
     start_with(options, servers).await
 }
 
-async fn start_with(options: LocalOptions, servers: usize) -> Rig {
+/// As [`start`], with other options.
+///
+/// # Panics
+/// When they do not start.
+pub async fn start_with(options: LocalOptions, servers: usize) -> Rig {
     let place = PLACES.acquire().await.expect("never closed");
     let local = LocalCluster::start(options, servers).await;
     let local = local.expect("the cluster starts");

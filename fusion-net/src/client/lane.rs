@@ -411,7 +411,7 @@ async fn send(
     let answered = loop {
         tokio::select! {
             answer = &mut call => break match answer {
-                Ok(Ok(replies)) => Answered::Replies(replies),
+                Ok(Ok(answers)) => Answered::Replies(answers.replies),
                 Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
                 Err(_) => {
                     connections.primaries.forget(&peer);

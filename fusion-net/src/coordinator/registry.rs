@@ -5,7 +5,7 @@ use crate::service::{
     AdminError, ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus,
     Status, SyncRequest,
 };
-use fusion_core::config::{Configuration, FusedState, PrimaryState};
+use fusion_core::config::{Configuration, FusedState, MAX_ADDRESS_BYTES, PrimaryState};
 use fusion_core::detector::{Detector, Seen};
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
 use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting, What};
@@ -18,6 +18,10 @@ use std::sync::Arc;
 const MAX_EVENTS: usize = 256;
 /// A dead server that no configuration names is forgotten after this time.
 const FORGET_MS: u64 = 60_000;
+/// The most servers that are known at a time, dead ones too until they are forgotten.
+const MAX_SERVERS: usize = 1 << 14;
+/// The most clusters, removed ones too: their names are kept so that old messages of them are known for what they are.
+const MAX_CLUSTERS: usize = 1 << 16;
 
 /// All of it; the durable part is the store's.
 pub(crate) struct Registry {
@@ -79,6 +83,23 @@ impl Registry {
                 return id;
             }
         }
+    }
+
+    /// Whether one more server may register; anybody who reaches the coordinator may ask.
+    pub(crate) fn check_room_for_server(&self, new: &Registration) -> Result<(), AdminError> {
+        let port = new
+            .address
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
+        if new.address.len() > MAX_ADDRESS_BYTES || !matches!(port, Some(Ok(_))) {
+            let address = new.address.chars().take(80).collect();
+            return Err(AdminError::BadAddress { address });
+        }
+        check_room("servers", self.servers.len(), MAX_SERVERS)
+    }
+
+    pub(crate) fn check_room_for_cluster(&self) -> Result<(), AdminError> {
+        check_room("clusters", self.clusters.len(), MAX_CLUSTERS)
     }
 
     /// A new run of a process. Whatever ran at its address before is dead: the address is taken.
@@ -456,6 +477,16 @@ impl Registry {
             page_bytes: report.map_or(0, |r| r.page_bytes),
         }
     }
+}
+
+fn check_room(what: &str, have: usize, max: usize) -> Result<(), AdminError> {
+    let what = what.to_owned();
+    let max_told = max as u64;
+    let room = have < max;
+    room.then_some(()).ok_or(AdminError::TooMany {
+        what,
+        max: max_told,
+    })
 }
 
 #[cfg(test)]

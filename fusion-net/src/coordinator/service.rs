@@ -98,6 +98,7 @@ async fn add_server(
     if let Some(server) = known {
         return Ok(Registered { server, store });
     }
+    c.registry().check_room_for_server(&registration)?;
     let id = c.registry().take_server_id();
     let (durable, copy) = (Arc::clone(&c.store), registration.clone());
     let put = tokio::task::spawn_blocking(move || durable.put_server(id, &copy)).await;
@@ -157,6 +158,7 @@ fn new_cluster(
             name: shape.name().to_owned(),
         });
     }
+    registry.check_room_for_cluster()?;
     let members = shape.primaries() + shape.faults();
     let views = registry.views();
     let servers = views.values().filter(|v| v.is_usable()).count();

@@ -263,6 +263,12 @@ impl Host {
         }
         let named = config.servers().contains(&server) && !config.removed;
         let mut clusters = lock(&self.clusters);
+        let known = clusters.get(&config.cluster).map(|slot| &slot.config);
+        let fits = known.map_or(Ok(()), |known| config.check_after(known));
+        if let Err(error) = config.check().and(fits) {
+            tracing::error!(cluster = %config.cluster, %error, "a configuration that cannot be was refused");
+            return;
+        }
         match clusters.get_mut(&config.cluster) {
             None if !named => return,
             Some(slot) if slot.config.contradicts(&config) => {

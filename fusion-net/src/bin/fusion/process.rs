@@ -5,6 +5,7 @@ use fusion_core::time::Timing;
 use fusion_net::coordinator::{self, CoordinatorOptions, RebuildOptions, RedbStore};
 use fusion_net::server::{self, ServerError, ServerOptions};
 use fusion_net::transport::Listener;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     log();
+    allow_many_files();
     // Before anybody is told that the server is there.
     fusion_core::code::check_engine().map_err(ServerError::from)?;
     let network = args.security.network()?;
@@ -31,6 +33,7 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
 
 pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCode> {
     log();
+    allow_many_files();
     let listener = args.security.network()?.listen(args.listen).await?;
     let path = args.data;
     let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
@@ -56,6 +59,16 @@ fn log() {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .try_init();
+}
+
+/// Each connection takes a file descriptor, and the usual limit is low for the sake of old programs only.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With fewer, fewer connections are served at a time.
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// The one line on standard output: whoever started the process waits for it.
