@@ -81,7 +81,7 @@ pub(crate) struct ServerCommandArgs {
     #[command(subcommand)]
     pub(crate) command: Option<ServerCommand>,
     #[command(flatten)]
-    pub(crate) serve: Option<ServerArgs>,
+    pub(crate) serve: ServerArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,8 +99,8 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<String>,
     /// The coordinator's address
-    #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT", value_parser = crate::connection::address)]
-    pub(crate) coordinator: String,
+    #[arg(long, required = true, env = "FUSION_COORDINATOR", value_name = "HOST:PORT", value_parser = crate::connection::address)]
+    pub(crate) coordinator: Option<String>,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
     #[command(flatten)]

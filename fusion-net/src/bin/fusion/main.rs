@@ -65,10 +65,9 @@ fn plant_fault() -> anyhow::Result<()> {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Server(args) => match (args.command, args.serve) {
-            (Some(ServerCommand::Drain(args)), _) => relocation::drain(args).await,
-            (None, Some(args)) => process::server(args).await,
-            (None, None) => anyhow::bail!("give --coordinator HOST:PORT to run a server"),
+        Command::Server(args) => match args.command {
+            Some(ServerCommand::Drain(args)) => relocation::drain(args).await,
+            None => process::server(args.serve).await,
         },
         Command::Coordinator(args) => process::coordinator(args).await,
         Command::Demo(args) => demo::run(args).await,

@@ -1,6 +1,7 @@
 //! The processes of a deployment: `fusion server` and `fusion coordinator`.
 
 use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs};
+use anyhow::Context;
 use fusion_core::time::Timing;
 use fusion_net::coordinator::{self, CoordinatorOptions, RebuildOptions, RedbStore};
 use fusion_net::server::{self, ServerError, ServerOptions};
@@ -18,10 +19,12 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     // Before anybody is told that the server is there.
     fusion_core::code::check_engine().map_err(ServerError::from)?;
     let network = args.security.network()?;
-    network.check(&args.coordinator)?;
+    let coordinator = args.coordinator;
+    let coordinator = coordinator.context("give --coordinator HOST:PORT")?;
+    network.check(&coordinator)?;
     let listener = network.listen(args.listen).await?;
     let options = ServerOptions {
-        coordinator: args.coordinator,
+        coordinator,
         advertise: args.advertise,
     };
     ready("server", &listener)?;
