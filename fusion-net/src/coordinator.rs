@@ -8,11 +8,13 @@ mod election;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 mod office;
+mod rebuilding;
 mod registry;
 mod service;
 mod store;
 
 pub use election::{Alone, Elected, Election, Standing, Term};
+pub use rebuilding::RebuildOptions;
 pub use store::{ConfigStore, RedbStore, StoreContents, StoreError, Swapped};
 
 use crate::connections;
@@ -22,6 +24,7 @@ use crate::wire::{self, Service};
 use fusion_core::id::Epoch;
 use fusion_core::time::Timing;
 use office::Office;
+use rebuilding::Rebuilding;
 use registry::Registry;
 use service::CoordinatorServer;
 use std::net::SocketAddr;
@@ -41,6 +44,8 @@ pub struct CoordinatorOptions {
     /// When a silent server is taken for dead (T_s), how often servers are heard of (T_h), and how long the leases of
     /// new clusters last.
     pub timing: Timing,
+    /// The store was lost, and is to be made anew from what the servers know.
+    pub rebuild: Option<RebuildOptions>,
     /// The address that others reach this process at, when it is not the one it listens on.
     pub advertise: Option<String>,
 }
@@ -52,6 +57,12 @@ pub enum CoordinatorError {
     /// Its store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store that is to be made anew holds something.
+    #[error("the file is a store already: give a new one to --data, or leave --rebuild out")]
+    NotNew,
+    /// No store can be made of what the servers know.
+    #[error(transparent)]
+    Rebuild(#[from] fusion_core::rebuild::RebuildError),
     /// The address that others reach it at cannot be told.
     #[error(
         "listening on {listen} does not say where others reach this coordinator; give --advertise HOST:PORT"
@@ -79,6 +90,8 @@ pub(crate) struct Coordinator {
     term: Term,
     registry: Mutex<Registry>,
     started: Instant,
+    /// While the store is made anew.
+    rebuilding: Mutex<Option<Rebuilding>>,
     /// One change of configuration at a time.
     deciding: tokio::sync::Mutex<()>,
     /// Counts changes of configurations: whoever waits for news looks again.
@@ -91,6 +104,7 @@ impl Coordinator {
     fn new(options: CoordinatorOptions, elected: Elected) -> Arc<Coordinator> {
         let registry = Registry::new(elected.contents, &options.timing);
         Arc::new(Coordinator {
+            rebuilding: Mutex::new(options.rebuild.map(Rebuilding::new)),
             options,
             store: elected.store,
             term: elected.term,
@@ -104,6 +118,12 @@ impl Coordinator {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rebuilding(&self) -> MutexGuard<'_, Option<Rebuilding>> {
+        self.rebuilding
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_ms(&self) -> u64 {

@@ -43,6 +43,8 @@ pub trait Fused {
 pub trait Coordinator {
     /// Makes a server process known; the same incarnation gets the same id again.
     async fn register(registration: Registration) -> Result<Registered, AdminError>;
+    /// To a coordinator whose store is made anew: one configuration that a server has, or that it has none.
+    async fn hand_over(handed: HandOver) -> Result<(), AdminError>;
     /// A server's heartbeat and reports; answers the configurations that are news to it, at once if there are any,
     /// else after the heartbeat interval.
     async fn sync(request: SyncRequest) -> Result<SyncReply, AdminError>;
@@ -103,6 +105,20 @@ pub struct Registered {
     pub server: ServerId,
     /// The configuration store behind the coordinator.
     pub store: u64,
+}
+
+/// What a server knows, for a store that is made anew (PROTOCOL rule 39); a configuration a message, since each may be
+/// long.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HandOver {
+    /// The process.
+    pub registration: Registration,
+    /// What the lost store said to it.
+    pub identity: Registered,
+    /// How many configurations it has.
+    pub of: u32,
+    /// One of them.
+    pub config: Option<Arc<Configuration>>,
 }
 
 /// A configuration that a server knows.
@@ -179,6 +195,11 @@ pub enum AdminError {
         /// The server.
         server: ServerId,
     },
+    /// Its store is being made anew.
+    #[error(
+        "this coordinator's store is being made anew from the servers (--rebuild); it does nothing else until then"
+    )]
+    Rebuilding,
     /// A server cannot be emptied.
     #[error(
         "server {server} holds a member of {cluster}, and no other server without a member of it is alive; start one and try again"

@@ -1,6 +1,6 @@
 //! A coordinator process: active now and then, standing by otherwise.
 
-use super::{Coordinator, CoordinatorError, CoordinatorOptions, Election, decide};
+use super::{Coordinator, CoordinatorError, CoordinatorOptions, Election, decide, rebuilding};
 use crate::service::{AdminError, ControlPlane, Who};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,6 +37,15 @@ impl Office {
             Some(coordinator) if !coordinator.term.is_over() => Ok(Arc::clone(coordinator)),
             _ => Err(self.not_active()),
         }
+    }
+
+    /// As [`active`](Self::active), once its store is there: nobody is answered from one that is being made anew.
+    pub(crate) fn working(&self) -> Result<Arc<Coordinator>, AdminError> {
+        let coordinator = self.active()?;
+        if coordinator.rebuilding().is_some() {
+            return Err(AdminError::Rebuilding);
+        }
+        Ok(coordinator)
     }
 
     /// What those are told who took this for the active coordinator.
@@ -77,12 +86,22 @@ pub(super) async fn hold(office: Arc<Office>) -> CoordinatorError {
             Err(error) => return error.into(),
         };
         let term = elected.term.clone();
+        let empty = elected.contents.configs.is_empty() && elected.contents.servers.is_empty();
+        if office.options.rebuild.is_some() && !empty {
+            return CoordinatorError::NotNew;
+        }
         let coordinator = Coordinator::new(office.options.clone(), elected);
         office.set(Some(Arc::clone(&coordinator)));
-        let mut deciding = tokio::spawn(decide(coordinator));
+        let mut deciding = tokio::spawn(async move {
+            rebuilding::run(&coordinator).await?;
+            decide(coordinator).await;
+            Ok(())
+        });
         tokio::select! {
-            ended = &mut deciding => if ended.is_err() || !term.is_over() {
-                return CoordinatorError::Stopped;
+            ended = &mut deciding => match ended {
+                Ok(Err(error)) => return error,
+                Ok(Ok(())) if term.is_over() => {}
+                _ => return CoordinatorError::Stopped,
             },
             () = term.ended() => deciding.abort(),
         }

@@ -5,7 +5,7 @@ use super::office::Office;
 use super::registry::Registry;
 use super::store::{StoreError, Swapped};
 use crate::service::{
-    self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest, Who,
+    self, AdminError, HandOver, Registered, Registration, Status, SyncReply, SyncRequest, Who,
 };
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
@@ -192,13 +192,22 @@ impl service::Coordinator for CoordinatorServer {
         registration: Registration,
     ) -> Result<Registered, AdminError> {
         // To the end even when the caller goes away: an id that is stored must be known, too.
-        let coordinator = self.office.active()?;
+        let coordinator = self.office.working()?;
         let registered = tokio::spawn(async move { add_server(&coordinator, registration).await });
         registered.await.map_err(failed)?
     }
 
-    async fn sync(self, _: Context, request: SyncRequest) -> Result<SyncReply, AdminError> {
+    async fn hand_over(self, _: Context, handed: HandOver) -> Result<(), AdminError> {
         let c = self.office.active()?;
+        if let Some(rebuilding) = c.rebuilding().as_mut() {
+            rebuilding.hear(handed);
+            c.evidence.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn sync(self, _: Context, request: SyncRequest) -> Result<SyncReply, AdminError> {
+        let c = self.office.working()?;
         let mut version = c.version.subscribe();
         let now = c.now_ms();
         if !c.registry().hear(&request, now) {
@@ -235,7 +244,7 @@ impl service::Coordinator for CoordinatorServer {
         shape: ClusterShape,
     ) -> Result<Arc<Configuration>, AdminError> {
         let shape = shape.validated().map_err(AdminError::BadShape)?;
-        let c = &self.office.active()?;
+        let c = &self.office.working()?;
         let timing = c.options.timing;
         let next = loop {
             let shape = shape.clone();
@@ -328,7 +337,7 @@ impl service::Coordinator for CoordinatorServer {
         newer_than: Option<Epoch>,
         wait_ms: u32,
     ) -> Result<Arc<Configuration>, AdminError> {
-        let c = &self.office.active()?;
+        let c = &self.office.working()?;
         let mut version = c.version.subscribe();
         let find = || {
             c.registry()
@@ -354,8 +363,12 @@ impl service::Coordinator for CoordinatorServer {
 
     async fn status(self, _: Context) -> Result<Status, AdminError> {
         let c = self.office.active()?;
+        let control = self.office.control();
+        if let Some(rebuilding) = c.rebuilding().as_ref() {
+            return Ok(rebuilding.status(control));
+        }
         let now = c.now_ms();
-        let status = c.registry().status(now, self.office.control());
+        let status = c.registry().status(now, control);
         Ok(status)
     }
 

@@ -55,6 +55,11 @@ pub enum StoreError {
         /// The most that is taken.
         max: usize,
     },
+    /// A store that coordinators share is not made anew from servers.
+    #[error(
+        "a store that is shared is not made anew from servers; restore a snapshot of its engine"
+    )]
+    Shared,
     /// Another coordinator is, or may be, the active one by now: nothing was changed.
     #[error("this coordinator is not the active one any more")]
     Deposed,
@@ -125,6 +130,21 @@ pub trait ConfigStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError>;
+
+    /// Takes all that a lost store held, its id too, and gives servers ids from `next_server` on (PROTOCOL rule 39); answers `false` when this one holds something
+    /// already, and changes nothing then. Durable when it returns. What several coordinators share has other means:
+    /// a snapshot of the engine's own.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Shared`] where the engine has its own means.
+    async fn restore(
+        &self,
+        contents: &StoreContents,
+        next_server: ServerId,
+    ) -> Result<bool, StoreError> {
+        let _ = (contents, next_server);
+        Err(StoreError::Shared)
+    }
 }
 
 pub(super) fn encode<T: serde::Serialize>(what: &T) -> Result<Vec<u8>, StoreError> {

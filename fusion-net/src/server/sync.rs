@@ -4,7 +4,7 @@ use super::host::Host;
 use crate::addresses::Addresses;
 use crate::coordinators::Coordinators;
 use crate::peer::{Backoff, within};
-use crate::service::{AdminError, CoordinatorClient, Registration, SyncRequest};
+use crate::service::{AdminError, CoordinatorClient, HandOver, Registration, SyncRequest};
 use fusion_core::id::ServerId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,9 +56,12 @@ async fn session(
         draining: false,
     };
     let registered = client
-        .register(within(CALL), registration)
+        .register(within(CALL), registration.clone())
         .await
         .map_err(|e| e.to_string())?;
+    if registered == Err(AdminError::Rebuilding) {
+        hand_over(host, client, &registration).await?;
+    }
     let registered = registered.map_err(|e| e.to_string())?;
     if !host.set_identity(registered) {
         // Its members may be the only ones left of clusters that this coordinator has never heard of (rule 39).
@@ -72,6 +75,34 @@ async fn session(
     loop {
         wait = matches!(beat(host, client, server, wait).await?, Beat::Answered);
     }
+}
+
+/// The coordinator's store is made anew: tells it all that this server knows (rule 39). Who was never registered knows
+/// nothing.
+async fn hand_over(
+    host: &Arc<Host>,
+    client: &CoordinatorClient,
+    registration: &Registration,
+) -> Result<(), String> {
+    let Some(identity) = host.identity() else {
+        return Ok(());
+    };
+    let configs = host.configs();
+    let of = configs.len() as u32;
+    let none = configs.is_empty().then_some(None);
+    for config in configs.into_iter().map(Some).chain(none) {
+        let handed = HandOver {
+            registration: registration.clone(),
+            identity,
+            of,
+            config,
+        };
+        let taken = client.hand_over(within(CALL), handed).await;
+        taken
+            .map_err(|e| e.to_string())?
+            .map_err(|e| e.to_string())?;
+    }
+    Ok(())
 }
 
 enum Beat {

@@ -82,7 +82,7 @@ pub(crate) struct ServerCommandArgs {
     #[command(subcommand)]
     pub(crate) command: Option<ServerCommand>,
     #[command(flatten)]
-    pub(crate) serve: Option<ServerArgs>,
+    pub(crate) serve: ServerArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,8 +100,13 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<String>,
     /// The coordinator's address, or those of all coordinators with commas between them
-    #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT,...")]
-    pub(crate) coordinator: Addresses,
+    #[arg(
+        long,
+        required = true,
+        env = "FUSION_COORDINATOR",
+        value_name = "HOST:PORT,..."
+    )]
+    pub(crate) coordinator: Option<Addresses>,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
     #[command(flatten)]
@@ -111,6 +116,7 @@ pub(crate) struct ServerArgs {
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb\n  \
+                  fusion coordinator --data /var/lib/fusion/new.redb --rebuild\n  \
                   fusion coordinator --listen 10.0.0.1:7400 --etcd http://10.0.0.7:2379,http://10.0.0.8:2379"
 )]
 pub(crate) struct CoordinatorArgs {
@@ -125,6 +131,12 @@ pub(crate) struct CoordinatorArgs {
     /// A server that is silent for so long is taken for dead and replaced
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000))]
     pub(crate) suspect_after_ms: u32,
+    /// The file was lost: make a new one of what the servers know. They must all be there
+    #[arg(long, requires = "data")]
+    pub(crate) rebuild: bool,
+    /// Your word that so many servers are enough, because the others are dead
+    #[arg(long, value_name = "N", requires = "rebuild")]
+    pub(crate) servers: Option<usize>,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
     #[command(flatten)]

@@ -32,6 +32,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    #[cfg(feature = "planted-faults")]
+    if let Err(error) = plant_fault() {
+        return fail(&error);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -45,12 +49,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// Breaks the protocol in this process in the way that the environment names, if it names one. Only for showing that
+/// `fusion chaos` finds it: a release cannot have this.
+#[cfg(feature = "planted-faults")]
+fn plant_fault() -> anyhow::Result<()> {
+    use fusion_core::fault::{Fault, plant};
+    if let Ok(name) = std::env::var("FUSION_PLANTED_FAULT") {
+        let fault = Fault::ALL.iter().find(|fault| fault.name() == name);
+        let fault = fault.ok_or_else(|| anyhow::anyhow!("there is no deliberate fault {name}"))?;
+        // Members are driven by this thread alone.
+        plant(Some(*fault));
+    }
+    Ok(())
+}
+
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Server(args) => match (args.command, args.serve) {
-            (Some(ServerCommand::Drain(args)), _) => relocation::drain(args).await,
-            (None, Some(args)) => process::server(args).await,
-            (None, None) => anyhow::bail!("give --coordinator HOST:PORT to run a server"),
+        Command::Server(args) => match args.command {
+            Some(ServerCommand::Drain(args)) => relocation::drain(args).await,
+            None => process::server(args.serve).await,
         },
         Command::Coordinator(args) => process::coordinator(args).await,
         Command::Demo(args) => demo::run(args).await,

@@ -1,8 +1,11 @@
 //! The processes of a deployment: `fusion server` and `fusion coordinator`.
 
 use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs, StoreArgs};
+use anyhow::Context;
 use fusion_core::time::Timing;
-use fusion_net::coordinator::{self, Alone, CoordinatorOptions, Election, RedbStore};
+use fusion_net::coordinator::{
+    self, Alone, CoordinatorOptions, Election, RebuildOptions, RedbStore,
+};
 use fusion_net::server::{self, ServerError, ServerOptions};
 use fusion_net::transport::Listener;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -18,12 +21,14 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     // Before anybody is told that the server is there.
     fusion_core::code::check_engine().map_err(ServerError::from)?;
     let network = args.security.network()?;
-    for coordinator in args.coordinator.iter() {
+    let coordinators = args.coordinator;
+    let coordinators = coordinators.context("give --coordinator HOST:PORT")?;
+    for coordinator in coordinators.iter() {
         network.check(coordinator)?;
     }
     let listener = network.listen(args.listen).await?;
     let options = ServerOptions {
-        coordinators: args.coordinator,
+        coordinators,
         advertise: args.advertise,
     };
     ready("server", &listener)?;
@@ -39,6 +44,9 @@ pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCod
     let listener = args.security.network()?.listen(args.listen).await?;
     let options = CoordinatorOptions {
         timing: Timing::for_suspicion(args.suspect_after_ms)?,
+        rebuild: args.rebuild.then_some(RebuildOptions {
+            servers: args.servers,
+        }),
         advertise: args.advertise,
     };
     let election = election(args.store, &listener, &options).await?;

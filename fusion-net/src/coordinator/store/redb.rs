@@ -207,6 +207,30 @@ impl RedbFile {
         })
     }
 
+    fn restore(
+        &self,
+        store: u64,
+        next_server: u64,
+        configs: &[(u64, Vec<u8>)],
+        servers: &[(u64, Vec<u8>)],
+    ) -> Result<bool, StoreError> {
+        self.write(|transaction| {
+            for (table, rows) in [(CONFIGS, configs), (SERVERS, servers)] {
+                let mut table = transaction.open_table(table)?;
+                if table.iter()?.next().is_some() {
+                    return Ok(false);
+                }
+                for (key, row) in rows {
+                    table.insert(key, &row[..])?;
+                }
+            }
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("store", store)?;
+            meta.insert("next server", next_server)?;
+            Ok(true)
+        })
+    }
+
     fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {
         self.write(|transaction| {
             let mut servers = transaction.open_table(SERVERS)?;
@@ -256,6 +280,26 @@ impl ConfigStore for RedbStore {
         self.blocking(move |file| file.put_server(id, &bytes)).await
     }
 
+    async fn restore(
+        &self,
+        contents: &StoreContents,
+        next_server: ServerId,
+    ) -> Result<bool, StoreError> {
+        let configs = contents
+            .configs
+            .iter()
+            .map(|c| Ok((c.cluster.0, encode(&**c)?)));
+        let configs = configs.collect::<Result<Vec<_>, StoreError>>()?;
+        let servers = contents
+            .servers
+            .iter()
+            .map(|(id, s)| Ok((id.0, encode(s)?)));
+        let servers = servers.collect::<Result<Vec<_>, StoreError>>()?;
+        let store = contents.store;
+        self.blocking(move |file| file.restore(store, next_server.0, &configs, &servers))
+            .await
+    }
+
     async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {
         let ids = ids.to_vec();
         self.blocking(move |file| file.forget_servers(&ids)).await
@@ -288,6 +332,31 @@ mod tests {
         let swapped = store.compare_and_swap(&first).await.unwrap();
         assert_eq!(swapped, Swapped::Stored);
         assert_eq!(store.get(first.cluster).await.unwrap(), Some(first));
+    }
+
+    #[tokio::test]
+    async fn a_new_store_takes_what_a_lost_one_held_and_one_in_use_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(&folder.path().join("new")).unwrap();
+        let registration = Registration {
+            incarnation: 8,
+            address: "a:1".into(),
+            pid: 4,
+            draining: true,
+        };
+        let contents = StoreContents {
+            store: 77,
+            configs: vec![Arc::new(suite::config(3))],
+            servers: vec![(ServerId(3), registration.clone())],
+        };
+        let next = ServerId(1003);
+        assert!(store.restore(&contents, next).await.unwrap());
+        let loaded = store.load().await.unwrap();
+        assert_eq!(loaded.store, 77);
+        assert_eq!(loaded.configs, contents.configs);
+        assert!(loaded.servers[0].1.draining);
+        assert_eq!(store.add_server(&registration).await.unwrap(), next);
+        assert!(!store.restore(&contents, next).await.unwrap());
     }
 
     #[test]
