@@ -459,6 +459,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
                 stable: Seq(u64::MAX),
                 sent_at: Time(u64::MAX),
                 join,
+                last: None,
             };
             let answer = to_fused.replicate(limit(), route, message).await.unwrap();
             assert!(answer.is_err(), "{route:?}: {answer:?}");

@@ -135,7 +135,11 @@ impl World<'_> {
     fn pass(&mut self, time: Duration) -> bool {
         let end = self.sim.elapsed() + time;
         while self.sim.elapsed() < end {
-            if self.sim.step().unwrap_or_else(|e| panic!("{e}; faults: {:#?}", self.faults)) {
+            if self
+                .sim
+                .step()
+                .unwrap_or_else(|e| panic!("{e}; faults: {:#?}", self.faults))
+            {
                 return false;
             }
         }
@@ -148,7 +152,10 @@ impl World<'_> {
             let late = self.sim.elapsed() > end;
             let last = self.signals.last.lock().expect("no panic").clone();
             let faults = &self.faults;
-            assert!(!late, "not {what} within {WHOLE_AGAIN:?}: {last}; faults: {faults:#?}");
+            assert!(
+                !late,
+                "not {what} within {WHOLE_AGAIN:?}: {last}; faults: {faults:#?}"
+            );
             self.pass(Duration::from_millis(20));
         }
     }
@@ -170,12 +177,24 @@ impl World<'_> {
         let lasts = Duration::from_millis(self.rng.random_range(50..5000));
         let kind = self.rng.random_range(0..9);
         let what = [
-            "crashes", "crashes, with the coordinator", "is cut off", "hears nobody", "is not heard", "is held up",
-            "loses the coordinator", "loses the other servers", "loses the clients",
+            "crashes",
+            "crashes, with the coordinator",
+            "is cut off",
+            "hears nobody",
+            "is not heard",
+            "is held up",
+            "loses the coordinator",
+            "loses the other servers",
+            "loses the clients",
         ][kind];
         let at = self.sim.elapsed();
-        self.faults.push(format!("{at:?}: {struck:?} {what} for {lasts:?}"));
-        let servers: Vec<String> = others.iter().filter(|o| *o != "coordinator").cloned().collect();
+        self.faults
+            .push(format!("{at:?}: {struck:?} {what} for {lasts:?}"));
+        let servers: Vec<String> = others
+            .iter()
+            .filter(|o| *o != "coordinator")
+            .cloned()
+            .collect();
         let cut_from = match kind {
             6 => vec!["coordinator".to_owned()],
             7 => servers,
@@ -225,8 +244,11 @@ impl World<'_> {
 }
 
 fn pairs<'a>(ones: &'a [String], others: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
-    ones.iter()
-        .flat_map(move |one| others.iter().map(move |other| (one.as_str(), other.as_str())))
+    ones.iter().flat_map(move |one| {
+        others
+            .iter()
+            .map(move |other| (one.as_str(), other.as_str()))
+    })
 }
 
 fn anywhere(port: u16) -> SocketAddr {
@@ -245,12 +267,22 @@ async fn client(network: Network, signals: Arc<Signals>) -> turmoil::Result {
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     };
-    while client.status().await?.servers.iter().filter(|s| s.alive).count() < SERVERS {
+    while client
+        .status()
+        .await?
+        .servers
+        .iter()
+        .filter(|s| s.alive)
+        .count()
+        < SERVERS
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut at_work: Vec<(Vec<Raw>, Writers)> = Vec::new();
     for (name, kind, primaries) in CLUSTERS {
-        client.create(&ClusterSpec::new(name, kind, primaries, FAULTS)).await?;
+        client
+            .create(&ClusterSpec::new(name, kind, primaries, FAULTS))
+            .await?;
         let ways = raws(&client, name, primaries).await;
         let mut writers = Writers::new(kind);
         writers.write(&ways, 2);
@@ -301,7 +333,9 @@ fn run(seed: u64, rounds: usize, tls: Option<&TlsFiles>) {
     assert!(ended, "the client is not done; faults: {faults:#?}");
     let acknowledged = world.signals.acknowledged.load(Ordering::Relaxed);
     let took = world.sim.elapsed();
-    println!("seed {seed}: {rounds} faults, {acknowledged} writes acknowledged, {took:?} of virtual time");
+    println!(
+        "seed {seed}: {rounds} faults, {acknowledged} writes acknowledged, {took:?} of virtual time"
+    );
     for fault in &world.faults {
         println!("  {fault}");
     }

@@ -63,6 +63,31 @@ pub struct PrimarySeat {
     /// While it is lost: the primary that was, which serves again should it answer before a replacement was ever
     /// active (rule 25). `None` when that one is known to be of no use.
     pub former: Option<Former>,
+    /// While it is being moved: the member that copies it, and takes its place when it has stopped (rule 36).
+    pub heir: Option<HeirSeat>,
+    /// The member that this one was moved from. That one stopped before this one was named, and reads nothing under
+    /// whatever lease is left: the fused members let it go (rule 36).
+    pub moved_from: Option<MemberId>,
+}
+
+/// The place of a primary's heir.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeirSeat {
+    /// The member.
+    pub id: MemberId,
+    /// Where it runs.
+    pub host: Host,
+    /// How far the move is.
+    pub phase: MovePhase,
+}
+
+/// How far the move of a primary is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MovePhase {
+    /// The primary serves, and its heir copies it.
+    Copying,
+    /// The primary executes nothing in this epoch, so that its heir can have all.
+    Draining,
 }
 
 /// A primary that was taken for dead.
@@ -120,6 +145,9 @@ pub struct Configuration {
     /// The fused structures: at most one in sync and one joining a row.
     #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub fused: Vec<FusedSeat>,
+    /// Servers whose members were given up because others could not reach them, until the cluster is whole again: they
+    /// are given members only when no other server is left (rule 22). At most one for each member that was given up.
+    pub shunned: Vec<ServerId>,
     /// The next member id to give.
     pub next_id: u64,
 }
@@ -273,6 +301,8 @@ impl Configuration {
                 state: PrimaryState::Active,
                 origin: Origin::Created,
                 former: None,
+                heir: None,
+                moved_from: None,
             })
             .collect();
         let fused = hosts[n..]
@@ -299,6 +329,7 @@ impl Configuration {
             removed: false,
             primaries,
             fused,
+            shunned: Vec::new(),
             next_id: hosts.len() as u64 + 1,
         }
     }
@@ -380,16 +411,57 @@ impl Configuration {
             .map(|i| PrimaryIndex(i as u16))
     }
 
+    /// Adds a learner of a row, under a new id (rule 26).
+    pub fn add_learner(&mut self, row: Row, host: Host) {
+        let id = self.take_id();
+        self.fused.push(FusedSeat {
+            id,
+            host,
+            row,
+            state: FusedState::Joining,
+            origin: Origin::Recovered,
+        });
+        self.fused.sort_by_key(|s| (s.row, s.id));
+    }
+
     /// The fused seat that `id` sits in.
     #[must_use]
     pub fn fused_seat(&self, id: MemberId) -> Option<&FusedSeat> {
         self.fused.iter().find(|s| s.id == id)
     }
 
-    /// All members that sit in a seat.
+    /// All members that sit in a seat, and the heirs.
     pub fn members(&self) -> impl Iterator<Item = MemberId> + '_ {
         let primaries = self.primaries.iter().map(|s| s.id);
-        primaries.chain(self.fused.iter().map(|s| s.id))
+        let heirs = self.heirs().map(|(_, h)| h.id);
+        primaries
+            .chain(self.fused.iter().map(|s| s.id))
+            .chain(heirs)
+    }
+
+    /// The members that copy primaries which are being moved (rule 36).
+    pub fn heirs(&self) -> impl Iterator<Item = (PrimaryIndex, &HeirSeat)> {
+        let seats = self.primaries.iter().enumerate();
+        seats.filter_map(|(i, s)| Some((PrimaryIndex(i as u16), s.heir.as_ref()?)))
+    }
+
+    /// The heir of primary `index`.
+    #[must_use]
+    pub fn inheritance(&self, index: PrimaryIndex) -> Option<&HeirSeat> {
+        self.primary(index)?.heir.as_ref()
+    }
+
+    /// The index of the primary whose heir `id` is.
+    #[must_use]
+    pub fn inherits(&self, id: MemberId) -> Option<PrimaryIndex> {
+        self.heirs().find(|(_, h)| h.id == id).map(|(j, _)| j)
+    }
+
+    /// Whether primary `index` executes nothing in this epoch, because it is being moved (rule 36).
+    #[must_use]
+    pub fn drains(&self, index: PrimaryIndex) -> bool {
+        let heir = self.inheritance(index);
+        heir.is_some_and(|h| h.phase == MovePhase::Draining)
     }
 
     /// The lost primaries that would serve again if they answered (rule 25).
@@ -408,7 +480,8 @@ impl Configuration {
                 .map(|(_, f)| &f.host)
         };
         let fused = || self.fused_seat(id).map(|s| &s.host);
-        primary.or_else(fused).or_else(former)
+        let heir = || self.heirs().find(|(_, h)| h.id == id).map(|(_, h)| &h.host);
+        primary.or_else(fused).or_else(former).or_else(heir)
     }
 
     /// Whether a server hosts a member, or one that may serve again.
@@ -424,6 +497,7 @@ impl Configuration {
         let primaries = self.primaries.iter().map(|s| s.host.server);
         primaries
             .chain(self.fused.iter().map(|s| s.host.server))
+            .chain(self.heirs().map(|(_, h)| h.host.server))
             .collect()
     }
 

@@ -29,6 +29,9 @@ struct Watched {
     reports: BTreeMap<MemberId, Heard>,
     /// The highest epoch that any member was heard to be in.
     highest: Epoch,
+    /// What servers said of the nonce of the current epoch, if one said another one.
+    other_content: bool,
+    nonce: u64,
 }
 
 /// What a look at the clock brought.
@@ -119,28 +122,36 @@ impl Detector {
         }
     }
 
-    /// Some server knows this epoch of a cluster. Beyond [`MAX_HEARD`] clusters, further ones are not remembered.
-    pub fn hear_epoch(&mut self, cluster: ClusterId, epoch: Epoch) {
+    /// Some server knows this epoch of a cluster, with the content that this nonce names. Beyond [`MAX_HEARD`]
+    /// clusters, further ones are not remembered.
+    pub fn hear_epoch(&mut self, cluster: ClusterId, epoch: Epoch, nonce: u64) {
         if self.clusters.len() >= MAX_HEARD && !self.clusters.contains_key(&cluster) {
             return;
         }
         let watched = self.clusters.entry(cluster).or_default();
         watched.highest = watched.highest.max(epoch);
+        watched.other_content |= epoch == watched.epoch && nonce != watched.nonce;
     }
 
-    /// Whether somebody was heard to be in a later epoch than `config`'s: whoever reads it from a store must read
-    /// again, and a store that still says the same has lost something and must not act (PROTOCOL rule 39).
+    /// Whether somebody was heard to be in a later epoch than `config`'s, or to know another content of that epoch:
+    /// whoever reads it from a store must read again, and a store that still says the same has lost something and must
+    /// not act (PROTOCOL rule 39).
     #[must_use]
     pub fn is_behind(&self, config: &Configuration) -> bool {
         let watched = self.clusters.get(&config.cluster);
-        watched.is_some_and(|w| w.highest > config.epoch)
+        watched.is_some_and(|w| {
+            let same = w.epoch == config.epoch && w.nonce == config.nonce;
+            w.highest > config.epoch || (same && w.other_content)
+        })
     }
 
     /// `config` is the current one from now on: its members have a while to be heard of in its epoch.
     pub fn installed(&mut self, config: &Configuration, now_ms: u64) {
         let watched = self.clusters.entry(config.cluster).or_default();
-        if watched.epoch != config.epoch {
+        if (watched.epoch, watched.nonce) != (config.epoch, config.nonce) {
             watched.epoch = config.epoch;
+            watched.nonce = config.nonce;
+            watched.other_content = false;
             watched.since_ms = now_ms;
             watched
                 .reports

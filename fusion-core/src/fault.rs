@@ -98,6 +98,16 @@ faults! {
     BlindSwap "blind-swap",
     /// Rule 25: a former primary may return after its replacement served.
     LateReturn "late-return",
+    /// Rule 36: a primary goes on writing after it has stopped.
+    GoesOnAfterDrain "goes-on-after-drain",
+    /// Rule 36: a primary goes on reading after it has stopped.
+    ReadsAfterDrain "reads-after-drain",
+    /// Rule 36: a primary has stopped before all have its changes.
+    DrainedTooSoon "drained-too-soon",
+    /// Rule 36: an heir takes the place without having confirmed that it has all.
+    HeirUnconfirmed "heir-unconfirmed",
+    /// Rules 7 and 36: that a primary has stopped is believed in a later epoch.
+    OldDrain "old-drain",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
 }

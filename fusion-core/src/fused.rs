@@ -7,6 +7,7 @@ use crate::frozen::FrozenPages;
 use crate::fused_store::FusedStore;
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::limits::{Bounds, MAX_PIN_IDLE};
+use crate::listening::Listening;
 use crate::log::ChangeLog;
 use crate::message::{
     Ack, ChangeRun, Chunk, Condition, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal,
@@ -72,6 +73,7 @@ pub struct Fused {
     progress: Vec<Progress>,
     snapshots: BTreeMap<MemberId, Snapshot>,
     bounds: Bounds,
+    listening: Listening,
 }
 
 impl Fused {
@@ -100,7 +102,7 @@ impl Fused {
                 lease: None,
             })
             .collect();
-        Fused {
+        let mut fused = Fused {
             config,
             id,
             row,
@@ -110,7 +112,23 @@ impl Fused {
             progress,
             snapshots: BTreeMap::new(),
             bounds: Bounds::USUAL,
-        }
+            listening: Listening::default(),
+        };
+        fused.listen();
+        fused
+    }
+
+    /// A learner needs every active primary; when it is in sync, they need it.
+    fn listen(&mut self) {
+        let active = self.config.active().filter(|_| self.learning);
+        self.listening
+            .to(active.map(|(_, s)| s.id).collect::<Vec<_>>());
+    }
+
+    /// The primaries that a learner has not heard of for T_c, for its next report (rule 22).
+    pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
+        let timing = self.config.timing;
+        self.listening.complaints(now, &timing)
     }
 
     /// Its configuration.
@@ -143,6 +161,15 @@ impl Fused {
         self.progress.iter().map(|p| p.log.last()).collect()
     }
 
+    /// Its log has every change of primary `index` that it has and that is later than this one (rule 20).
+    ///
+    /// # Panics
+    /// When the cluster has no such primary.
+    #[must_use]
+    pub fn keeps_after(&self, index: PrimaryIndex) -> Seq {
+        self.progress[index.index()].log.base()
+    }
+
     /// Adopts a higher configuration that still names this member (rule 8).
     ///
     /// # Panics
@@ -165,8 +192,18 @@ impl Fused {
                 progress.join = None;
             }
         }
+        for (progress, seat) in self.progress.iter_mut().zip(&config.primaries) {
+            // Whoever was moved has stopped to read before its heir was named (rule 36).
+            if progress
+                .lease
+                .is_some_and(|l| Some(l.to) == seat.moved_from)
+            {
+                progress.lease = None;
+            }
+        }
         self.config = config;
         self.snapshots.clear();
+        self.listen();
     }
 
     /// Lets snapshots go that nobody has asked about for long (rule 34); to be called now and then.
@@ -214,6 +251,7 @@ impl Fused {
         now: Time,
     ) -> Result<Ack, Refusal> {
         self.check_primary(route, message.index)?;
+        self.listening.hear(route.from, now);
         let leased = self.progress[message.index.index()].leased_to_other(route.from, now);
         if leased && !planted(Fault::LeaseOverAtOnce) {
             return Err(Refusal::Leased);
@@ -259,8 +297,9 @@ impl Fused {
     ///
     /// # Errors
     /// As [`on_replicate`](Self::on_replicate), and [`Refusal::NotAllowed`] when the chunk is of another snapshot.
-    pub fn on_chunk(&mut self, route: Route, chunk: &Chunk) -> Result<(), Refusal> {
+    pub fn on_chunk(&mut self, route: Route, chunk: &Chunk, now: Time) -> Result<(), Refusal> {
         self.check_primary(route, chunk.index)?;
+        self.listening.hear(route.from, now);
         self.begin_join(chunk.index, Some(chunk.join))?;
         let join = self.progress[chunk.index.index()]
             .join
@@ -308,8 +347,7 @@ impl Fused {
             (true, Some(have), Some(about)) if have.about == about => Ok(()),
             (true, Some(_), Some(_)) if planted(Fault::LearnerKept) => Ok(()),
             (true, None, Some(about)) => {
-                // A chunk has at least one page and a page 8 bytes: more chunks than this are a lie.
-                if about.chunks > 1 << 24 {
+                if about.chunks > JoinSnapshot::MAX_CHUNKS {
                     return Err(Refusal::Malformed);
                 }
                 progress.log = ChangeLog::after(about.seq);

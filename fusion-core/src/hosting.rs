@@ -17,6 +17,11 @@ pub enum Held {
         /// Whether the image is finished.
         image: bool,
     },
+    /// The heir of a primary that is being moved, with or without its structure.
+    Heir {
+        /// Whether the structure is there, as it was when the primary stopped in this epoch.
+        image: bool,
+    },
     /// A member that a fault of this program has broken: it counts as dead, and is never started again here.
     Broken,
 }
@@ -28,7 +33,7 @@ pub enum Action {
     Adopt,
     /// It was taken for dead: it serves nobody, and keeps its state until a replacement is active (rule 25).
     Suspend,
-    /// The replacement is the primary now.
+    /// The replacement, or the heir, is the primary now.
     Activate,
     /// The replacement begins anew, but may keep a finished image (rule 35).
     Restart,
@@ -40,6 +45,8 @@ pub enum Action {
     CreateFused,
     /// A replacement is started.
     StartReplacement,
+    /// An heir is started.
+    StartHeir,
     /// It should have state, which is not here: it must not serve, and is reported.
     Missing,
 }
@@ -70,13 +77,25 @@ pub fn actions(
     for seat in config.primaries.iter().filter(|s| s.host.server == server) {
         let action = match (held.get(&seat.id), seat.state, seat.origin) {
             (Some(Held::Primary), PrimaryState::Active, _) => Action::Adopt,
-            (Some(Held::Replacement { image: true }), PrimaryState::Active, _) => Action::Activate,
+            (
+                Some(Held::Replacement { image: true } | Held::Heir { image: true }),
+                PrimaryState::Active,
+                _,
+            ) => Action::Activate,
             (Some(Held::Replacement { .. }), PrimaryState::Lost, _) => Action::Restart,
             (None, PrimaryState::Active, Origin::Created) => Action::CreatePrimary,
             (None, PrimaryState::Lost, _) => Action::StartReplacement,
             _ => Action::Missing,
         };
         actions.insert(seat.id, action);
+    }
+    for (_, heir) in config.heirs().filter(|(_, h)| h.host.server == server) {
+        let action = match held.get(&heir.id) {
+            Some(Held::Heir { .. }) => Action::Adopt,
+            None => Action::StartHeir,
+            _ => Action::Missing,
+        };
+        actions.insert(heir.id, action);
     }
     for seat in config.fused.iter().filter(|s| s.host.server == server) {
         let action = match (held.get(&seat.id), seat.state, seat.origin) {

@@ -7,7 +7,7 @@ mod loss;
 mod relocation;
 
 pub use loss::{LossError, accept_loss};
-pub use relocation::{MoveError, move_fused};
+pub use relocation::{MoveError, What, move_member};
 
 use crate::config::{
     Configuration, Former, FusedSeat, FusedState, Host, Origin, PrimarySeat, PrimaryState,
@@ -30,13 +30,16 @@ pub struct ServerView {
     pub suspected_since_ms: Option<u64>,
     /// How many members of all clusters it hosts: the fewer, the rather it is chosen.
     pub load: usize,
+    /// An operator wants it empty: it is given no members, and those that it has are moved away.
+    pub draining: bool,
 }
 
 impl ServerView {
-    /// Whether it may be given members: it is not suspected, and was heard of since the coordinator started.
+    /// Whether it may be given members: it is not suspected, was heard of since the coordinator started, and is not to
+    /// be emptied.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.suspected_since_ms.is_none() && self.last_heard_ms > 0
+        self.suspected_since_ms.is_none() && self.last_heard_ms > 0 && !self.draining
     }
 }
 
@@ -81,6 +84,14 @@ pub enum Reason {
     FusedMoves(Row),
     /// Learners have everything.
     LearnersPromoted(Vec<Row>),
+    /// A primary is to be moved: its heir begins to copy it.
+    PrimaryMoves(PrimaryIndex),
+    /// Its heir has the snapshot: the primary stops.
+    PrimaryDrains(PrimaryIndex),
+    /// The heir has everything, and is the primary.
+    PrimaryMoved(PrimaryIndex),
+    /// The heirs of these died, or nothing can be decided for now: their primaries go on where they are.
+    MovesGivenUp(Vec<PrimaryIndex>),
 }
 
 impl fmt::Display for Reason {
@@ -114,6 +125,13 @@ impl fmt::Display for Reason {
                 "fused structures in sync again",
                 r.iter().map(|r| r.0).collect(),
             ),
+            Reason::PrimaryMoves(p) => ("primaries being copied to another server", vec![p.0]),
+            Reason::PrimaryDrains(p) => ("primaries stopped, to be moved", vec![p.0]),
+            Reason::PrimaryMoved(p) => ("primaries moved", vec![p.0]),
+            Reason::MovesGivenUp(p) => (
+                "moves given up, primaries stay where they are",
+                p.iter().map(|p| p.0).collect(),
+            ),
         };
         write!(f, "{what}: {members:?}")
     }
@@ -138,9 +156,16 @@ pub enum Waiting {
     Recovering,
     /// A dead fused structure is removed as soon as every active primary has answered (rule 23).
     Evidence,
-    /// A member is in a later epoch than the configuration store says: the store has lost something, and must not
-    /// act until it is made anew from the members (rule 39).
+    /// A member is in a later epoch than the configuration store says, or in the same one with another content: the
+    /// store has lost something, and must not act until it is made anew from the members (rule 39).
     StoreBehind,
+    /// A member is being moved; nothing is lost meanwhile.
+    Moving,
+    /// A server is to be emptied, but no other one without a member of this cluster is alive.
+    NoRoomToDrain {
+        /// The server.
+        server: ServerId,
+    },
 }
 
 /// The outcome of [`plan`].
@@ -179,13 +204,19 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
         Planner::activate,
         Planner::promote,
         Planner::add_learners,
+        Planner::go_on_moving,
+        Planner::empty_servers,
     ];
     let mut waiting = None;
     for step in steps {
         match step(&mut planner, &mut next) {
-            Step::Change(reason) => return Plan::Change(Box::new(next), reason),
+            Step::Change(reason) => {
+                relocation::void_drains(&mut next, &reason);
+                planner.shun(&mut next);
+                return Plan::Change(Box::new(next), reason);
+            }
             Step::Wait(reason) => waiting = waiting.or(Some(reason)),
-            Step::Stop(reason) => return Plan::Wait(reason),
+            Step::Stop(reason) => return relocation::wait_without_drains(config, nonce, reason),
             Step::Nothing => {}
         }
     }
@@ -229,6 +260,14 @@ impl<'a> Planner<'a> {
         self.heard(id).map(|h| h.report.condition)
     }
 
+    /// What it said of a move: of this epoch, as all evidence.
+    fn said_of_move(&self, id: MemberId) -> Option<Condition> {
+        if planted(Fault::OldDrain) {
+            return self.evidence.reports.get(&id).map(|h| h.report.condition);
+        }
+        self.condition(id)
+    }
+
     fn dead(&self, id: MemberId, host: &Host) -> bool {
         self.dead_since(id, host).is_some()
     }
@@ -262,22 +301,25 @@ impl<'a> Planner<'a> {
             .formers()
             .filter(|(_, f)| self.suspected_since(&f.host).is_none())
             .map(|(_, f)| f.host.server);
+        let heirs = c.heirs().filter(|(_, h)| !self.dead(h.id, &h.host));
         let taken: BTreeSet<ServerId> = living_primaries
+            .chain(heirs.map(|(_, h)| h.host.server))
             .chain(living_fused)
             .chain(living_formers)
             .collect();
+        let shunned = self.shunned();
         let alive = self.evidence.servers.iter().filter(|(_, s)| s.is_usable());
         let mut alive: Vec<_> = alive
-            .map(|(&server, s)| (s.load, server, &s.address))
+            .map(|(&server, s)| (shunned.contains(&server), s.load, server, &s.address))
             .collect();
         alive.sort();
-        let host = |&(_, server, address): &(usize, ServerId, &String)| Host {
+        let host = |&(_, _, server, address): &(bool, usize, ServerId, &String)| Host {
             server,
             address: address.clone(),
         };
         let mut free: Vec<Host> = alive
             .iter()
-            .filter(|(_, id, _)| !taken.contains(id))
+            .filter(|(_, _, id, _)| !taken.contains(id))
             .map(host)
             .collect();
         if c.colocate && !alive.is_empty() {
@@ -292,6 +334,27 @@ impl<'a> Planner<'a> {
         }
         free.reverse();
         free
+    }
+
+    /// Servers that others could not reach lately, or cannot now: the last to be given members.
+    fn shunned(&self) -> BTreeSet<ServerId> {
+        let blamed = self.blamed.iter().filter_map(|&id| self.config.host_of(id));
+        let blamed = blamed.map(|h| h.server);
+        self.config.shunned.iter().copied().chain(blamed).collect()
+    }
+
+    /// Whom others could not reach is not put back on the same server as long as there is another, until all is well.
+    fn shun(&self, next: &mut Configuration) {
+        let whole = next.lost().next().is_none()
+            && next.in_sync().count() == usize::from(next.faults)
+            && next.joining().next().is_none();
+        next.shunned = if whole && self.blamed.is_empty() {
+            Vec::new()
+        } else {
+            self.shunned().into_iter().collect()
+        };
+        let members = next.n() + usize::from(next.faults);
+        next.shunned.truncate(members);
     }
 
     /// Rule 24, for all dead primaries at once; also finds servers for replacements that have none.
@@ -340,6 +403,7 @@ impl<'a> Planner<'a> {
             seat.id = id;
             seat.state = PrimaryState::Lost;
             seat.origin = Origin::Recovered;
+            seat.moved_from = None;
             // Without a free server the seat stays where it was: a dead place, to be mended later.
             if let Some(host) = host {
                 seat.host = host;
@@ -357,6 +421,10 @@ impl<'a> Planner<'a> {
         }
         if !planted(Fault::LearnerKept) {
             next.fused.retain(|s| s.state == FusedState::InSync);
+        }
+        // Recovery comes first: moves are given up.
+        for seat in &mut next.primaries {
+            seat.heir = None;
         }
         if newly.is_empty() {
             Step::Change(Reason::ReplacementsPlaced(placed))
@@ -434,6 +502,8 @@ impl<'a> Planner<'a> {
                 state: PrimaryState::Active,
                 origin: former.origin,
                 former: None,
+                heir: None,
+                moved_from: None,
             };
             returned.push(j);
         }
@@ -513,17 +583,9 @@ impl<'a> Planner<'a> {
         let mut added = Vec::new();
         for &row in &missing {
             let Some(host) = self.free.pop() else { break };
-            let id = next.take_id();
-            next.fused.push(FusedSeat {
-                id,
-                host,
-                row,
-                state: FusedState::Joining,
-                origin: Origin::Recovered,
-            });
+            next.add_learner(row, host);
             added.push(row);
         }
-        next.fused.sort_by_key(|s| (s.row, s.id));
         match (missing.len(), added.is_empty()) {
             (0, _) => Step::Nothing,
             (needed, true) => Step::Wait(Waiting::NoServer { needed }),
@@ -533,8 +595,8 @@ impl<'a> Planner<'a> {
 }
 
 /// Who is to blame when members cannot hear each other: the one that most complaints are about or from, until no
-/// complaint is left; of two alike a fused member, since a primary has what the codes are made of. A guess may be wrong
-/// and costs only work (rule 22).
+/// complaint is left; of two alike an heir, then a fused member, since a primary has what the codes are made of. A guess
+/// may be wrong and costs only work (rule 22).
 fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
     let (config, evidence) = (planner.config, planner.evidence);
     // Whoever is dead anyway explains the complaints about it.
@@ -547,7 +609,8 @@ fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
     for (&from, heard) in &evidence.reports {
         if heard.report.epoch == config.epoch && lives(from) {
             let about = heard.report.complaints.iter().filter(|&&m| lives(m));
-            broken.extend(about.map(|&m| (from, m)));
+            // Two that complain about each other have one broken link.
+            broken.extend(about.map(|&m| (from.min(m), from.max(m))));
         }
     }
     let mut blamed = BTreeSet::new();
@@ -557,9 +620,10 @@ fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
             *counts.entry(*from).or_default() += 1;
             *counts.entry(*about).or_default() += 1;
         }
-        let worst = counts
-            .into_iter()
-            .max_by_key(|&(id, count)| (count, config.fused_seat(id).is_some(), id));
+        let worst = counts.into_iter().max_by_key(|&(id, count)| {
+            let heir = config.inherits(id).is_some();
+            (count, heir, config.fused_seat(id).is_some(), id)
+        });
         let Some((worst, _)) = worst else { break };
         broken.retain(|&(from, about)| from != worst && about != worst);
         blamed.insert(worst);

@@ -137,6 +137,11 @@ pub struct JoinSnapshot {
     pub chunks: u32,
 }
 
+impl JoinSnapshot {
+    /// A chunk has at least one page and a page 8 bytes: more chunks than this are a lie.
+    pub const MAX_CHUNKS: u32 = 1 << 24;
+}
+
 /// Changes of primary `index` for a fused member; also tells it the stable mark and asks for a lease (rule 12).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replicate {
@@ -150,6 +155,8 @@ pub struct Replicate {
     pub sent_at: Time,
     /// The snapshot that a learner starts from; `None` for a member in sync.
     pub join: Option<JoinSnapshot>,
+    /// To an heir: the primary executes nothing in this epoch, and this is its last change (rule 36).
+    pub last: Option<Seq>,
 }
 
 /// A fused member has every change of the primary up to `seq` (rule 13).
@@ -407,7 +414,7 @@ pub enum Condition {
         /// Chunks known of.
         total: u64,
     },
-    /// A learner with everything (rule 27).
+    /// A learner with everything (rule 27), or an heir with the whole snapshot (rule 36).
     Complete,
     /// A replacement that is recovering: so many of so many pages.
     Recovering {
@@ -416,13 +423,20 @@ pub enum Condition {
         /// Pages known of.
         total: u64,
     },
-    /// A replacement with the image of the lost primary (rule 33).
+    /// A replacement with the image of the lost primary (rule 33), or an heir with the structure of the one that is
+    /// being moved (rule 36).
     Ready {
         /// The change that the image is exactly after.
         seq: Seq,
     },
     /// The configuration names the member, but this process does not hold its state.
     Missing,
+    /// A primary that is being moved: it executes nothing in this epoch, reads neither, and every member that must
+    /// acknowledge has all its changes (rule 36).
+    Drained {
+        /// The last one.
+        seq: Seq,
+    },
     /// A primary that was taken for dead and is not: it keeps its state, and serves nobody (rule 25).
     Suspended,
 }

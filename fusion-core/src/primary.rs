@@ -1,22 +1,24 @@
-//! A primary structure as a member of its cluster (PROTOCOL rules 9 to 17, 30, 32).
+//! A primary structure as a member of its cluster (PROTOCOL rules 9 to 17, 30, 32, 36).
 //!
 //! It executes requests, numbers their changes, says what each fused member should be sent next, and knows from
 //! the acknowledgements which changes are stable. Whoever drives it moves the messages.
 
-use crate::config::{Configuration, FusedState, PrimaryState};
+mod link;
+mod pins;
+
+use crate::config::{Configuration, PrimaryState};
 use crate::fault::{Fault, planted};
-use crate::frozen::FrozenPages;
-use crate::id::{MemberId, PrimaryIndex, RecoveryId, Seq, SessionId};
-use crate::limits::{Bounds, MAX_PIN_IDLE};
+use crate::id::{MemberId, PrimaryIndex, Seq, SessionId};
+use crate::limits::Bounds;
+use crate::listening::Listening;
 use crate::log::ChangeLog;
-use crate::message::{
-    Ack, Chunk, ClientRequest, JoinSnapshot, RecoveryReply, RecoveryRequest, Refusal, Replicate,
-    Route,
-};
+use crate::message::{ClientRequest, Condition, Refusal, Route};
 use crate::op::OpResult;
 use crate::recovery::Image;
 use crate::structure::{SessionState, Structure};
 use crate::time::Time;
+use link::Link;
+use pins::Pins;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,69 +44,10 @@ pub enum Submitted {
     NoLease,
     /// Not executed: this primary was taken for dead (rule 25).
     Suspended,
+    /// Not executed: this primary is being moved, and has stopped; the next epoch says who goes on (rule 36).
+    Moving,
     /// Not executed: a mutation without an id, or a read with one.
     BadRequest,
-}
-
-/// One fused member as the primary sees it.
-#[derive(Debug)]
-struct Link {
-    acked: Seq,
-    /// The last moment from before a message that was sent.
-    sent_at: Time,
-    /// The last such moment that was echoed: the lease counts from it (rule 13).
-    leased_at: Option<Time>,
-    /// When it was last heard of, or began to be listened for.
-    heard_at: Time,
-    join: Option<Join>,
-}
-
-impl Link {
-    fn new(acked: Seq) -> Link {
-        Link {
-            acked,
-            sent_at: Time(0),
-            leased_at: None,
-            heard_at: Time(0),
-            join: None,
-        }
-    }
-}
-
-/// The snapshot that a learner is given, once (rules 15, 16).
-#[derive(Debug)]
-struct Join {
-    about: JoinSnapshot,
-    pages: FrozenPages,
-    starts: Vec<u64>,
-    acked: Vec<bool>,
-}
-
-impl Join {
-    fn freeze(structure: &Structure, seq: Seq, chunk_bytes: usize) -> Join {
-        let pages = FrozenPages::new(structure.snapshot());
-        let starts = pages.chunk_starts(chunk_bytes);
-        let acked = vec![false; starts.len()];
-        Join {
-            about: JoinSnapshot {
-                seq,
-                chunks: starts.len() as u32,
-            },
-            pages,
-            starts,
-            acked,
-        }
-    }
-}
-
-/// What a replacement elsewhere needs of this survivor (rules 30, 32).
-#[derive(Debug)]
-struct Pin {
-    recovery: RecoveryId,
-    base: Seq,
-    snapshot: Option<(Seq, FrozenPages)>,
-    /// When the replacement last asked about it.
-    used_at: Time,
 }
 
 /// An active primary.
@@ -115,8 +58,7 @@ pub struct Primary {
     index: PrimaryIndex,
     /// Taken for dead (rule 25).
     suspended: bool,
-    /// When it was last asked for complaints.
-    looked_at: Time,
+    listening: Listening,
     structure: Structure,
     applied: Seq,
     stable: Seq,
@@ -125,8 +67,7 @@ pub struct Primary {
     leased_until: Time,
     bounds: Bounds,
     links: BTreeMap<MemberId, Link>,
-    /// By the replacement that asked; its latest attempt counts.
-    pins: BTreeMap<MemberId, Pin>,
+    pins: Pins,
 }
 
 impl Primary {
@@ -180,7 +121,7 @@ impl Primary {
             id,
             index,
             suspended: false,
-            looked_at: Time(0),
+            listening: Listening::default(),
             structure,
             applied,
             stable,
@@ -188,7 +129,7 @@ impl Primary {
             leased_until: Time(0),
             bounds: Bounds::USUAL,
             links: BTreeMap::new(),
-            pins: BTreeMap::new(),
+            pins: Pins::default(),
         };
         primary.relink(stable);
         primary.settle_lease();
@@ -236,6 +177,12 @@ impl Primary {
         self.stable
     }
 
+    /// Its log has every change later than this one (rule 14).
+    #[must_use]
+    pub fn keeps_after(&self) -> Seq {
+        self.log.base()
+    }
+
     /// Until when it may read: every fused member's lease is held (rule 10). [`Time::NEVER`] while there is no fused
     /// member, since then nobody can replace it (rule 17).
     #[must_use]
@@ -243,8 +190,12 @@ impl Primary {
         self.leased_until
     }
 
-    /// Opens a client's session, a recorded change; does nothing when it is open already (rule 38).
+    /// Opens a client's session, a recorded change; does nothing when it is open already (rule 38), or when this primary
+    /// [has stopped](Self::is_draining).
     pub fn open_session(&mut self, session: SessionId) {
+        if self.is_draining() {
+            return;
+        }
         let change = self.structure.open_session(session);
         if !change.is_empty() {
             self.record(change);
@@ -253,7 +204,9 @@ impl Primary {
 
     /// Closes a session, a recorded change: its answers need not be kept any more. Does nothing when it is not open.
     pub fn close_session(&mut self, session: SessionId) {
-        if let Some(change) = self.structure.close_session(session) {
+        if !self.is_draining()
+            && let Some(change) = self.structure.close_session(session)
+        {
             self.record(change);
         }
     }
@@ -263,6 +216,14 @@ impl Primary {
     pub fn submit(&mut self, request: &ClientRequest, now: Time) -> Submitted {
         if self.suspended {
             return Submitted::Suspended;
+        }
+        let goes_on = if request.id.is_some() {
+            planted(Fault::GoesOnAfterDrain)
+        } else {
+            planted(Fault::ReadsAfterDrain)
+        };
+        if self.is_draining() && !goes_on {
+            return Submitted::Moving;
         }
         match (request.id, request.op.is_mutation()) {
             (None, false) if now >= self.leased_until && !planted(Fault::NoLease) => {
@@ -303,7 +264,8 @@ impl Primary {
     }
 
     fn at_a_bound(&self) -> bool {
-        let limit = if self.pins.is_empty() {
+        let moves = self.config.inheritance(self.index).is_some();
+        let limit = if self.pins.is_empty() && !moves {
             self.bounds.unstable_bytes
         } else {
             self.bounds.log_bytes
@@ -327,16 +289,13 @@ impl Primary {
         };
         let least = least.unwrap_or(self.applied);
         self.stable = self.stable.max(least.min(self.applied));
-        let pinned = self.pins.values().map(|p| p.base).min();
-        let pinned = pinned.filter(|_| !planted(Fault::LogNotPinned));
+        let pinned = self.pins.base().filter(|_| !planted(Fault::LogNotPinned));
+        // An heir does not count, but must find what it has not got yet.
+        let heir = self.links.values().find(|l| l.heir);
+        let kept_for = [pinned, heir.map(Link::needs_after)];
+        let kept_for = kept_for.into_iter().flatten().min();
         self.log
-            .drop_to(self.stable.min(pinned.unwrap_or(self.stable)));
-    }
-
-    /// The members that must acknowledge and lease; `fault` leaves learners out.
-    fn counted(&self, fault: Fault) -> impl Iterator<Item = &Link> {
-        let links = self.links.values();
-        links.filter(move |l| l.join.is_none() || !planted(fault))
+            .drop_to(self.stable.min(kept_for.unwrap_or(self.stable)));
     }
 
     /// Rules 10 and 17.
@@ -399,263 +358,37 @@ impl Primary {
 
     /// Lets pins go that nobody has asked about for long (rule 34); to be called now and then.
     pub fn tick(&mut self, now: Time) {
-        let before = self.pins.len();
-        self.pins
-            .retain(|_, pin| now.since(pin.used_at) < MAX_PIN_IDLE);
-        if self.pins.len() < before {
+        if self.pins.expire(now) {
             self.settle();
         }
     }
 
-    /// The fused members that it has not heard of for T_c, for its next report; asked for once a heartbeat. After a
-    /// pause of its own it cannot tell who was silent, and listens afresh (rule 22).
+    /// Whether it has stopped because it is being moved: it executes nothing, and opens and closes no session, until the
+    /// next epoch (rule 36).
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.config.drains(self.index)
+    }
+
+    /// What it reports to the coordinator (rules 25, 36).
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        if self.suspended {
+            return Condition::Suspended;
+        }
+        let all_have_all = self.stable == self.applied || planted(Fault::DrainedTooSoon);
+        if self.is_draining() && all_have_all {
+            return Condition::Drained { seq: self.applied };
+        }
+        Condition::Serving
+    }
+
+    /// Those that copy it and that it has not heard of for T_c, for its next report; asked for once a heartbeat (rule
+    /// 22).
     pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
         let timing = self.config.timing;
-        let paused = now.since(self.looked_at) > 2 * timing.heartbeat();
-        self.looked_at = now;
-        for link in self.links.values_mut() {
-            // A link that was made since the last look has no moment of its own yet.
-            if paused || link.heard_at == Time(0) {
-                link.heard_at = now;
-            }
-        }
-        if self.suspended {
-            return Vec::new();
-        }
-        let silent = self
-            .links
-            .iter()
-            .filter(|(_, l)| now.since(l.heard_at) >= timing.complain_after());
-        silent.map(|(&id, _)| id).collect()
-    }
-
-    fn relink(&mut self, acked: Seq) {
-        let mut links = BTreeMap::new();
-        for seat in self.config.acknowledging() {
-            let joins = seat.state == FusedState::Joining;
-            let link = match self.links.remove(&seat.id) {
-                Some(link) if joins => link,
-                Some(link) => {
-                    // It was promoted because it has the whole snapshot, even if no acknowledgement came of it.
-                    let has = link.join.as_ref().map_or(Seq(0), |join| join.about.seq);
-                    Link {
-                        acked: link.acked.max(has),
-                        join: None,
-                        ..link
-                    }
-                }
-                None if joins => Link {
-                    join: Some(Join::freeze(
-                        &self.structure,
-                        self.applied,
-                        self.bounds.transfer_bytes,
-                    )),
-                    ..Link::new(Seq(0))
-                },
-                None => Link::new(acked),
-            };
-            links.insert(seat.id, link);
-        }
-        self.links = links;
-    }
-
-    /// The fused members that must be kept up to date.
-    pub fn links(&self) -> impl Iterator<Item = MemberId> + '_ {
-        self.links.keys().copied()
-    }
-
-    /// The last change that fused member `to` has acknowledged.
-    #[must_use]
-    pub fn acked(&self, to: MemberId) -> Option<Seq> {
-        self.links.get(&to).map(|l| l.acked)
-    }
-
-    /// What to send to fused member `to` now: the changes that it has not acknowledged, about `max_bytes` of them, and
-    /// the time, from which the lease counts (rule 12). `None` when it is not a member that must acknowledge.
-    ///
-    /// # Panics
-    /// When the log does not cover what the member needs, which rules 14 and 15 exclude.
-    #[must_use]
-    pub fn replicate(&mut self, to: MemberId, max_bytes: usize, now: Time) -> Option<Replicate> {
-        if self.suspended {
-            return None;
-        }
-        let link = self.links.get_mut(&to)?;
-        link.sent_at = link.sent_at.max(now);
-        let join = link.join.as_ref().map(|j| j.about);
-        let after = join.map_or(link.acked, |j| link.acked.max(j.seq));
-        let changes = self.log.run(after, self.applied, max_bytes);
-        let changes = changes.expect("the log covers everything above the stable mark");
-        Some(Replicate {
-            index: self.index,
-            changes,
-            stable: self.stable,
-            sent_at: now,
-            join,
-        })
-    }
-
-    /// Takes an acknowledgement that was given in the route's epoch; answers whether the stable mark moved. The lease
-    /// counts from the echoed moment, never from the arrival (rules 13, 14).
-    pub fn on_ack(&mut self, route: Route, ack: Ack, now: Time) -> bool {
-        let before = self.stable;
-        if (route.epoch == self.config.epoch || unsealed())
-            && !self.suspended
-            && let Some(link) = self.links.get_mut(&route.to)
-            && ack.seq <= self.applied
-            && ack.sent_at <= link.sent_at
-        {
-            link.heard_at = link.heard_at.max(now);
-            link.acked = link.acked.max(ack.seq);
-            let from = if planted(Fault::LeaseFromArrival) {
-                now
-            } else {
-                ack.sent_at
-            };
-            link.leased_at = link.leased_at.max(Some(from));
-            self.settle();
-            self.settle_lease();
-        }
-        self.stable > before
-    }
-
-    /// The first chunk number from `from` on that learner `to` has not acknowledged yet, and its pages (rule 16).
-    #[must_use]
-    pub fn chunk(&self, to: MemberId, from: u32) -> Option<Chunk> {
-        let join = self.links.get(&to)?.join.as_ref()?;
-        let number = (from as usize..join.starts.len()).find(|&i| !join.acked[i])?;
-        let start = join.starts[number];
-        let end = join
-            .starts
-            .get(number + 1)
-            .copied()
-            .unwrap_or(join.pages.len());
-        let pages = join.pages.read(start, (end - start) as u32, usize::MAX);
-        Some(Chunk {
-            index: self.index,
-            join: join.about,
-            number: number as u32,
-            pages,
-        })
-    }
-
-    /// Learner `to` has added chunk `number`.
-    pub fn on_chunk_ack(&mut self, route: Route, number: u32) {
-        if route.epoch == self.config.epoch
-            && let Some(join) = self.links.get_mut(&route.to).and_then(|l| l.join.as_mut())
-            && let Some(acked) = join.acked.get_mut(number as usize)
-        {
-            *acked = true;
-            if join.acked.iter().all(|&a| a) {
-                // Everything was taken: the frozen pages cost nothing any more.
-                join.pages = FrozenPages::new(Default::default());
-            }
-        }
-    }
-
-    /// Serves a replacement of another primary (rules 30 and 32).
-    ///
-    /// # Errors
-    /// [`Refusal`] when the epochs differ, the sender is no replacement, or the log does not reach back far enough.
-    pub fn on_recovery(
-        &mut self,
-        route: Route,
-        request: &RecoveryRequest,
-        now: Time,
-    ) -> Result<RecoveryReply, Refusal> {
-        check_route(&self.config, self.id, route)?;
-        if self.suspended {
-            return Err(Refusal::NotAllowed);
-        }
-        let replacement = self
-            .config
-            .index_of(route.from)
-            .and_then(|j| self.config.primary(j));
-        if !replacement.is_some_and(|s| s.state == PrimaryState::Lost) {
-            return Err(Refusal::NotAllowed);
-        }
-        if let Some(pin) = self.pins.get_mut(&route.from) {
-            pin.used_at = pin.used_at.max(now);
-        }
-        match *request {
-            RecoveryRequest::Pin { recovery } => match self.pins.get(&route.from) {
-                // Said again, or late: what was frozen since must stay.
-                Some(pin) if pin.recovery == recovery => Ok(RecoveryReply::Pinned),
-                Some(pin) if pin.recovery > recovery => Err(Refusal::NotThere),
-                _ => {
-                    let base = self.log.base();
-                    self.pins.insert(
-                        route.from,
-                        Pin {
-                            recovery,
-                            base,
-                            snapshot: None,
-                            used_at: now,
-                        },
-                    );
-                    Ok(RecoveryReply::Pinned)
-                }
-            },
-            RecoveryRequest::PrimarySnapshot { recovery, after } => {
-                let (applied, pages) = (self.applied, self.structure.snapshot());
-                if !self.log.reaches_back_to(after) && !planted(Fault::LogNotPinned) {
-                    return Err(Refusal::NotThere);
-                }
-                let pin = self.pin(route.from, recovery)?;
-                let (seq, pages) = pin
-                    .snapshot
-                    .get_or_insert_with(|| (applied, FrozenPages::new(pages)));
-                Ok(RecoveryReply::PrimarySnapshot {
-                    seq: *seq,
-                    pages: pages.len(),
-                })
-            }
-            RecoveryRequest::SnapshotPages {
-                recovery,
-                from,
-                count,
-            } => {
-                let pin = self.pin(route.from, recovery)?;
-                let (_, pages) = pin.snapshot.as_ref().ok_or(Refusal::NotThere)?;
-                Ok(RecoveryReply::SnapshotPages {
-                    pages: pages.read(from, count, TRANSFER_BYTES),
-                })
-            }
-            RecoveryRequest::SnapshotChanges { recovery, after } => {
-                let upto = self
-                    .pin(route.from, recovery)?
-                    .snapshot
-                    .as_ref()
-                    .ok_or(Refusal::NotThere)?
-                    .0;
-                let from = if planted(Fault::LogNotPinned) {
-                    after.max(self.log.base())
-                } else {
-                    after
-                };
-                let changes = self.log.run(from, upto, TRANSFER_BYTES);
-                let changes = changes.ok_or(Refusal::NotThere)?;
-                Ok(RecoveryReply::SnapshotChanges { changes })
-            }
-            RecoveryRequest::Release { recovery } => {
-                if self.pin(route.from, recovery).is_ok() {
-                    self.pins.remove(&route.from);
-                    self.settle();
-                }
-                Ok(RecoveryReply::Released)
-            }
-            RecoveryRequest::Vector
-            | RecoveryRequest::Log { .. }
-            | RecoveryRequest::RollForward { .. }
-            | RecoveryRequest::FusedSnapshot { .. } => Err(Refusal::NotAllowed),
-        }
-    }
-
-    fn pin(&mut self, from: MemberId, recovery: RecoveryId) -> Result<&mut Pin, Refusal> {
-        self.pins
-            .get_mut(&from)
-            .filter(|p| p.recovery == recovery)
-            .ok_or(Refusal::NotThere)
+        let silent = self.listening.complaints(now, &timing);
+        if self.suspended { Vec::new() } else { silent }
     }
 }
 

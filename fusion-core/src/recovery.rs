@@ -13,6 +13,7 @@ use crate::decoder::Decoder;
 use crate::entry::Descriptor;
 use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
+use crate::listening::Listening;
 use crate::message::{RecoveryReply, RecoveryRequest};
 use crate::page::PageTable;
 use crate::structure::{RebuildError, Structure};
@@ -120,6 +121,9 @@ pub struct Recovery {
     leases: BTreeMap<MemberId, Time>,
     phase: Phase,
     outbox: Vec<(MemberId, RecoveryRequest)>,
+    /// How many questions to each member are not answered yet.
+    open: BTreeMap<MemberId, usize>,
+    listening: Listening,
 }
 
 #[derive(Debug)]
@@ -192,6 +196,8 @@ impl Recovery {
             leases,
             phase: Phase::Vectors,
             outbox,
+            open: BTreeMap::new(),
+            listening: Listening::default(),
         })
     }
 
@@ -239,7 +245,34 @@ impl Recovery {
             *at = Time::NEVER;
             self.outbox.push((m, RecoveryRequest::Vector));
         }
+        for &(to, _) in &self.outbox {
+            *self.open.entry(to).or_default() += 1;
+            self.listening.also_to(to);
+        }
         std::mem::take(&mut self.outbox)
+    }
+
+    /// The members that owe it an answer.
+    pub fn owing(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.open.keys().copied()
+    }
+
+    /// The members that owe it an answer and have not given any for T_c, for its next report: as long as one of them
+    /// cannot be reached, this recovery does not end (rule 22).
+    pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
+        let timing = self.config.timing;
+        self.listening.complaints(now, &timing)
+    }
+
+    fn hear(&mut self, from: MemberId, now: Time) {
+        self.listening.hear(from, now);
+        if let Some(open) = self.open.get_mut(&from) {
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                self.open.remove(&from);
+                self.listening.no_more_to(from);
+            }
+        }
     }
 
     /// When to look for requests again though no answer came; [`Time::NEVER`] when only answers are waited for.
@@ -275,6 +308,7 @@ impl Recovery {
         now: Time,
     ) -> Result<(), RecoveryError> {
         let bad = Err(RecoveryError::BadAnswer { from });
+        self.hear(from, now);
         match (request, reply) {
             (RecoveryRequest::Vector, RecoveryReply::Vector { vector, lease_left }) => {
                 if lease_left.is_zero() {

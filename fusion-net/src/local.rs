@@ -1,7 +1,13 @@
 //! A cluster of real processes on this machine, for trying, for tests and for measuring.
 //!
 //! Each process is this project's `fusion` binary, on a port that the system chooses. They end with the process that
-//! started them, even when that one is killed: each watches its standard input, which closes then.
+//! started them, even when that one is killed: each watches its standard input, which closes then. With
+//! [`LocalOptions::faulty`] the [`Links`] between them can be cut, slowed and reset.
+
+mod links;
+mod origin;
+
+pub use links::{Links, Place};
 
 use crate::client::{Client, ClientOptions, Error};
 use crate::transport::{Network, Tls, TlsError, TlsFiles};
@@ -9,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -71,6 +78,13 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalError {
     }
 }
 
+fn socket_address(text: &str) -> Result<SocketAddr, LocalError> {
+    text.parse().map_err(|_| LocalError::NotStarted {
+        name: format!("a process at {text}"),
+        log: "that is no address".to_owned(),
+    })
+}
+
 /// How the processes are started.
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
@@ -82,6 +96,8 @@ pub struct LocalOptions {
     pub suspect_after: Duration,
     /// Where logs and the coordinator's store go; `None`: a folder that goes with the cluster.
     pub folder: Option<PathBuf>,
+    /// Whether [`Links`] of proxies are between the processes, and between them and clients of this process.
+    pub faulty: bool,
     /// What the processes and their clients prove themselves by; `None`: they speak without TLS.
     pub tls: Option<TlsFiles>,
 }
@@ -95,6 +111,7 @@ impl LocalOptions {
             coordinator_port: 0,
             suspect_after: fusion_core::time::Timing::default().suspect_after(),
             folder: None,
+            faulty: false,
             tls: None,
         }
     }
@@ -242,7 +259,11 @@ pub struct LocalCluster {
     /// Removes the folder at the end, if it was made for this cluster.
     _temporary: Option<TempDir>,
     coordinator: Option<Process>,
+    /// Where others reach it.
     coordinator_address: String,
+    /// Where it listens.
+    coordinator_listens: String,
+    links: Option<Links>,
     servers: BTreeMap<usize, Process>,
     next: usize,
 }
@@ -271,9 +292,13 @@ impl LocalCluster {
             Some(files) => Network::tls(Tls::load(files)?),
             None => Network::loopback(),
         };
+        let port = options.coordinator_port;
+        let listen_port = if options.faulty { 0 } else { port };
         let mut cluster = LocalCluster {
             network,
-            coordinator_address: format!("127.0.0.1:{}", options.coordinator_port),
+            coordinator_address: format!("127.0.0.1:{port}"),
+            coordinator_listens: format!("127.0.0.1:{listen_port}"),
+            links: options.faulty.then(Links::new),
             options,
             folder,
             _temporary: temporary,
@@ -293,6 +318,18 @@ impl LocalCluster {
     #[must_use]
     pub fn coordinator(&self) -> &str {
         &self.coordinator_address
+    }
+
+    /// The links between the processes, if they are faulty ones.
+    #[must_use]
+    pub fn links(&self) -> Option<&Links> {
+        self.links.as_ref()
+    }
+
+    /// The coordinator's process, when it runs.
+    #[must_use]
+    pub fn coordinator_process(&self) -> Option<&Process> {
+        self.coordinator.as_ref()
     }
 
     /// The coordinator's process id, when it runs.
@@ -358,7 +395,7 @@ impl LocalCluster {
         let mut args = vec![
             "coordinator".to_owned(),
             "--listen".to_owned(),
-            self.coordinator_address.clone(),
+            self.coordinator_listens.clone(),
             "--data".to_owned(),
             self.folder.join("coordinator.redb").display().to_string(),
             "--suspect-after-ms".to_owned(),
@@ -367,7 +404,19 @@ impl LocalCluster {
         args.extend(self.options.security());
         let log = self.folder.join("coordinator.log");
         let process = Process::start(&self.options.binary, "the coordinator", &args, &log).await?;
-        process.address().clone_into(&mut self.coordinator_address);
+        process.address().clone_into(&mut self.coordinator_listens);
+        let address = match &self.links {
+            Some(links) => {
+                let known = socket_address(&self.coordinator_address).ok();
+                let front = links.front(Place::Coordinator, known).await;
+                let front = front.map_err(io_error("cannot listen for the coordinator"))?;
+                links.connect(front, socket_address(&self.coordinator_listens)?);
+                links.introduce(process.pid(), Place::Coordinator);
+                front.to_string()
+            }
+            None => self.coordinator_listens.clone(),
+        };
+        self.coordinator_address = address;
         self.coordinator = Some(process);
         Ok(())
     }
@@ -393,6 +442,22 @@ impl LocalCluster {
 
     async fn start_server(&mut self, listen: &str) -> Result<usize, LocalError> {
         let number = self.next;
+        let front = match &self.links {
+            Some(links) => {
+                let front = links.front(Place::Server(number), Some(socket_address(listen)?));
+                Some(
+                    front
+                        .await
+                        .map_err(io_error("cannot listen for a server"))?,
+                )
+            }
+            None => None,
+        };
+        let listen = if front.is_some() {
+            "127.0.0.1:0"
+        } else {
+            listen
+        };
         let args = [
             "server",
             "--listen",
@@ -401,15 +466,23 @@ impl LocalCluster {
             &self.coordinator_address,
         ];
         let mut args: Vec<String> = args.map(str::to_owned).into();
+        if let Some(front) = front {
+            args.extend(["--advertise".to_owned(), front.to_string()]);
+        }
         args.extend(self.options.security());
         let log = self.folder.join(format!("server-{number}.log"));
-        let process = Process::start(
+        let mut process = Process::start(
             &self.options.binary,
             &format!("server {number}"),
             &args,
             &log,
         )
         .await?;
+        if let (Some(links), Some(front)) = (&self.links, front) {
+            links.introduce(process.pid(), Place::Server(number));
+            links.connect(front, socket_address(process.address())?);
+            process.address = front.to_string();
+        }
         self.next += 1;
         self.servers.insert(number, process);
         Ok(number)
@@ -474,5 +547,8 @@ impl LocalCluster {
     pub async fn stop(mut self) {
         let servers = std::mem::take(&mut self.servers).into_values();
         futures::future::join_all(servers.chain(self.coordinator.take()).map(Process::stop)).await;
+        if let Some(links) = self.links.take() {
+            links.end();
+        }
     }
 }

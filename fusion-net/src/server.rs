@@ -1,6 +1,7 @@
 //! A server process: hosts any number of members of any number of clusters.
 
 mod fused;
+mod heir;
 mod host;
 mod link;
 mod primary;

@@ -2,9 +2,9 @@
 
 use crate::wire::Room;
 use fusion_core::config::{ClusterShape, Configuration, ShapeError};
-use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
+use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
 use fusion_core::limits::{MAX_BATCH_REQUESTS, MAX_REPORTS};
-use fusion_core::membership::{LossError, MoveError, Reason, Waiting};
+use fusion_core::membership::{LossError, MoveError, Reason, Waiting, What};
 use fusion_core::message::{
     Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
     Replicate, Route,
@@ -55,8 +55,11 @@ pub trait Coordinator {
         name: String,
         processes_are_dead: bool,
     ) -> Result<Vec<PrimaryIndex>, AdminError>;
-    /// Moves a row of codes to another server, or to the best free one; it is done when the cluster is whole again.
-    async fn move_fused(name: String, row: Row, to: Option<ServerId>) -> Result<(), AdminError>;
+    /// Moves a member to another server, or to the best free one; answers its new place when the move has begun.
+    async fn move_member(name: String, what: What, to: Option<ServerId>) -> Result<(), AdminError>;
+    /// Wants a server empty, or not any more: it gets no new members, and those that it has are moved away. Answers when
+    /// that is durable; `status` tells how far it is.
+    async fn drain(server: ServerId, wanted: bool) -> Result<(), AdminError>;
     /// The configuration of a cluster; with `newer_than` waits up to `wait_ms` for a higher epoch.
     async fn lookup(
         name: String,
@@ -87,6 +90,8 @@ pub struct Registration {
     pub address: String,
     /// The process id, for operators.
     pub pid: u32,
+    /// An operator wants it empty: the coordinator's to say, whatever the server does.
+    pub draining: bool,
 }
 
 /// The answer to a registration.
@@ -98,14 +103,25 @@ pub struct Registered {
     pub store: u64,
 }
 
+/// A configuration that a server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Which content of it; there must be one only (PROTOCOL rules 5, 39).
+    pub nonce: u64,
+}
+
 /// A server's heartbeat.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SyncRequest {
     /// Who.
     pub server: ServerId,
-    /// The epoch that it has of each cluster that it has heard of.
+    /// What it has of each cluster that it has heard of.
     #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_REPORTS>")]
-    pub known: Vec<(ClusterId, Epoch)>,
+    pub known: Vec<Known>,
     /// Its members.
     #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_REPORTS>")]
     pub reports: Vec<MemberReport>,
@@ -161,6 +177,16 @@ pub enum AdminError {
         /// The server.
         server: ServerId,
     },
+    /// A server cannot be emptied.
+    #[error(
+        "server {server} holds a member of {cluster}, and no other server without a member of it is alive; start one and try again"
+    )]
+    NoRoom {
+        /// The server.
+        server: ServerId,
+        /// A cluster whose members have nowhere to go.
+        cluster: String,
+    },
     /// The coordinator's store failed; nothing was changed.
     #[error("the coordinator's store failed: {message}")]
     Store {
@@ -209,6 +235,8 @@ pub struct ServerStatus {
     pub alive: bool,
     /// How many members it hosts.
     pub members: usize,
+    /// Whether an operator wants it empty; when it has no members it may be stopped.
+    pub draining: bool,
     /// Milliseconds since it was last heard of.
     pub heard_ms_ago: u64,
 }
@@ -256,6 +284,14 @@ pub enum MemberState {
     Active,
     /// Its server is not heard of.
     Dead,
+    /// A primary that serves and is being copied to another server: so many of so many chunks; or has stopped for the
+    /// moment in which that one takes its place.
+    Moving {
+        /// Chunks copied.
+        done: u64,
+        /// Chunks known of.
+        total: u64,
+    },
     /// It recovers a lost primary: so many of so many pages.
     Recovering {
         /// Pages taken.

@@ -86,6 +86,18 @@ pub async fn start(servers: usize) -> Rig {
     start_with(options(), servers).await
 }
 
+/// As [`start`], with links that can be cut, slowed and reset.
+///
+/// # Panics
+/// As [`start`].
+pub async fn start_faulty(servers: usize) -> Rig {
+    let options = LocalOptions {
+        faulty: true,
+        ..options()
+    };
+    start_with(options, servers).await
+}
+
 /// As [`start`], with other options.
 ///
 /// # Panics

@@ -2,6 +2,7 @@
 //! repeats and cuts one way, on servers that crash, restart empty, pause and whose clocks drift, with two coordinators
 //! that both act. One seed gives one run.
 
+pub mod adoption;
 pub mod checks;
 pub mod client;
 pub mod coordinator;
@@ -9,6 +10,7 @@ pub mod directed;
 pub mod nemesis;
 pub mod network;
 pub mod process;
+pub mod replacing;
 pub mod rng;
 pub mod server;
 pub mod stats;

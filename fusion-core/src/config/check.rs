@@ -78,7 +78,9 @@ impl Configuration {
         let formers = self.formers().map(|(_, f)| &f.host);
         let fused = self.fused.iter().map(|s| &s.host);
         let hosts = self.primaries.iter().map(|s| &s.host);
-        let longest = hosts.chain(fused).chain(formers).map(|h| h.address.len());
+        let heirs = self.heirs().map(|(_, h)| &h.host);
+        let hosts = hosts.chain(fused).chain(formers).chain(heirs);
+        let longest = hosts.map(|h| h.address.len());
         match longest.max() {
             Some(bytes) if bytes > MAX_ADDRESS_BYTES => Err(ConfigError::Address { bytes }),
             _ => Ok(()),

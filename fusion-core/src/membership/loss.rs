@@ -1,7 +1,7 @@
 //! Going on after more than f were lost (PROTOCOL rule 37): an operator's decision, never a coordinator's.
 
 use super::{Evidence, Planner};
-use crate::config::{Configuration, FusedSeat, FusedState, Host, Origin, PrimaryState};
+use crate::config::{Configuration, Host, Origin, PrimaryState};
 use crate::id::{PrimaryIndex, Row, ServerId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -77,17 +77,14 @@ pub fn accept_loss(
         seat.state = PrimaryState::Active;
         seat.origin = Origin::Created;
         seat.former = None;
+        seat.moved_from = None;
+    }
+    for seat in &mut next.primaries {
+        seat.heir = None;
     }
     next.fused.clear();
     for (row, host) in (0..config.faults).map(Row).zip(hosts) {
-        let id = next.take_id();
-        next.fused.push(FusedSeat {
-            id,
-            host,
-            row,
-            state: FusedState::Joining,
-            origin: Origin::Recovered,
-        });
+        next.add_learner(row, host);
     }
     Ok((next, lost.into_iter().collect()))
 }

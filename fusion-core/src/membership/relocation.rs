@@ -1,29 +1,71 @@
-//! Moving a fused member to another server without loss of tolerance (PROTOCOL rules 26, 27): a learner of the same row
-//! takes the place of the old holder in the compare-and-swap in which it is complete.
+//! Moving a member to another server without loss of tolerance (PROTOCOL rules 26, 27, 36).
+//!
+//! A learner of the same row takes a fused member's place in the compare-and-swap in which it is complete. An heir copies
+//! a primary while that one serves; then the primary stops, and when both have said so in one epoch, the heir is the
+//! primary. An operator moves one member, or empties a server: then all that it has are moved, one of each cluster at a
+//! time.
 
-use super::{Evidence, Planner};
-use crate::config::{Configuration, FusedSeat, FusedState, Host, Origin};
-use crate::id::{Row, ServerId};
+use super::{Evidence, Plan, Planner, Reason, Step, Waiting};
+use crate::config::{Configuration, HeirSeat, Host, MovePhase, Origin, PrimarySeat, PrimaryState};
+use crate::fault::{Fault, planted};
+use crate::id::{PrimaryIndex, Row, ServerId};
+use crate::message::Condition;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use thiserror::Error;
 
-/// Why a fused member is not moved. Nothing changes then.
+/// Which member is to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// A primary.
+    Primary(PrimaryIndex),
+    /// The holder of a row of codes.
+    Row(Row),
+}
+
+impl What {
+    /// Why the configuration changes.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            What::Primary(index) => Reason::PrimaryMoves(index),
+            What::Row(row) => Reason::FusedMoves(row),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::Primary(index) => write!(f, "primary {index}"),
+            What::Row(row) => write!(f, "fused structure {row}"),
+        }
+    }
+}
+
+/// Why a member is not moved. Nothing changes then.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MoveError {
-    /// The cluster has no such row in sync.
-    #[error("there is no fused structure {row} in sync; there are {faults}, from 0")]
-    NoSuchRow {
-        /// The row asked for.
-        row: u16,
+    /// The cluster has no such member that serves.
+    #[error("there is no {what} that serves; there are primaries 0 to {} and fused structures 0 to {}", primaries.saturating_sub(1), faults.saturating_sub(1))]
+    NoSuchMember {
+        /// The one asked for.
+        what: What,
+        /// How many primaries there are.
+        primaries: usize,
         /// How many rows the cluster should have.
         faults: u16,
     },
-    /// Recovery comes first, and drops learners (rules 24, 26).
-    #[error("the cluster is not whole; try again when it is")]
+    /// Recovery comes first, and drops learners and heirs (rules 24, 26).
+    #[error(
+        "the cluster is not whole, or a member of it is being moved; try again when `fusion status` shows neither"
+    )]
     NotWhole,
     /// The server asked for has a member of this cluster, is not alive, or is not known.
-    #[error("server {server} cannot take it: it is not alive, or has a member of this cluster")]
+    #[error(
+        "server {server} cannot take it: it is not alive, is being drained, or has a member of this cluster"
+    )]
     NotUsable {
         /// The server asked for.
         server: ServerId,
@@ -33,34 +75,35 @@ pub enum MoveError {
     NoServer,
 }
 
-/// The next configuration, in which a learner of `row` joins on server `to`, or on the best free one. The member that
-/// holds the row serves until the learner is complete; if a primary is lost before that, the move is void.
+/// The next configuration, in which `what` begins to move to server `to`, or to the best free one. The member that is
+/// there serves until the other one has everything; if a primary is lost before that, the move is void.
 ///
 /// # Errors
 /// [`MoveError`].
-pub fn move_fused(
+pub fn move_member(
     config: &Configuration,
     evidence: &Evidence,
     nonce: u64,
-    row: Row,
+    what: What,
     to: Option<ServerId>,
 ) -> Result<Configuration, MoveError> {
     let mut planner = Planner::new(config, evidence);
     planner.free = planner.free_servers();
-    if !config.in_sync().any(|s| s.row == row) {
-        return Err(MoveError::NoSuchRow {
-            row: row.0,
+    let there = match what {
+        What::Primary(j) => config.active().any(|(k, _)| k == j),
+        What::Row(row) => config.in_sync().any(|s| s.row == row),
+    };
+    if !there {
+        return Err(MoveError::NoSuchMember {
+            what,
+            primaries: config.n(),
             faults: config.faults,
         });
     }
-    let dead = config.members().any(|id| {
-        let host = config.host_of(id);
-        host.is_some_and(|host| planner.dead(id, host))
-    });
-    if dead || config.lost().next().is_some() || config.joining().next().is_some() {
+    if !planner.is_whole() {
         return Err(MoveError::NotWhole);
     }
-    let host: Host = match to {
+    let host = match to {
         None => planner.free.pop().ok_or(MoveError::NoServer)?,
         Some(server) => {
             let found = planner.free.into_iter().find(|h| h.server == server);
@@ -68,14 +111,138 @@ pub fn move_fused(
         }
     };
     let mut next = config.successor(nonce);
-    let id = next.take_id();
-    next.fused.push(FusedSeat {
-        id,
-        host,
-        row,
-        state: FusedState::Joining,
-        origin: Origin::Recovered,
-    });
-    next.fused.sort_by_key(|s| (s.row, s.id));
+    begin(&mut next, what, host);
     Ok(next)
+}
+
+fn begin(next: &mut Configuration, what: What, host: Host) {
+    match what {
+        What::Row(row) => next.add_learner(row, host),
+        What::Primary(j) => {
+            let id = next.take_id();
+            next.primaries[j.index()].heir = Some(HeirSeat {
+                id,
+                host,
+                phase: MovePhase::Copying,
+            });
+        }
+    }
+}
+
+/// If the epoch changes otherwise, whoever has stopped goes on: the drain is void (rule 36).
+pub(super) fn void_drains(next: &mut Configuration, reason: &Reason) {
+    let of_the_move = match reason {
+        Reason::PrimaryDrains(j) => Some(*j),
+        _ => None,
+    };
+    for (j, seat) in next.primaries.iter_mut().enumerate() {
+        if Some(PrimaryIndex(j as u16)) != of_the_move
+            && let Some(heir) = &mut seat.heir
+        {
+            heir.phase = MovePhase::Copying;
+        }
+    }
+}
+
+/// Nothing can be decided, perhaps for long: whoever has stopped to be moved goes on meanwhile.
+pub(super) fn wait_without_drains(config: &Configuration, nonce: u64, waiting: Waiting) -> Plan {
+    let stopped = config
+        .heirs()
+        .filter(|(_, h)| h.phase == MovePhase::Draining);
+    let stopped: Vec<PrimaryIndex> = stopped.map(|(j, _)| j).collect();
+    if stopped.is_empty() {
+        return Plan::Wait(waiting);
+    }
+    let mut next = config.successor(nonce);
+    for &j in &stopped {
+        next.primaries[j.index()].heir = None;
+    }
+    Plan::Change(Box::new(next), Reason::MovesGivenUp(stopped))
+}
+
+impl Planner<'_> {
+    /// Nobody is lost, learns, is missing, dead or being moved.
+    fn is_whole(&self) -> bool {
+        let c = self.config;
+        let dead = c.members().any(|id| {
+            let host = c.host_of(id);
+            host.is_some_and(|host| self.dead(id, host))
+        });
+        let settled = c.lost().next().is_none() && c.joining().next().is_none();
+        let rows = c.in_sync().count() == usize::from(c.faults);
+        !dead && settled && rows && c.heirs().next().is_none()
+    }
+
+    /// Rule 36, from step to step.
+    pub(super) fn go_on_moving(&mut self, next: &mut Configuration) -> Step {
+        let config = self.config;
+        let dead = config.heirs().filter(|(_, h)| self.dead(h.id, &h.host));
+        let dead: Vec<PrimaryIndex> = dead.map(|(j, _)| j).collect();
+        if !dead.is_empty() {
+            for &j in &dead {
+                next.primaries[j.index()].heir = None;
+            }
+            return Step::Change(Reason::MovesGivenUp(dead));
+        }
+        let Some((j, heir)) = config.heirs().next() else {
+            return Step::Nothing;
+        };
+        // A learner has its snapshots from the primaries that are: it comes first.
+        if config.lost().next().is_some() || config.joining().next().is_some() {
+            return Step::Wait(Waiting::Moving);
+        }
+        let seat = &mut next.primaries[j.index()];
+        let (said, its) = (self.said_of_move(seat.id), self.said_of_move(heir.id));
+        let stopped = match (said, its) {
+            (Some(Condition::Drained { seq }), Some(Condition::Ready { seq: has })) => seq == has,
+            (Some(Condition::Drained { .. }), _) => planted(Fault::HeirUnconfirmed),
+            _ => false,
+        };
+        let drains = heir.phase == MovePhase::Draining || planted(Fault::OldDrain);
+        if drains && stopped {
+            *seat = PrimarySeat {
+                id: heir.id,
+                host: heir.host.clone(),
+                state: PrimaryState::Active,
+                origin: Origin::Recovered,
+                former: None,
+                heir: None,
+                moved_from: Some(seat.id),
+            };
+            return Step::Change(Reason::PrimaryMoved(j));
+        }
+        if heir.phase == MovePhase::Copying && self.condition(heir.id) == Some(Condition::Complete)
+        {
+            if let Some(heir) = &mut seat.heir {
+                heir.phase = MovePhase::Draining;
+            }
+            return Step::Change(Reason::PrimaryDrains(j));
+        }
+        Step::Wait(Waiting::Moving)
+    }
+
+    /// One member more is moved off a server that is to be emptied.
+    pub(super) fn empty_servers(&mut self, next: &mut Configuration) -> Step {
+        if !self.is_whole() {
+            return Step::Nothing;
+        }
+        let leaves = |host: &Host| {
+            let server = self.evidence.servers.get(&host.server);
+            server.is_some_and(|s| s.draining)
+        };
+        let primary = self.config.active().find(|(_, s)| leaves(&s.host));
+        let primary = primary.map(|(j, s)| (What::Primary(j), s.host.server));
+        let fused = self.config.in_sync().find(|s| leaves(&s.host));
+        let fused = fused.map(|s| (What::Row(s.row), s.host.server));
+        let Some((what, server)) = primary.or(fused) else {
+            return Step::Nothing;
+        };
+        match self.free.pop() {
+            Some(host) => {
+                begin(next, what, host);
+                Step::Change(what.reason())
+            }
+            None => Step::Wait(Waiting::NoRoomToDrain { server }),
+        }
+    }
 }

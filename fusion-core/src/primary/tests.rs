@@ -1,8 +1,11 @@
 use super::*;
+use crate::config::FusedState;
 use crate::config::{ClusterShape, FusedSeat, Host, Origin};
 use crate::entry::Descriptor;
+use crate::id::RecoveryId;
 use crate::id::{ClusterId, Epoch, RequestId, Row, ServerId};
-use crate::message::RecoveryReply;
+use crate::limits::MAX_PIN_IDLE;
+use crate::message::{Ack, RecoveryReply, RecoveryRequest};
 use crate::op::{Kind, Op};
 use crate::page::PageTable;
 use bytes::Bytes;

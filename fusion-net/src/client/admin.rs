@@ -8,7 +8,8 @@ use crate::peer::{Pool, within};
 use crate::service::{ClusterStatus, CoordinatorClient, Status};
 use crate::transport::Network;
 use fusion_core::config::{ClusterShape, Configuration};
-use fusion_core::id::{PrimaryIndex, Row, ServerId};
+use fusion_core::id::{PrimaryIndex, ServerId};
+use fusion_core::membership::What;
 use fusion_core::op::Kind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -191,21 +192,32 @@ impl Client {
         Ok(accepted.await??)
     }
 
-    /// Moves a row of codes to another server, or to the best free one, without loss of tolerance. Answers when the move
-    /// has begun; [`wait_whole`](Self::wait_whole) does not tell its end, the members in `status` do.
+    /// Moves a member to another server, or to the best free one, without loss of tolerance. Answers when the move has
+    /// begun; [`wait_whole`](Self::wait_whole) does not tell its end, the members in `status` do.
     ///
     /// # Errors
     /// [`Error::Refused`] when the cluster is not whole, or the server cannot take it.
-    pub async fn move_fused(
+    pub async fn move_member(
         &self,
         name: &str,
-        row: u16,
+        what: What,
         to: Option<ServerId>,
     ) -> Result<(), Error> {
         let moving = self.ask(|c, context| async move {
-            c.move_fused(context, name.to_owned(), Row(row), to).await
+            c.move_member(context, name.to_owned(), what, to).await
         });
         Ok(moving.await??)
+    }
+
+    /// Wants a server empty (or not any more): it gets no new members, and all that it has are moved to others, one
+    /// after another, without loss of tolerance. Answers when that is durable; a server in `status` that is draining and
+    /// has no members may be stopped.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the server is not known, or a member on it has nowhere to go.
+    pub async fn drain(&self, server: ServerId, wanted: bool) -> Result<(), Error> {
+        let drained = self.ask(|c, context| async move { c.drain(context, server, wanted).await });
+        Ok(drained.await??)
     }
 
     /// All servers and clusters.

@@ -7,8 +7,8 @@ use crate::service::{
 };
 use fusion_core::config::{Configuration, FusedState, MAX_ADDRESS_BYTES, PrimaryState};
 use fusion_core::detector::{Detector, Seen};
-use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
-use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting};
+use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
+use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting, What};
 use fusion_core::message::Condition;
 use fusion_core::time::Timing;
 use std::collections::{BTreeMap, VecDeque};
@@ -119,8 +119,9 @@ impl Registry {
         if !self.detector.hear(request.server, now) {
             return false;
         }
-        for &(cluster, epoch) in &request.known {
-            self.detector.hear_epoch(cluster, epoch);
+        for known in &request.known {
+            self.detector
+                .hear_epoch(known.cluster, known.epoch, known.nonce);
         }
         for report in &request.reports {
             let Some(config) = self.clusters.get(&report.cluster) else {
@@ -184,7 +185,8 @@ impl Registry {
 
     /// Configurations that a server has an older epoch of, or must be told of for the first time.
     pub(crate) fn news_for(&self, request: &SyncRequest) -> Vec<Arc<Configuration>> {
-        let known: BTreeMap<ClusterId, Epoch> = request.known.iter().copied().collect();
+        let known: BTreeMap<ClusterId, Epoch> =
+            request.known.iter().map(|k| (k.cluster, k.epoch)).collect();
         let news = self
             .clusters
             .values()
@@ -199,7 +201,9 @@ impl Registry {
         let mut loads: BTreeMap<ServerId, usize> = BTreeMap::new();
         for config in self.living() {
             let primaries = config.primaries.iter().map(|s| s.host.server);
-            for server in primaries.chain(config.fused.iter().map(|s| s.host.server)) {
+            let heirs = config.heirs().map(|(_, h)| h.host.server);
+            let fused = config.fused.iter().map(|s| s.host.server);
+            for server in primaries.chain(fused).chain(heirs) {
                 *loads.entry(server).or_default() += 1;
             }
         }
@@ -210,6 +214,7 @@ impl Registry {
                 last_heard_ms: seen.last_heard_ms,
                 suspected_since_ms: seen.suspected_since_ms,
                 load: loads.get(&id).copied().unwrap_or(0),
+                draining: s.draining,
             };
             (id, view)
         };
@@ -235,15 +240,63 @@ impl Registry {
             .map_err(AdminError::Loss)
     }
 
-    /// What an operator's wish to move a row of codes leads to (PROTOCOL rule 26).
-    pub(crate) fn move_fused(
+    /// What an operator's wish to move a member leads to (PROTOCOL rules 26, 36).
+    pub(crate) fn move_member(
         &self,
         config: &Configuration,
-        row: Row,
+        what: What,
         to: Option<ServerId>,
     ) -> Result<Configuration, AdminError> {
         let evidence = self.detector.evidence(config, self.views());
-        membership::move_fused(config, &evidence, rand::random(), row, to).map_err(AdminError::Move)
+        membership::move_member(config, &evidence, rand::random(), what, to)
+            .map_err(AdminError::Move)
+    }
+
+    /// What is known of a server, with another wish of an operator (PROTOCOL rule 36): durable before it is
+    /// [taken](Self::set_draining).
+    pub(crate) fn drained(
+        &self,
+        server: ServerId,
+        wanted: bool,
+    ) -> Result<Registration, AdminError> {
+        let known = self.servers.get(&server);
+        let known = known.ok_or(AdminError::UnknownServer { server })?;
+        let registration = Registration {
+            draining: wanted,
+            ..known.clone()
+        };
+        if wanted {
+            self.check_room(server)?;
+        }
+        Ok(registration)
+    }
+
+    /// Each cluster that has members on `server` must have somewhere to put them. One server is enough: they are moved
+    /// one after another, and what is left behind by one cannot be taken by the next.
+    fn check_room(&self, server: ServerId) -> Result<(), AdminError> {
+        let views = self.views();
+        for config in self.living() {
+            let taken = config.servers();
+            if !taken.contains(&server) {
+                continue;
+            }
+            let usable = views
+                .iter()
+                .filter(|(id, v)| v.is_usable() && **id != server);
+            let free = usable.filter(|(id, _)| config.colocate || !taken.contains(id));
+            if free.count() == 0 {
+                let cluster = config.name.clone();
+                return Err(AdminError::NoRoom { server, cluster });
+            }
+        }
+        Ok(())
+    }
+
+    /// What an operator wants of a server is durable.
+    pub(crate) fn set_draining(&mut self, server: ServerId, wanted: bool) {
+        if let Some(registration) = self.servers.get_mut(&server) {
+            registration.draining = wanted;
+        }
     }
 
     /// The configurations that should change now, each decided with the one before it counted.
@@ -300,6 +353,7 @@ impl Registry {
                 address: s.address.clone(),
                 alive: seen.suspected_since_ms.is_none(),
                 members: views.get(&id).map_or(0, |v| v.load),
+                draining: s.draining,
                 heard_ms_ago: now.saturating_sub(seen.last_heard_ms),
             }
         });
@@ -349,7 +403,8 @@ impl Registry {
         });
         let members: Vec<MemberStatus> = primaries.chain(fused).collect();
         let in_role = |role| members.iter().filter(move |m| m.role == role);
-        let active = |m: &&MemberStatus| m.state == MemberState::Active;
+        let active =
+            |m: &&MemberStatus| matches!(m.state, MemberState::Active | MemberState::Moving { .. });
         let gone = in_role(Role::Primary).filter(|m| !active(m)).count();
         let codes = in_role(Role::Fused).filter(active).count();
         let waiting: Option<Waiting> = match self.plan(config, views) {
@@ -370,6 +425,20 @@ impl Registry {
         }
     }
 
+    /// How far the heir of a primary is, if it has one.
+    fn copied(&self, config: &Configuration, role: Role, index: usize) -> Option<(u64, u64)> {
+        let index = PrimaryIndex(index as u16);
+        let heir = config
+            .inheritance(index)
+            .filter(|_| role == Role::Primary)?;
+        let report = self.detector.report(config.cluster, heir.id);
+        Some(match report.map(|r| r.condition) {
+            Some(Condition::Learning { done, total }) => (done, total),
+            Some(_) => (1, 1),
+            None => (0, 0),
+        })
+    }
+
     fn member_status(
         &self,
         config: &Configuration,
@@ -383,7 +452,10 @@ impl Registry {
         let condition = report.map(|r| r.condition);
         let state = match (alive, building, condition) {
             (false, _, _) | (_, _, Some(Condition::Missing)) => MemberState::Dead,
-            (_, false, _) => MemberState::Active,
+            (_, false, _) => match self.copied(config, role, index) {
+                Some((done, total)) => MemberState::Moving { done, total },
+                None => MemberState::Active,
+            },
             (_, true, Some(Condition::Recovering { done, total })) => {
                 MemberState::Recovering { done, total }
             }
@@ -426,6 +498,7 @@ mod tests {
             incarnation,
             address: "127.0.0.1:1".to_owned(),
             pid: 1,
+            draining: false,
         }
     }
 

@@ -5,8 +5,8 @@ use super::registry::Registry;
 use super::store::StoreError;
 use crate::service::{self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest};
 use fusion_core::config::{ClusterShape, Configuration};
-use fusion_core::id::{Epoch, PrimaryIndex, Row, ServerId};
-use fusion_core::membership::{self, Reason};
+use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
+use fusion_core::membership::{self, Reason, What};
 use fusion_core::time::Timing;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +80,10 @@ async fn add_server(
 ) -> Result<Registered, AdminError> {
     let _one_at_a_time = c.deciding.lock().await;
     let store = c.registry().store;
+    let registration = Registration {
+        draining: false,
+        ..registration
+    };
     let known = c.registry().registered(registration.incarnation);
     if let Some(server) = known {
         return Ok(Registered { server, store });
@@ -93,6 +97,18 @@ async fn add_server(
     c.registry().add_server(id, registration, now);
     c.evidence.notify_one();
     Ok(Registered { server: id, store })
+}
+
+/// Marks a server as one that an operator wants empty, or not any more; durable before it is acted on.
+async fn drain(c: &Arc<Coordinator>, server: ServerId, wanted: bool) -> Result<(), AdminError> {
+    let _one_at_a_time = c.deciding.lock().await;
+    let registration = c.registry().drained(server, wanted)?;
+    let durable = Arc::clone(&c.store);
+    let put = tokio::task::spawn_blocking(move || durable.put_server(server, &registration)).await;
+    put.map_err(failed)?.map_err(failed)?;
+    c.registry().set_draining(server, wanted);
+    c.evidence.notify_one();
+    Ok(())
 }
 
 /// Compare-and-swap, tried twice. When it finds another epoch than expected, what is stored counts: an epoch has one
@@ -257,24 +273,27 @@ impl service::Coordinator for CoordinatorServer {
         Ok(lost)
     }
 
-    async fn move_fused(
+    async fn move_member(
         self,
         _: Context,
         name: String,
-        row: Row,
+        what: What,
         to: Option<ServerId>,
     ) -> Result<(), AdminError> {
-        let moving = commit(
-            &self.coordinator,
-            Some(Reason::FusedMoves(row)),
-            move |registry| {
-                let config = registry
-                    .by_name(&name)
-                    .ok_or(AdminError::UnknownCluster { name })?;
-                registry.move_fused(&config, row, to)
-            },
-        );
+        let moving = commit(&self.coordinator, Some(what.reason()), move |registry| {
+            let config = registry
+                .by_name(&name)
+                .ok_or(AdminError::UnknownCluster { name })?;
+            registry.move_member(&config, what, to)
+        });
         moving.await.map(|_| ())
+    }
+
+    async fn drain(self, _: Context, server: ServerId, wanted: bool) -> Result<(), AdminError> {
+        // To the end even when the caller goes away: what is stored must be known, too.
+        let coordinator = Arc::clone(&self.coordinator);
+        let drained = tokio::spawn(async move { drain(&coordinator, server, wanted).await });
+        drained.await.map_err(failed)?
     }
 
     async fn lookup(

@@ -83,7 +83,7 @@ pub trait ConfigStore: Send + Sync + 'static {
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const CONFIGS: TableDefinition<u64, &[u8]> = TableDefinition::new("configurations");
 const SERVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("servers");
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// The embedded store: one redb file, fsynced at each change.
 pub struct RedbStore {
@@ -306,6 +306,7 @@ mod tests {
                 incarnation: 8,
                 address: "a:1".into(),
                 pid: 4,
+                draining: false,
             };
             store.put_server(ServerId(7), &registration).unwrap();
             store.load().unwrap().store

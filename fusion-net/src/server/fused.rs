@@ -1,4 +1,5 @@
-//! The service that reaches the fused structures of this process.
+//! The service that reaches the fused structures of this process, and the heirs of primaries that are being moved: both
+//! copy.
 
 use super::host::{Host, Member, lock};
 use crate::clock;
@@ -45,13 +46,19 @@ impl FusedServer {
 
 impl service::Fused for FusedServer {
     async fn replicate(self, _: Context, route: Route, message: Replicate) -> Result<Ack, Refusal> {
+        if let Some(Member::Heir(heir)) = self.host.member(route.cluster, route.to) {
+            return heir.replicate(&self.host, route, &message);
+        }
         self.with(route, |fused| {
             fused.on_replicate(route, &message, clock::now())
         })
     }
 
     async fn chunk(self, _: Context, route: Route, chunk: Chunk) -> Result<(), Refusal> {
-        self.with(route, |fused| fused.on_chunk(route, &chunk))
+        if let Some(Member::Heir(heir)) = self.host.member(route.cluster, route.to) {
+            return heir.chunk(&self.host, route, &chunk);
+        }
+        self.with(route, |fused| fused.on_chunk(route, &chunk, clock::now()))
     }
 
     async fn recover(

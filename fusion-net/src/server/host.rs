@@ -1,16 +1,17 @@
 //! The members that this process hosts, and how a configuration changes them (PROTOCOL rules 4, 8).
 
+use super::heir::HeirCell;
 use super::primary::PrimaryCell;
 use super::replacement::Replacement;
 use crate::clock;
 use crate::peer::{Pool, within};
-use crate::service::{FusedClient, PrimaryClient, Registered};
+use crate::service::{FusedClient, Known, PrimaryClient, Registered};
 use crate::transport::Network;
 use fusion_core::code::Code;
 use fusion_core::config::Configuration;
 use fusion_core::fused::Fused;
 use fusion_core::hosting::{self, Action, Held};
-use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
+use fusion_core::id::{ClusterId, MemberId, ServerId};
 use fusion_core::message::{Condition, MemberReport, Refusal, Route};
 use fusion_core::primary::Primary;
 use std::collections::{BTreeMap, HashMap};
@@ -47,6 +48,7 @@ pub(crate) enum Member {
     Primary(Arc<PrimaryCell>),
     Fused(Arc<Mutex<Fused>>),
     Replacement(Arc<Replacement>),
+    Heir(Arc<HeirCell>),
     /// It was here until a fault of this program broke it.
     Broken,
 }
@@ -59,6 +61,9 @@ impl Member {
             Member::Replacement(replacement) => Held::Replacement {
                 image: replacement.has_image(),
             },
+            Member::Heir(heir) => Held::Heir {
+                image: heir.has_image(),
+            },
             Member::Broken => Held::Broken,
         }
     }
@@ -68,6 +73,7 @@ impl Member {
         match self {
             Member::Primary(cell) => cell.is_broken(),
             Member::Fused(fused) => fused.is_poisoned(),
+            Member::Heir(heir) => heir.is_broken(),
             Member::Replacement(_) | Member::Broken => false,
         }
     }
@@ -77,7 +83,7 @@ impl Member {
         match self {
             Member::Primary(cell) => cell.close(),
             Member::Replacement(replacement) => replacement.stop(),
-            Member::Fused(_) | Member::Broken => {}
+            Member::Fused(_) | Member::Heir(_) | Member::Broken => {}
         }
     }
 }
@@ -183,12 +189,20 @@ impl Host {
         member.filter(|m| !matches!(m, Member::Broken)).cloned()
     }
 
-    /// The epochs of all clusters that this process has heard of.
-    pub(crate) fn known(&self) -> Vec<(ClusterId, Epoch)> {
-        lock(&self.clusters)
-            .iter()
-            .map(|(id, slot)| (*id, slot.config.epoch))
-            .collect()
+    /// The configurations of all clusters that this process has heard of, by epoch and nonce.
+    pub(crate) fn known(&self) -> Vec<Known> {
+        let known = |slot: &Slot| Known {
+            cluster: slot.config.cluster,
+            epoch: slot.config.epoch,
+            nonce: slot.config.nonce,
+        };
+        lock(&self.clusters).values().map(known).collect()
+    }
+
+    /// The configurations themselves, for a store that is made anew (rule 39).
+    pub(crate) fn configs(&self) -> Vec<Arc<Configuration>> {
+        let clusters = lock(&self.clusters);
+        clusters.values().map(|s| Arc::clone(&s.config)).collect()
     }
 
     /// Refuses a message for a member that is not here.
@@ -322,6 +336,16 @@ impl Host {
                 let primary = Primary::recovered(config, id, image);
                 Some(Member::Primary(PrimaryCell::start(self, primary)))
             }
+            (Some(Member::Heir(heir)), Action::Adopt) => {
+                heir.adopt(config);
+                Some(Member::Heir(heir))
+            }
+            (Some(Member::Heir(heir)), Action::Activate) => {
+                let image = heir.take_image()?;
+                let primary = Primary::recovered(config, id, image);
+                Some(Member::Primary(PrimaryCell::start(self, primary)))
+            }
+            (None, Action::StartHeir) => Some(Member::Heir(HeirCell::start(config, id))),
             (Some(Member::Replacement(replacement)), Action::Restart) => {
                 Replacement::restart(&replacement, self, config);
                 Some(Member::Replacement(replacement))
@@ -375,11 +399,22 @@ impl Host {
                         fused.tick(clock::now());
                         MemberReport {
                             leases_over: fused.leases_over(clock::now()),
+                            complaints: fused.complaints(clock::now()),
                             page_bytes: fused.store().bytes(),
                             ..blank(id, fused.condition())
                         }
                     }
-                    Member::Replacement(replacement) => blank(id, replacement.condition()),
+                    Member::Replacement(replacement) => MemberReport {
+                        complaints: replacement.complaints(&slot.config.timing),
+                        ..blank(id, replacement.condition())
+                    },
+                    Member::Heir(heir) => {
+                        let (condition, complaints) = heir.condition();
+                        MemberReport {
+                            complaints,
+                            ..blank(id, condition)
+                        }
+                    }
                     Member::Broken => blank(id, Condition::Missing),
                 });
             }
@@ -403,6 +438,7 @@ mod tests {
     use super::*;
     use fusion_core::config::ClusterShape;
     use fusion_core::config::Host as Place;
+    use fusion_core::id::Epoch;
     use fusion_core::op::Kind;
 
     /// A fused member (3) on server 3, of a cluster whose primaries are elsewhere.
@@ -464,7 +500,12 @@ mod tests {
         let mut last = config.successor(2);
         host.adopt(Arc::new(last.clone()));
         host.adopt(config);
-        assert_eq!(host.known(), [(ClusterId(1), Epoch(2))]);
+        let known = Known {
+            cluster: ClusterId(1),
+            epoch: Epoch(2),
+            nonce: 2,
+        };
+        assert_eq!(host.known(), [known]);
         last = last.successor(3);
         last.removed = true;
         host.adopt(Arc::new(last));

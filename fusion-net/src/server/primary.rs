@@ -34,6 +34,8 @@ pub(crate) struct Marks {
     pub epoch: Epoch,
     /// Until when it may read.
     pub leased_until: Time,
+    /// It has stopped, to be moved: whoever asks waits for the next epoch.
+    pub stopped: bool,
     /// Not a member any more.
     pub closed: bool,
 }
@@ -45,6 +47,7 @@ impl Marks {
             stable: primary.stable(),
             epoch: primary.config().epoch,
             leased_until: primary.leased_until(),
+            stopped: primary.is_draining(),
             closed: false,
         }
     }
@@ -113,17 +116,12 @@ impl PrimaryCell {
         lock(&self.primary).structure().stats()
     }
 
-    /// What it reports beside figures (rules 22, 25).
+    /// What it reports beside figures (rules 22, 25, 36).
     pub(crate) fn condition(&self) -> (Condition, Vec<MemberId>) {
         let mut primary = lock(&self.primary);
-        let condition = if primary.is_suspended() {
-            Condition::Suspended
-        } else {
-            Condition::Serving
-        };
         let now = clock::now();
         primary.tick(now);
-        (condition, primary.complaints(now))
+        (primary.condition(), primary.complaints(now))
     }
 
     /// Taken for dead: no link speaks until it is named again. Who waits for an answer waits on: it may come yet.
@@ -176,17 +174,56 @@ impl PrimaryCell {
         let _ = timeout(most, leased).await;
     }
 
+    /// While it is being moved, and has stopped: waits until the next epoch says who goes on (rule 36). Answers whether
+    /// that is this primary.
+    async fn wait_for_the_move(&self, marks: &mut watch::Receiver<Marks>) -> bool {
+        let settled = marks.wait_for(|m| m.closed || !m.stopped).await;
+        settled.is_ok_and(|m| !m.closed)
+    }
+
     /// Executes a batch, then waits until all that its answers depend on is stable.
-    async fn execute(&self, batch: ClientBatch, guest: &Guest) -> Option<Answers> {
+    async fn execute(&self, batch: ClientBatch, guest: &Guest) -> Result<Answers, Refusal> {
         let mut marks = self.watch();
+        loop {
+            if !self.wait_for_the_move(&mut marks).await {
+                return Err(Refusal::NotMember {
+                    cluster: batch.cluster,
+                    member: batch.member,
+                });
+            }
+            match self.execute_now(&batch, guest, &mut marks).await {
+                Some((answers, after)) => {
+                    // What waits for the others holds its answers, and no requests.
+                    drop(batch);
+                    let settled = marks.wait_for(|m| m.closed || m.stable >= after).await;
+                    let stable = settled.is_ok_and(|m| m.stable >= after);
+                    return if stable {
+                        Ok(answers)
+                    } else {
+                        Err(Refusal::Deposed)
+                    };
+                }
+                None if marks.borrow_and_update().stopped => {}
+                None => return Err(Refusal::Deposed),
+            }
+        }
+    }
+
+    /// Executes a batch; `None` when it has stopped or was taken for dead, and nothing was executed.
+    async fn execute_now(
+        &self,
+        batch: &ClientBatch,
+        guest: &Guest,
+        marks: &mut watch::Receiver<Marks>,
+    ) -> Option<(Answers, Seq)> {
         if batch.requests.iter().any(|r| r.id.is_none()) {
-            self.wait_for_leases(&mut marks).await;
+            self.wait_for_leases(marks).await;
         }
         let mut room = guest.room_for_answer().await;
         let now = clock::now();
         // No await from here to the end of this statement: see the type's comment.
         let (replies, after, bytes) = self.with(|primary| {
-            if primary.is_suspended() {
+            if primary.is_suspended() || primary.is_draining() {
                 return None;
             }
             let mut after = Seq(0);
@@ -214,7 +251,7 @@ impl PrimaryCell {
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
                     Submitted::Busy => ClientReply::Busy,
                     Submitted::NoLease => ClientReply::NoLease,
-                    Submitted::Suspended => ClientReply::NoLease,
+                    Submitted::Suspended | Submitted::Moving => ClientReply::NoLease,
                     Submitted::BadRequest => ClientReply::BadRequest,
                 }
             });
@@ -224,18 +261,14 @@ impl PrimaryCell {
             }
             Some((replies, after, bytes))
         })?;
-        // What waits for the others holds its answers, and no requests.
-        drop(batch);
         room.shrink_to(bytes);
-        let settled = marks
-            .wait_for(|m| m.closed || m.stable >= after)
-            .await
-            .ok()?
-            .to_owned();
-        (settled.stable >= after).then_some(Answers {
-            replies,
-            _room: room,
-        })
+        Some((
+            Answers {
+                replies,
+                _room: room,
+            },
+            after,
+        ))
     }
 }
 
@@ -267,10 +300,7 @@ impl service::Primary for PrimaryServer {
             member: batch.member,
         };
         match self.host.member(batch.cluster, batch.member) {
-            Some(Member::Primary(cell)) => {
-                let answers = cell.execute(batch, &self.guest).await;
-                answers.ok_or(Refusal::Deposed)
-            }
+            Some(Member::Primary(cell)) => cell.execute(batch, &self.guest).await,
             _ => Err(gone),
         }
     }

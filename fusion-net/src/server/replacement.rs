@@ -5,9 +5,10 @@ use crate::clock;
 use crate::peer::{Backoff, within};
 use fusion_core::config::Configuration;
 use fusion_core::id::{MemberId, RecoveryId, Seq};
+use fusion_core::listening::Listening;
 use fusion_core::message::{Condition, RecoveryReply, RecoveryRequest, Refusal, Route};
 use fusion_core::recovery::{Image, Recovered, Recovery};
-use fusion_core::time::Time;
+use fusion_core::time::{Time, Timing};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::sync::{Arc, Mutex};
@@ -35,6 +36,8 @@ struct State {
     image: Option<Image>,
     condition: Condition,
     attempts: u64,
+    /// Who owes an answer.
+    listening: Listening,
 }
 
 impl Replacement {
@@ -49,6 +52,7 @@ impl Replacement {
             image: None,
             condition,
             attempts: 0,
+            listening: Listening::default(),
         };
         let replacement = Arc::new(Replacement {
             id,
@@ -77,6 +81,11 @@ impl Replacement {
         lock(&self.state).condition
     }
 
+    /// The members that it needs and cannot reach, for its next report (rule 22).
+    pub(crate) fn complaints(&self, timing: &Timing) -> Vec<MemberId> {
+        lock(&self.state).listening.complaints(clock::now(), timing)
+    }
+
     pub(crate) fn has_image(&self) -> bool {
         lock(&self.state).image.is_some()
     }
@@ -93,7 +102,10 @@ impl Replacement {
         loop {
             match self.attempt(&host, &config).await {
                 Ok(seq) => {
-                    lock(&self.state).condition = Condition::Ready { seq };
+                    let mut state = lock(&self.state);
+                    state.condition = Condition::Ready { seq };
+                    state.listening.to([]);
+                    drop(state);
                     host.news.notify_one();
                     return;
                 }
@@ -122,6 +134,7 @@ impl Replacement {
             for (to, request) in recovery.requests(clock::now()) {
                 asked.push(ask(host, config, self.id, to, request));
             }
+            self.listen(&recovery);
             if let Some(result) = recovery.take_result() {
                 break result;
             }
@@ -160,9 +173,14 @@ impl Replacement {
             for (to, request) in recovery.requests(clock::now()) {
                 asked.push(ask(host, config, self.id, to, request));
             }
+            self.listen(&recovery);
             self.step(&mut recovery, &mut asked).await?;
         }
         Ok(seq)
+    }
+
+    fn listen(&self, recovery: &Recovery) {
+        lock(&self.state).listening.to(recovery.owing());
     }
 
     /// Waits for the next answer, or until something is to be asked without one.
@@ -186,6 +204,7 @@ impl Replacement {
             }
         };
         let (to, request, reply) = answer;
+        lock(&self.state).listening.hear(to, clock::now());
         let reply = reply.map_err(|refusal| format!("member {to} refused: {refusal}"))?;
         let answered = recovery.on_reply(to, &request, reply, clock::now());
         answered.map_err(|e| e.to_string())

@@ -48,6 +48,7 @@ async fn session(
         incarnation,
         address: address.to_owned(),
         pid: std::process::id(),
+        draining: false,
     };
     let registered = client
         .register(within(CALL), registration)

@@ -296,6 +296,7 @@ mod tests {
                 seq: Seq(u64::MAX),
                 chunks: u32::MAX,
             }),
+            last: Some(Seq(u64::MAX)),
         };
         let request = Request {
             context: context::current(),

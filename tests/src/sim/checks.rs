@@ -7,6 +7,7 @@ pub mod leases;
 pub mod level;
 pub mod linearizable;
 pub mod liveness;
+pub mod logs;
 pub mod lost_writes;
 pub mod one_primary;
 pub mod stable;
@@ -17,6 +18,7 @@ use super::world::World;
 pub fn at_any_moment(world: &World) {
     codes::check(world);
     stable::check(world);
+    logs::check(world);
 }
 
 /// Those that are looked at when everything has come to rest.

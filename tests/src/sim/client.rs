@@ -39,6 +39,8 @@ pub struct Client {
     index: PrimaryIndex,
     reads: bool,
     session: SessionId,
+    /// Its own lane of the session that the writers of a primary share.
+    slot: u16,
     opened: bool,
     number: u64,
     route: (Epoch, MemberId, ServerId),
@@ -53,7 +55,8 @@ impl Client {
         Client {
             index,
             reads,
-            session: SessionId(1000 + u128::from(id)),
+            session: SessionId(1000 + u128::from(index.0)),
+            slot: id as u16,
             opened: false,
             number: 0,
             route: (config.epoch, seat.id, seat.host.server),
@@ -114,7 +117,7 @@ impl World {
         client.number += 1;
         let request_id = RequestId {
             session: client.session,
-            slot: 0,
+            slot: client.slot,
             number: client.number,
         };
         let line = &self.truth.lines[client.index.index()];
@@ -201,11 +204,11 @@ impl World {
     }
 
     fn change(&mut self) -> Op {
-        let len = self.rng.pick(&[0, 3, 40, 90, 700]);
+        let len = self.rng.pick(&[0, 3, 40, 90, 700, 1500]);
         let stamp = self.now.to_le_bytes();
         let value: Vec<u8> = stamp.iter().copied().cycle().take(len).collect();
         let value = Bytes::from(value);
-        let key = Bytes::from(vec![self.rng.below(6) as u8]);
+        let key = Bytes::from(vec![self.rng.below(9) as u8]);
         let index = self.rng.below(6);
         match (self.store.config.kind, self.rng.below(4)) {
             (Kind::Map, 0) => Op::Remove { key },
@@ -220,7 +223,7 @@ impl World {
     }
 
     fn question(&mut self) -> Op {
-        let key = Bytes::from(vec![self.rng.below(6) as u8]);
+        let key = Bytes::from(vec![self.rng.below(9) as u8]);
         match (self.store.config.kind, self.rng.below(3)) {
             (_, 0) => Op::Len,
             (Kind::Map, _) => Op::Get { key },

@@ -9,8 +9,8 @@ use super::world::{Event, World};
 use fusion_core::config::Configuration;
 use fusion_core::detector::Detector;
 use fusion_core::fault::{Fault, planted};
-use fusion_core::id::{Epoch, PrimaryIndex, Row, ServerId};
-use fusion_core::membership::{self, LossError, Plan, Reason, ServerView};
+use fusion_core::id::{PrimaryIndex, Row, ServerId};
+use fusion_core::membership::{self, LossError, Plan, Reason, ServerView, What};
 use fusion_core::time::{Time, Timing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Store {
     pub config: Arc<Configuration>,
     /// Servers that registered.
     pub registered: BTreeSet<ServerId>,
+    /// Those that operators want empty.
+    pub draining: BTreeSet<ServerId>,
     next_server: u64,
 }
 
@@ -32,6 +34,7 @@ impl Store {
         Store {
             config,
             registered: BTreeSet::new(),
+            draining: BTreeSet::new(),
             next_server: 1,
         }
     }
@@ -140,6 +143,7 @@ impl World {
                 last_heard_ms: seen.last_heard_ms,
                 suspected_since_ms: seen.suspected_since_ms,
                 load: 0,
+                draining: self.store.draining.contains(&server),
             };
             (server, view)
         };
@@ -212,6 +216,12 @@ impl World {
                     self.activated(&next, j);
                 }
             }
+            Reason::PrimaryMoved(j) => {
+                self.stats.primaries_moved += 1;
+                checks::level::on_activation(self, &[*j]);
+                self.activated(&next, *j);
+            }
+            Reason::PrimaryDrains(_) => self.stats.drains += 1,
             Reason::PrimariesReturned(indices) => self.stats.returns += indices.len() as u64,
             Reason::LearnersPromoted(rows) => self.stats.promotions += rows.len() as u64,
             _ => {}
@@ -223,17 +233,39 @@ impl World {
     fn activated(&mut self, next: &Configuration, j: PrimaryIndex) {
         let seat = &next.primaries[j.index()];
         let server = self.servers.get(&seat.host.server);
-        if let Some(Node::Replacement(replacing)) = server.and_then(|s| s.nodes.get(&seat.id))
-            && let Some(seq) = replacing.image_seq()
-        {
+        let seq = match server.and_then(|s| s.nodes.get(&seat.id)) {
+            Some(Node::Replacement(replacing)) => replacing.image_seq(),
+            Some(Node::Heir(copying)) => Some(copying.heir.seq()),
+            _ => None,
+        };
+        if let Some(seq) = seq {
             checks::lost_writes::on_activation(self, next, seat.id, seq);
         }
     }
 
-    /// An operator moves a row of codes, if the coordinator that he asks thinks that it may be moved; its answer goes the
-    /// way of every compare-and-swap.
-    pub fn move_a_row(&mut self, id: u64) {
-        let row = Row(self.rng.below(self.shape.faults as u64) as u16);
+    /// An operator wants a server empty, or not any more.
+    pub fn drain_a_server(&mut self) {
+        let servers: Vec<ServerId> = self.servers.keys().copied().collect();
+        let server = self.rng.pick(&servers);
+        if self.store.draining.remove(&server) {
+            return;
+        }
+        // More than one at a time would leave no room.
+        self.store.draining.clear();
+        self.store.draining.insert(server);
+        self.stats.servers_drained += 1;
+    }
+
+    /// An operator moves a member, if the coordinator that he asks thinks that it may be moved; its answer goes the way
+    /// of every compare-and-swap.
+    pub fn move_a_member(&mut self, id: u64) {
+        let what = if self.rng.permille(300) {
+            What::Row(Row(self.rng.below(self.shape.faults as u64) as u16))
+        } else {
+            What::Primary(PrimaryIndex(
+                self.rng.below(self.shape.primaries as u64) as u16
+            ))
+        };
         let nonce = self.rng.below(u64::MAX);
         let coordinator = &self.coordinators[id as usize];
         if !matches!(coordinator.asked, Asked::Nothing) {
@@ -242,11 +274,10 @@ impl World {
         let evidence = coordinator
             .detector
             .evidence(&coordinator.config, self.views(id));
-        let moved = membership::move_fused(&coordinator.config, &evidence, nonce, row, None);
+        let moved = membership::move_member(&coordinator.config, &evidence, nonce, what, None);
         if let Ok(next) = moved {
             self.stats.moves += 1;
-            let reason = Reason::FusedMoves(row);
-            self.coordinators[id as usize].asked = Asked::Swap(Box::new(next), reason);
+            self.coordinators[id as usize].asked = Asked::Swap(Box::new(next), what.reason());
             let delay = self.store_delay();
             self.at(delay, Event::Stored(id));
         }
@@ -290,9 +321,10 @@ impl World {
         match packet {
             Packet::Report(server, epoch, reports) => {
                 coordinator.detector.hear(server, now);
-                coordinator
-                    .detector
-                    .hear_epoch(coordinator.config.cluster, epoch.unwrap_or(Epoch(0)));
+                if let Some((epoch, nonce)) = epoch {
+                    let cluster = coordinator.config.cluster;
+                    coordinator.detector.hear_epoch(cluster, epoch, nonce);
+                }
                 for report in reports {
                     let host = coordinator.config.host_of(report.member);
                     if host.is_some_and(|h| h.server == server) {

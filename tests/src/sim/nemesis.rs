@@ -50,7 +50,10 @@ impl World {
         self.nemesis.afflicted.retain(|_, until| *until > now);
         if self.rng.permille(150) {
             let coordinator = self.rng.below(2);
-            self.move_a_row(coordinator);
+            self.move_a_member(coordinator);
+        }
+        if self.rng.permille(60) {
+            self.drain_a_server();
         }
         if self.rng.permille(250) {
             self.strike_coordinator();

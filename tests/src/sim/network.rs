@@ -18,7 +18,7 @@ pub enum Packet {
     /// A configuration, from a coordinator or a peer.
     Tell(Arc<Configuration>),
     /// What a server says of its members.
-    Report(ServerId, Option<Epoch>, Vec<MemberReport>),
+    Report(ServerId, Option<(Epoch, u64)>, Vec<MemberReport>),
     /// To a fused member.
     Replicate(Route, Replicate),
     /// Its answer.

@@ -4,30 +4,22 @@ use super::checks;
 use super::client::Answer;
 use super::network::Packet;
 use super::process::ProcessId;
+use super::replacing::Replacing;
 use super::world::World;
 use fusion_core::config::Configuration;
 use fusion_core::fused::Fused;
-use fusion_core::hosting::{self, Action, Held};
-use fusion_core::id::{Epoch, MemberId, RecoveryId, Seq, ServerId, SessionId};
-use fusion_core::message::{
-    ClientRequest, Condition, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Route,
-};
+use fusion_core::heir::{Copy, Heir};
+use fusion_core::id::{Epoch, MemberId, Seq, ServerId, SessionId};
+use fusion_core::message::{ClientRequest, Condition, MemberReport, Refusal, Route};
 use fusion_core::op::OpResult;
 use fusion_core::primary::{Primary, Submitted};
-use fusion_core::recovery::{Image, Recovered, Recovery};
+use fusion_core::recovery::Image;
 use fusion_core::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// About how many bytes of changes go into one message: little, so that there are many.
 const BATCH_BYTES: usize = 300;
-/// Little as well: a learner gets each primary's pages in several chunks.
-const CHUNK_BYTES: usize = 1;
-/// A question that was not answered is asked again after this time.
-const ASK_AGAIN: Duration = Duration::from_millis(60);
-/// A recovery in which nothing was answered for so long begins anew.
-const STUCK: Duration = Duration::from_millis(1500);
 
 /// An answer that waits for the stable mark.
 #[derive(Debug)]
@@ -49,15 +41,25 @@ pub struct Serving {
     sent: BTreeMap<MemberId, (Epoch, Seq, Time)>,
 }
 
-/// A replacement, asking again what was not answered.
+impl Serving {
+    /// Nobody waits for it yet.
+    #[must_use]
+    pub fn new(primary: Primary) -> Serving {
+        Serving {
+            primary: Box::new(primary),
+            waiting: Vec::new(),
+            sent: BTreeMap::new(),
+        }
+    }
+}
+
+/// An heir, and what it is rebuilding.
 #[derive(Debug)]
-pub struct Replacing {
-    recovery: Recovery,
-    asked: Vec<(MemberId, RecoveryRequest, Time)>,
-    image: Option<Image>,
-    done: Option<Seq>,
-    answered_at: Time,
-    attempts: u64,
+pub struct Copying {
+    /// The member.
+    pub heir: Heir,
+    /// Taken, and done at the next look: other things may happen meanwhile.
+    pub(super) copy: Option<Copy>,
 }
 
 /// A member.
@@ -69,6 +71,8 @@ pub enum Node {
     Fused(Box<Fused>),
     /// A replacement of a lost primary.
     Replacement(Box<Replacing>),
+    /// The heir of a primary that is being moved.
+    Heir(Box<Copying>),
 }
 
 /// A server process.
@@ -78,47 +82,11 @@ pub struct Server {
     pub config: Option<Arc<Configuration>>,
     /// Its members.
     pub nodes: BTreeMap<MemberId, Node>,
-    missing: Vec<MemberId>,
-}
-
-impl Replacing {
-    fn start(
-        world: &World,
-        config: Arc<Configuration>,
-        id: MemberId,
-        before: Option<Replacing>,
-    ) -> Option<Replacing> {
-        let (image, attempts) = before.map_or((None, 0), |b| (b.image, b.attempts));
-        let kept = image.as_ref().map(Image::seq);
-        let attempt = RecoveryId(attempts + 1);
-        // Less in sync than lost: nothing to try until the next epoch.
-        let recovery = Recovery::new(config, id, world.code.clone(), attempt, kept).ok()?;
-        Some(Replacing {
-            recovery,
-            asked: Vec::new(),
-            image,
-            done: None,
-            answered_at: Time(0),
-            attempts: attempts + 1,
-        })
-    }
-
-    /// The last change that the finished image includes.
-    #[must_use]
-    pub fn image_seq(&self) -> Option<Seq> {
-        self.image.as_ref().map(Image::seq)
-    }
-
-    fn condition(&self) -> Condition {
-        match self.done {
-            Some(seq) if self.recovery.leases_are_over() => Condition::Ready { seq },
-            _ => Condition::Recovering { done: 0, total: 0 },
-        }
-    }
+    pub(super) missing: Vec<MemberId>,
 }
 
 impl World {
-    fn route(config: &Configuration, from: MemberId, to: MemberId) -> Route {
+    pub(super) fn route(config: &Configuration, from: MemberId, to: MemberId) -> Route {
         Route {
             cluster: config.cluster,
             epoch: config.epoch,
@@ -128,7 +96,7 @@ impl World {
     }
 
     /// Where a member runs.
-    fn place(config: &Configuration, member: MemberId) -> Option<ProcessId> {
+    pub(super) fn place(config: &Configuration, member: MemberId) -> Option<ProcessId> {
         config.host_of(member).map(|h| ProcessId::Server(h.server))
     }
 
@@ -146,6 +114,7 @@ impl World {
                 }
                 Node::Fused(fused) => fused.tick(now),
                 Node::Replacement(replacing) => self.ask_on(me, member, replacing, now),
+                Node::Heir(copying) => self.rebuild(copying),
             }
         }
         self.servers.insert(id, server);
@@ -181,41 +150,6 @@ impl World {
         }
     }
 
-    fn ask_on(&mut self, me: ProcessId, id: MemberId, replacing: &mut Replacing, now: Time) {
-        let config = Arc::clone(replacing.recovery.config());
-        if replacing.answered_at == Time(0) {
-            replacing.answered_at = now;
-        }
-        if replacing.done.is_none() && now.since(replacing.answered_at) >= STUCK {
-            self.begin_anew(config, id, replacing);
-            return;
-        }
-        let new = replacing.recovery.requests(now);
-        replacing
-            .asked
-            .extend(new.into_iter().map(|(to, request)| (to, request, Time(0))));
-        for (to, request, at) in &mut replacing.asked {
-            if *at == Time(0) || now.since(*at) >= ASK_AGAIN {
-                *at = now;
-                if let Some(place) = World::place(&config, *to) {
-                    let route = World::route(&config, id, *to);
-                    self.send(me, place, Packet::Ask(route, request.clone()));
-                }
-            }
-        }
-    }
-
-    fn begin_anew(&mut self, config: Arc<Configuration>, id: MemberId, replacing: &mut Replacing) {
-        let attempts = replacing.attempts;
-        let empty = Replacing::start(self, Arc::clone(&config), id, None);
-        let Some(empty) = empty else { return };
-        let mut before = std::mem::replace(replacing, empty);
-        before.attempts = attempts;
-        if let Some(next) = Replacing::start(self, config, id, Some(before)) {
-            *replacing = next;
-        }
-    }
-
     /// A server hears something.
     pub fn server_hears(&mut self, id: ServerId, from: ProcessId, packet: Packet) {
         let Some(mut server) = self.servers.remove(&id) else {
@@ -243,7 +177,11 @@ impl World {
                 }
             }
             Packet::Replicate(route, message) => {
-                let answer = on_fused(server, route, |f| f.on_replicate(route, &message, now));
+                let answer = match server.nodes.get_mut(&route.to) {
+                    Some(Node::Fused(fused)) => fused.on_replicate(route, &message, now),
+                    Some(Node::Heir(h)) => h.heir.on_replicate(route, &message, now),
+                    _ => Err(not_here(server, route)),
+                };
                 self.send(me, from, Packet::Ack(route, answer));
             }
             Packet::Ack(route, Ok(ack)) => {
@@ -256,7 +194,12 @@ impl World {
                 }
             }
             Packet::Chunk(route, chunk) => {
-                if on_fused(server, route, |f| f.on_chunk(route, &chunk)).is_ok() {
+                let added = match server.nodes.get_mut(&route.to) {
+                    Some(Node::Fused(fused)) => fused.on_chunk(route, &chunk, now),
+                    Some(Node::Heir(h)) => h.heir.on_chunk(route, &chunk, now),
+                    _ => Err(not_here(server, route)),
+                };
+                if added.is_ok() {
                     self.send(me, from, Packet::ChunkAck(route, chunk.number));
                 }
             }
@@ -289,6 +232,16 @@ impl World {
         }
     }
 
+    /// An heir makes a structure of what it has copied.
+    fn rebuild(&mut self, copying: &mut Copying) {
+        if let Some(copy) = copying.copy.take() {
+            checks::images::on_copied(self, &copying.heir, &copy);
+            let image = Image::rebuild(copy.seq, copy.pages, copy.expected);
+            copying.heir.on_image(image);
+        }
+        copying.copy = copying.heir.take_copy();
+    }
+
     #[expect(clippy::too_many_arguments, reason = "a message taken apart")]
     fn execute(
         &mut self,
@@ -305,7 +258,7 @@ impl World {
             return;
         };
         let primary = &mut serving.primary;
-        if let Some(session) = open.filter(|_| !primary.is_suspended()) {
+        if let Some(session) = open.filter(|_| !primary.is_suspended() && !primary.is_draining()) {
             primary.open_session(session);
             let pages = primary.structure().snapshot();
             self.truth.changed(member, primary.applied(), pages);
@@ -315,6 +268,7 @@ impl World {
         let applied = primary.applied();
         let Submitted::Done { result, after } = submitted else {
             self.stats.unleased += u64::from(submitted == Submitted::NoLease);
+            self.stats.stopped += u64::from(submitted == Submitted::Moving);
             self.send(me, client, Packet::Reply(number, Answer::Refused));
             return;
         };
@@ -378,22 +332,23 @@ impl World {
         let mut reports = Vec::new();
         for (&member, node) in &mut server.nodes {
             reports.push(match node {
-                Node::Primary(s) => {
-                    let condition = if s.primary.is_suspended() {
-                        Condition::Suspended
-                    } else {
-                        Condition::Serving
-                    };
-                    MemberReport {
-                        complaints: s.primary.complaints(now),
-                        ..report(member, condition)
-                    }
-                }
+                Node::Primary(s) => MemberReport {
+                    complaints: s.primary.complaints(now),
+                    ..report(member, s.primary.condition())
+                },
                 Node::Fused(f) => MemberReport {
                     leases_over: f.leases_over(now),
+                    complaints: f.complaints(now),
                     ..report(member, f.condition())
                 },
-                Node::Replacement(r) => report(member, r.condition()),
+                Node::Replacement(r) => MemberReport {
+                    complaints: r.recovery.complaints(now),
+                    ..report(member, r.condition())
+                },
+                Node::Heir(h) => MemberReport {
+                    complaints: h.heir.complaints(now),
+                    ..report(member, h.heir.condition())
+                },
             });
         }
         reports.extend(
@@ -402,11 +357,11 @@ impl World {
                 .iter()
                 .map(|&m| report(m, Condition::Missing)),
         );
-        Packet::Report(id, Some(config.epoch), reports)
+        Packet::Report(id, Some((config.epoch, config.nonce)), reports)
     }
 
     /// The side behind adopts the other's configuration (rule 8).
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         me: ProcessId,
         server: &mut Server,
@@ -423,158 +378,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a message taken apart")]
-    fn on_answer(
-        &mut self,
-        me: ProcessId,
-        server: &mut Server,
-        from: ProcessId,
-        route: Route,
-        request: &RecoveryRequest,
-        answer: Result<RecoveryReply, Refusal>,
-        now: Time,
-    ) {
-        let Some(Node::Replacement(replacing)) = server.nodes.get_mut(&route.from) else {
-            return;
-        };
-        if replacing.recovery.config().epoch != route.epoch {
-            return;
-        }
-        let mut asked = replacing.asked.iter();
-        let Some(asked) = asked.position(|(to, q, _)| *to == route.to && q == request) else {
-            return;
-        };
-        match answer {
-            Ok(reply) => {
-                replacing.asked.swap_remove(asked);
-                replacing.answered_at = now;
-                let taken = replacing.recovery.on_reply(route.to, request, reply, now);
-                taken.expect("members answer what was asked");
-                match replacing.recovery.take_result() {
-                    Some(Recovered::Image { seq, decoder }) => {
-                        let expected = replacing.recovery.expected();
-                        let pages = decoder.finish();
-                        checks::images::on_decoded(self, expected.index, seq, &pages);
-                        let image = Image::rebuild(seq, pages, expected);
-                        replacing.image = Some(image.expect("invariant 2: not a structure"));
-                        replacing.done = Some(seq);
-                    }
-                    Some(Recovered::Kept) => {
-                        replacing.done = replacing.image.as_ref().map(Image::seq);
-                    }
-                    None => {}
-                }
-            }
-            Err(Refusal::NotThere) => {
-                let config = Arc::clone(replacing.recovery.config());
-                self.begin_anew(config, route.from, replacing);
-            }
-            Err(refusal) => self.settle(me, server, from, route, refusal),
-        }
-    }
-
-    fn adopt(&mut self, me: ProcessId, server: &mut Server, config: Arc<Configuration>) {
-        let ProcessId::Server(id) = me else { return };
-        match &server.config {
-            None if !config.servers().contains(&id) => return,
-            Some(known) if known.contradicts(&config) => {
-                panic!("invariant 5: epoch {} has two contents", config.epoch)
-            }
-            Some(known) if known.epoch >= config.epoch => return,
-            _ => {}
-        }
-        server.config = Some(Arc::clone(&config));
-        server.missing.clear();
-        let held = |node: &Node| match node {
-            Node::Primary(_) => Held::Primary,
-            Node::Fused(_) => Held::Fused,
-            Node::Replacement(r) => Held::Replacement {
-                image: r.image.is_some(),
-            },
-        };
-        let held = server.nodes.iter().map(|(&id, node)| (id, held(node)));
-        let held = held.collect();
-        for (member, action) in hosting::actions(&config, id, &held) {
-            let before = server.nodes.remove(&member);
-            match self.act(&config, member, before, action) {
-                Some(node) => {
-                    server.nodes.insert(member, node);
-                }
-                None if action != Action::Drop => server.missing.push(member),
-                None => {}
-            }
-        }
-    }
-
-    fn act(
-        &mut self,
-        config: &Arc<Configuration>,
-        member: MemberId,
-        before: Option<Node>,
-        action: Action,
-    ) -> Option<Node> {
-        let config = Arc::clone(config);
-        match (before, action) {
-            (Some(Node::Primary(mut s)), Action::Adopt) => {
-                s.primary.adopt(config);
-                Some(Node::Primary(s))
-            }
-            (Some(Node::Primary(mut s)), Action::Suspend) => {
-                s.primary.suspend(config);
-                Some(Node::Primary(s))
-            }
-            (Some(Node::Fused(mut f)), Action::Adopt) => {
-                f.adopt(config);
-                Some(Node::Fused(f))
-            }
-            (Some(Node::Replacement(r)), Action::Activate) => {
-                let image = r.image?;
-                self.stats.recoveries += 1;
-                let primary = Primary::recovered(config, member, image);
-                Some(self.serving(primary))
-            }
-            (Some(Node::Replacement(r)), Action::Restart) => {
-                let started = Replacing::start(self, config, member, Some(*r))?;
-                Some(Node::Replacement(Box::new(started)))
-            }
-            (None, Action::CreatePrimary) => {
-                let primary = Primary::create(config, member);
-                Some(self.serving(primary))
-            }
-            (None, Action::CreateFused) => {
-                let code = self.code.clone();
-                Some(Node::Fused(Box::new(Fused::create(config, member, code))))
-            }
-            (None, Action::StartReplacement) => {
-                let started = Replacing::start(self, config, member, None)?;
-                Some(Node::Replacement(Box::new(started)))
-            }
-            _ => None,
-        }
-    }
-
-    fn serving(&mut self, mut primary: Primary) -> Node {
-        primary.limit_chunks(CHUNK_BYTES);
-        let pages = primary.structure().snapshot();
-        self.truth.changed(primary.id(), primary.applied(), pages);
-        Node::Primary(Serving {
-            primary: Box::new(primary),
-            waiting: Vec::new(),
-            sent: BTreeMap::new(),
-        })
-    }
-}
-
-fn on_fused<T>(
-    server: &mut Server,
-    route: Route,
-    act: impl FnOnce(&mut Fused) -> Result<T, Refusal>,
-) -> Result<T, Refusal> {
-    match server.nodes.get_mut(&route.to) {
-        Some(Node::Fused(fused)) => act(fused),
-        _ => Err(not_here(server, route)),
     }
 }
 

@@ -57,14 +57,22 @@ stats! {
     returns,
     /// Learners promoted.
     promotions,
-    /// Rows of codes that an operator moved.
+    /// Members that an operator began to move.
     moves,
+    /// Primaries that stopped to be moved.
+    drains,
+    /// Primaries that were moved.
+    primaries_moved,
+    /// Servers that an operator wanted empty.
+    servers_drained,
     /// Writes answered.
     writes,
     /// Reads answered.
     reads,
     /// Reads refused for want of a lease.
     unleased,
+    /// Requests refused by a primary that had stopped to be moved.
+    stopped,
     /// Runs that lost more than f at once by bad luck.
     beyond_f,
 }

@@ -1,7 +1,7 @@
 //! What the command line may say.
 
 use crate::security::SecurityArgs;
-use crate::{bench, certificate, cluster, demo, list, map, queue, status};
+use crate::{bench, certificate, chaos, cluster, demo, list, map, queue, relocation, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,10 +33,12 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Measure throughput, recovery and memory on real processes
     Bench(bench::BenchArgs),
+    /// Break real processes and their network under load, and check that nothing is lost
+    Chaos(chaos::ChaosArgs),
     /// Run a standing local cluster of real processes until Ctrl-C
     Dev(DevArgs),
-    /// Run one server process
-    Server(ServerArgs),
+    /// Run one server process, or empty one
+    Server(Box<ServerCommandArgs>),
     /// Run the coordinator process
     Coordinator(CoordinatorArgs),
     /// Make the certificates of a deployment that speaks TLS
@@ -71,8 +73,24 @@ pub(crate) struct DevArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400"
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400\n  fusion server drain 7"
 )]
+pub(crate) struct ServerCommandArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ServerCommand>,
+    #[command(flatten)]
+    pub(crate) serve: Option<ServerArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerCommand {
+    /// Move all members off a server, without loss of tolerance, so that it may be stopped
+    Drain(relocation::DrainArgs),
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct ServerArgs {
     /// The address to listen on; port 0 means any free one; without TLS a loopback address
     #[arg(long, default_value = "127.0.0.1:0")]

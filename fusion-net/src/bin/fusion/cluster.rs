@@ -2,10 +2,12 @@
 
 use crate::connection::ConnectionArgs;
 use crate::output::{self, say};
+use crate::relocation;
 use crate::status::{Report, tolerance};
 use crate::table::{Table, count};
-use clap::{Args, Subcommand, ValueEnum};
-use fusion_core::id::ServerId;
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use fusion_core::id::{PrimaryIndex, Row, ServerId};
+use fusion_core::membership::What;
 use fusion_net::client::{ClusterSpec, Kind};
 use std::process::ExitCode;
 
@@ -76,14 +78,20 @@ enum ClusterCommand {
         #[arg(long)]
         processes_are_dead: bool,
     },
-    /// Move a fused structure to another server, without loss of tolerance
-    #[command(after_help = "Example:\n  fusion cluster move scores --row 0 --to 7")]
+    /// Move a member to another server, without loss of tolerance, and wait until it is there
+    #[command(
+        group(ArgGroup::new("member").required(true).args(["primary", "row"])),
+        after_help = "A primary serves while it is copied, and stops for a moment only, in which clients wait.\n\nExamples:\n  fusion cluster move scores --primary 2\n  fusion cluster move scores --row 0 --to 7"
+    )]
     Move {
         /// The cluster
         name: String,
+        /// Which primary, from 0
+        #[arg(long, value_name = "INDEX")]
+        primary: Option<u16>,
         /// Which fused structure, from 0
         #[arg(long)]
-        row: u16,
+        row: Option<u16>,
         /// The id of the server that takes it; the best free one otherwise
         #[arg(long, value_name = "SERVER")]
         to: Option<u64>,
@@ -155,8 +163,17 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
             let lost: Vec<String> = lost.iter().map(|j| j.0.to_string()).collect();
             say!("begun empty: primaries {} of {name}", lost.join(", "))?;
         }
-        ClusterCommand::Move { name, row, to } => {
-            client.move_fused(&name, row, to.map(ServerId)).await?;
+        ClusterCommand::Move {
+            name,
+            primary,
+            row,
+            to,
+        } => {
+            let what = match (primary, row) {
+                (Some(index), _) => What::Primary(PrimaryIndex(index)),
+                (None, row) => What::Row(Row(row.unwrap_or_default())),
+            };
+            relocation::move_member(&client, &name, what, to.map(ServerId)).await?;
         }
         ClusterCommand::Remove { name } => client.remove(&name).await?,
     }

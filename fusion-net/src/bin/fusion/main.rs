@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod certificate;
+mod chaos;
 mod cluster;
 mod connection;
 mod demo;
@@ -16,11 +17,12 @@ mod playground;
 mod process;
 mod progress;
 mod queue;
+mod relocation;
 mod security;
 mod status;
 mod table;
 
-use args::{Args, Command};
+use args::{Args, Command, ServerCommand};
 use clap::Parser;
 use fusion_net::client::Error;
 use fusion_net::transport::{ListenError, ReachError};
@@ -45,10 +47,15 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Server(args) => process::server(args).await,
+        Command::Server(args) => match (args.command, args.serve) {
+            (Some(ServerCommand::Drain(args)), _) => relocation::drain(args).await,
+            (None, Some(args)) => process::server(args).await,
+            (None, None) => anyhow::bail!("give --coordinator HOST:PORT to run a server"),
+        },
         Command::Coordinator(args) => process::coordinator(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::Chaos(args) => chaos::run(args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Certificate(args) => certificate::run(args),
         Command::Cluster(args) => cluster::run(args).await,

@@ -117,7 +117,7 @@ impl fmt::Display for StatusReport {
                 s.id.to_string(),
                 s.pid.to_string(),
                 s.address.clone(),
-                if s.alive { "alive" } else { "dead" }.to_owned(),
+                server_state(s).to_owned(),
                 s.members.to_string(),
                 format!("{} ms ago", count(s.heard_ms_ago)),
             ]);
@@ -212,12 +212,23 @@ pub(crate) fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{s}", count(number))
 }
 
+/// A server's state in words.
+fn server_state(server: &ServerStatus) -> &'static str {
+    match (server.alive, server.draining, server.members) {
+        (false, ..) => "dead",
+        (true, true, 0) => "drained",
+        (true, true, _) => "draining",
+        (true, false, _) => "alive",
+    }
+}
+
 /// A member's state in words.
 pub(crate) fn state(state: MemberState) -> String {
     match state {
         MemberState::Active => "active".to_owned(),
         MemberState::Dead => "dead".to_owned(),
         MemberState::Recovering { done, total } => format!("recovering {done}/{total} pages"),
+        MemberState::Moving { done, total } => format!("moving {done}/{total} chunks"),
         MemberState::Joining { done, total } => format!("joining {done}/{total} chunks"),
     }
 }
@@ -236,10 +247,11 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
             "waits for servers: {needed} more without a member of this cluster; start them with `fusion server`"
         ),
         Waiting::Recovering => "recovers: members are being made again".to_owned(),
-        Waiting::StoreBehind => {
-            "the coordinator's store is older than what a member knows: nothing is decided"
-                .to_owned()
-        }
+        Waiting::StoreBehind => "waits: the coordinator's store is older than what a member knows, or another one: nothing is decided; start the coordinator on the right file, or make the store anew from the servers with `fusion coordinator --data NEW --rebuild`".to_owned(),
+        Waiting::Moving => "moves: a member is being copied to another server; nothing is lost meanwhile".to_owned(),
+        Waiting::NoRoomToDrain { server } => format!(
+            "waits: server {server} is to be emptied, but no other one without a member of this cluster is alive; start one with `fusion server`"
+        ),
         Waiting::Evidence => {
             "recovers: primaries are being asked about the dead fused members".to_owned()
         }

@@ -2,6 +2,7 @@
 
 use super::codes::same;
 use crate::sim::world::World;
+use fusion_core::heir::{Copy, Heir};
 use fusion_core::id::{PrimaryIndex, Seq};
 use fusion_core::page::PageTable;
 
@@ -21,5 +22,22 @@ pub fn on_decoded(world: &World, index: PrimaryIndex, seq: Seq, pages: &PageTabl
     assert!(
         same(was, pages),
         "invariant 2: the image of primary {index} at change {seq} is another one"
+    );
+}
+
+/// An heir has copied the primary that is being moved.
+///
+/// # Panics
+/// When it has other pages than that one had.
+pub fn on_copied(world: &World, heir: &Heir, copy: &Copy) {
+    let (index, seq) = (heir.index(), copy.seq);
+    let primary = heir.config().primaries[index.index()].id;
+    let states = world.truth.states.get(&primary);
+    let Some(was) = states.and_then(|s| s.get(&seq)) else {
+        panic!("invariant 2: primary {index} was copied at change {seq}, which was never made");
+    };
+    assert!(
+        same(was, &copy.pages),
+        "invariant 2: the copy of primary {index} at change {seq} is another one"
     );
 }

@@ -31,6 +31,7 @@ pub fn is_whole(world: &World) -> bool {
         && config.lost().next().is_none()
         && config.in_sync().count() == usize::from(config.faults)
         && config.joining().next().is_none()
+        && config.heirs().next().is_none()
         && world.clients.iter().all(|c| c.is_idle())
 }
 
@@ -40,6 +41,7 @@ pub fn is_whole(world: &World) -> bool {
 /// When it does not.
 pub fn check(world: &mut World) -> Rest {
     world.calm();
+    world.store.draining.clear();
     // Two suspicions, the longest lease, and many round trips.
     let most = 60 * world.timing.suspect_after().as_micros() as u64 + 10_000_000;
     let end = world.now + most;

@@ -21,11 +21,11 @@ pub fn on_activation(world: &mut World, config: &Configuration, member: MemberId
     let states = states.into_iter().filter(|(s, _)| upto(&s)).collect();
     let there: BTreeSet<_> = history
         .values()
-        .map(|(id, _)| (id.session, id.number))
+        .map(|(id, _)| (id.session, id.slot, id.number))
         .collect();
     for (id, _) in &line.writes {
         assert!(
-            there.contains(&(id.session, id.number)),
+            there.contains(&(id.session, id.slot, id.number)),
             "invariant 4: {id:?} was answered and is lost at primary {index}, recovered at {seq}"
         );
     }
@@ -43,13 +43,13 @@ pub fn check(world: &World) {
         let mut seen = BTreeSet::new();
         for (id, _) in history.into_iter().flat_map(BTreeMap::values) {
             assert!(
-                seen.insert((id.session, id.number)),
+                seen.insert((id.session, id.slot, id.number)),
                 "invariant 4: {id:?} was executed twice at primary {index}"
             );
         }
         for (id, _) in &line.writes {
             assert!(
-                seen.contains(&(id.session, id.number)),
+                seen.contains(&(id.session, id.slot, id.number)),
                 "invariant 4: {id:?} was answered and is lost at primary {index}"
             );
         }

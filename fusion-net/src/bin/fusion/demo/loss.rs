@@ -136,7 +136,7 @@ fn describe(status: &Status) -> (String, String) {
     let (mut done, mut total) = (0, 0);
     for member in status.clusters.iter().flat_map(|c| &c.members) {
         match member.state {
-            MemberState::Active => {}
+            MemberState::Active | MemberState::Moving { .. } => {}
             MemberState::Dead => dead += 1,
             MemberState::Recovering { done: d, total: t } => {
                 recovering += 1;

@@ -1,0 +1,214 @@
+//! What a primary knows of those that copy it: the fused members, of which each must acknowledge, and the heir while it
+//! is being moved, which only copies (PROTOCOL rules 12 to 16, 36).
+
+use super::{Primary, unsealed};
+use crate::config::FusedState;
+use crate::fault::{Fault, planted};
+use crate::frozen::FrozenPages;
+use crate::id::{MemberId, Seq};
+use crate::message::{Ack, Chunk, JoinSnapshot, Replicate, Route};
+use crate::structure::Structure;
+use crate::time::Time;
+use std::collections::BTreeMap;
+
+/// One that copies.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) acked: Seq,
+    /// The last moment from before a message that was sent.
+    sent_at: Time,
+    /// The last such moment that was echoed: the lease counts from it (rule 13).
+    pub(super) leased_at: Option<Time>,
+    pub(super) join: Option<Join>,
+    /// It neither counts for the stable mark nor gives a lease.
+    pub(super) heir: bool,
+}
+
+impl Link {
+    fn new(acked: Seq) -> Link {
+        Link {
+            acked,
+            sent_at: Time(0),
+            leased_at: None,
+            join: None,
+            heir: false,
+        }
+    }
+
+    fn joining(join: Join, heir: bool) -> Link {
+        Link {
+            join: Some(join),
+            heir,
+            ..Link::new(Seq(0))
+        }
+    }
+
+    /// It needs the changes after this one.
+    pub(super) fn needs_after(&self) -> Seq {
+        let snapshot = self.join.as_ref().map_or(Seq(0), |join| join.about.seq);
+        self.acked.max(snapshot)
+    }
+}
+
+/// The snapshot that a learner or heir is given, once (rules 15, 16).
+#[derive(Debug)]
+pub(super) struct Join {
+    about: JoinSnapshot,
+    pages: FrozenPages,
+    starts: Vec<u64>,
+    acked: Vec<bool>,
+}
+
+impl Join {
+    fn freeze(structure: &Structure, seq: Seq, chunk_bytes: usize) -> Join {
+        let pages = FrozenPages::new(structure.snapshot());
+        let starts = pages.chunk_starts(chunk_bytes);
+        let acked = vec![false; starts.len()];
+        Join {
+            about: JoinSnapshot {
+                seq,
+                chunks: starts.len() as u32,
+            },
+            pages,
+            starts,
+            acked,
+        }
+    }
+}
+
+impl Primary {
+    /// Rule 15; whoever was not there before has acknowledged up to `acked`.
+    pub(super) fn relink(&mut self, acked: Seq) {
+        let mut links = BTreeMap::new();
+        let freeze = |primary: &Primary| {
+            let chunk_bytes = primary.bounds.transfer_bytes;
+            Join::freeze(&primary.structure, primary.applied, chunk_bytes)
+        };
+        for seat in self.config.acknowledging() {
+            let joins = seat.state == FusedState::Joining;
+            let link = match self.links.remove(&seat.id) {
+                Some(link) if joins => link,
+                // It was promoted because it has the whole snapshot, even if no acknowledgement came of it.
+                Some(link) => Link {
+                    acked: link.needs_after(),
+                    join: None,
+                    ..link
+                },
+                None if joins => Link::joining(freeze(self), false),
+                None => Link::new(acked),
+            };
+            links.insert(seat.id, link);
+        }
+        if let Some(id) = self.config.inheritance(self.index).map(|h| h.id) {
+            let known = self.links.remove(&id);
+            links.insert(
+                id,
+                known.unwrap_or_else(|| Link::joining(freeze(self), true)),
+            );
+        }
+        self.links = links;
+        self.listening.to(self.links.keys().copied());
+    }
+
+    /// Those that must be kept up to date.
+    pub fn links(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.links.keys().copied()
+    }
+
+    /// The last change that `to` has acknowledged.
+    #[must_use]
+    pub fn acked(&self, to: MemberId) -> Option<Seq> {
+        self.links.get(&to).map(|l| l.acked)
+    }
+
+    /// The fused members that must acknowledge and lease; `fault` leaves learners out.
+    pub(super) fn counted(&self, fault: Fault) -> impl Iterator<Item = &Link> {
+        let links = self.links.values().filter(|l| !l.heir);
+        links.filter(move |l| l.join.is_none() || !planted(fault))
+    }
+
+    /// What to send to `to` now: the changes that it has not acknowledged, about `max_bytes` of them, and the time, from
+    /// which the lease counts (rule 12). `None` when it does not copy this primary.
+    ///
+    /// # Panics
+    /// When the log does not cover what the member needs, which rules 14 and 15 exclude.
+    #[must_use]
+    pub fn replicate(&mut self, to: MemberId, max_bytes: usize, now: Time) -> Option<Replicate> {
+        if self.suspended {
+            return None;
+        }
+        let last = self.is_draining().then_some(self.applied);
+        let link = self.links.get_mut(&to)?;
+        link.sent_at = link.sent_at.max(now);
+        let changes = self
+            .log
+            .run(link.needs_after(), self.applied, max_bytes)
+            .expect("the log covers everything above the stable mark");
+        Some(Replicate {
+            index: self.index,
+            changes,
+            stable: self.stable,
+            sent_at: now,
+            join: link.join.as_ref().map(|j| j.about),
+            last: last.filter(|_| link.heir),
+        })
+    }
+
+    /// Takes an acknowledgement that was given in the route's epoch; answers whether the stable mark moved. The lease
+    /// counts from the echoed moment, never from the arrival (rules 13, 14).
+    pub fn on_ack(&mut self, route: Route, ack: Ack, now: Time) -> bool {
+        let before = self.stable;
+        if (route.epoch == self.config.epoch || unsealed())
+            && !self.suspended
+            && let Some(link) = self.links.get_mut(&route.to)
+            && ack.seq <= self.applied
+            && ack.sent_at <= link.sent_at
+        {
+            link.acked = link.acked.max(ack.seq);
+            let from = if planted(Fault::LeaseFromArrival) {
+                now
+            } else {
+                ack.sent_at
+            };
+            link.leased_at = link.leased_at.max(Some(from));
+            self.listening.hear(route.to, now);
+            self.settle();
+            self.settle_lease();
+        }
+        self.stable > before
+    }
+
+    /// The first chunk number from `from` on that `to` has not acknowledged yet, and its pages (rule 16).
+    #[must_use]
+    pub fn chunk(&self, to: MemberId, from: u32) -> Option<Chunk> {
+        let join = self.links.get(&to)?.join.as_ref()?;
+        let number = (from as usize..join.starts.len()).find(|&i| !join.acked[i])?;
+        let start = join.starts[number];
+        let end = join
+            .starts
+            .get(number + 1)
+            .copied()
+            .unwrap_or(join.pages.len());
+        let pages = join.pages.read(start, (end - start) as u32, usize::MAX);
+        Some(Chunk {
+            index: self.index,
+            join: join.about,
+            number: number as u32,
+            pages,
+        })
+    }
+
+    /// `to` has added chunk `number`.
+    pub fn on_chunk_ack(&mut self, route: Route, number: u32) {
+        if route.epoch == self.config.epoch
+            && let Some(join) = self.links.get_mut(&route.to).and_then(|l| l.join.as_mut())
+            && let Some(acked) = join.acked.get_mut(number as usize)
+        {
+            *acked = true;
+            if join.acked.iter().all(|&a| a) {
+                // Everything was taken: the frozen pages cost nothing any more.
+                join.pages = FrozenPages::new(Default::default());
+            }
+        }
+    }
+}

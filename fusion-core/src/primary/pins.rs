@@ -1,0 +1,157 @@
+//! What a primary keeps for replacements elsewhere: its log from some change on, and frozen pages (PROTOCOL rules 30,
+//! 32, 34).
+
+use super::{Primary, check_route};
+use crate::config::PrimaryState;
+use crate::fault::{Fault, planted};
+use crate::frozen::FrozenPages;
+use crate::id::{MemberId, RecoveryId, Seq};
+use crate::limits::{MAX_PIN_IDLE, TRANSFER_BYTES};
+use crate::message::{RecoveryReply, RecoveryRequest, Refusal, Route};
+use crate::time::Time;
+use std::collections::BTreeMap;
+
+/// Of one replacement.
+#[derive(Debug)]
+struct Pin {
+    recovery: RecoveryId,
+    base: Seq,
+    snapshot: Option<(Seq, FrozenPages)>,
+    /// When the replacement last asked about it.
+    used_at: Time,
+}
+
+/// By the replacement that asked; its latest attempt counts. At most one for each lost primary.
+#[derive(Debug, Default)]
+pub(super) struct Pins(BTreeMap<MemberId, Pin>);
+
+impl Pins {
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The log must reach back to here.
+    pub(super) fn base(&self) -> Option<Seq> {
+        self.0.values().map(|p| p.base).min()
+    }
+
+    /// Lets those go that nobody has asked about for long; answers whether there was one.
+    pub(super) fn expire(&mut self, now: Time) -> bool {
+        let before = self.0.len();
+        self.0
+            .retain(|_, pin| now.since(pin.used_at) < MAX_PIN_IDLE);
+        self.0.len() < before
+    }
+
+    fn pin(&mut self, from: MemberId, recovery: RecoveryId) -> Result<&mut Pin, Refusal> {
+        self.0
+            .get_mut(&from)
+            .filter(|p| p.recovery == recovery)
+            .ok_or(Refusal::NotThere)
+    }
+}
+
+impl Primary {
+    /// Serves a replacement of another primary (rules 30 and 32).
+    ///
+    /// # Errors
+    /// [`Refusal`] when the epochs differ, the sender is no replacement, or the log does not reach back far enough.
+    pub fn on_recovery(
+        &mut self,
+        route: Route,
+        request: &RecoveryRequest,
+        now: Time,
+    ) -> Result<RecoveryReply, Refusal> {
+        check_route(&self.config, self.id, route)?;
+        if self.suspended {
+            return Err(Refusal::NotAllowed);
+        }
+        let replacement = self
+            .config
+            .index_of(route.from)
+            .and_then(|j| self.config.primary(j));
+        if !replacement.is_some_and(|s| s.state == PrimaryState::Lost) {
+            return Err(Refusal::NotAllowed);
+        }
+        if let Some(pin) = self.pins.0.get_mut(&route.from) {
+            pin.used_at = pin.used_at.max(now);
+        }
+        match *request {
+            RecoveryRequest::Pin { recovery } => match self.pins.0.get(&route.from) {
+                // Said again, or late: what was frozen since must stay.
+                Some(pin) if pin.recovery == recovery => Ok(RecoveryReply::Pinned),
+                Some(pin) if pin.recovery > recovery => Err(Refusal::NotThere),
+                _ => {
+                    let base = self.log.base();
+                    self.pins.0.insert(
+                        route.from,
+                        Pin {
+                            recovery,
+                            base,
+                            snapshot: None,
+                            used_at: now,
+                        },
+                    );
+                    Ok(RecoveryReply::Pinned)
+                }
+            },
+            RecoveryRequest::PrimarySnapshot { recovery, after } => {
+                let (applied, pages) = (self.applied, self.structure.snapshot());
+                if !self.log.reaches_back_to(after) && !planted(Fault::LogNotPinned) {
+                    return Err(Refusal::NotThere);
+                }
+                let pin = self.pins.pin(route.from, recovery)?;
+                let (seq, pages) = pin
+                    .snapshot
+                    .get_or_insert_with(|| (applied, FrozenPages::new(pages)));
+                Ok(RecoveryReply::PrimarySnapshot {
+                    seq: *seq,
+                    pages: pages.len(),
+                })
+            }
+            RecoveryRequest::SnapshotPages {
+                recovery,
+                from,
+                count,
+            } => {
+                let pin = self.pins.pin(route.from, recovery)?;
+                let (_, pages) = pin.snapshot.as_ref().ok_or(Refusal::NotThere)?;
+                Ok(RecoveryReply::SnapshotPages {
+                    pages: pages.read(from, count, TRANSFER_BYTES),
+                })
+            }
+            RecoveryRequest::SnapshotChanges { recovery, after } => {
+                let upto = self
+                    .pins
+                    .pin(route.from, recovery)?
+                    .snapshot
+                    .as_ref()
+                    .ok_or(Refusal::NotThere)?
+                    .0;
+                let from = if planted(Fault::LogNotPinned) {
+                    after.max(self.log.base())
+                } else {
+                    after
+                };
+                let changes = self.log.run(from, upto, TRANSFER_BYTES);
+                let changes = changes.ok_or(Refusal::NotThere)?;
+                Ok(RecoveryReply::SnapshotChanges { changes })
+            }
+            RecoveryRequest::Release { recovery } => {
+                if self.pins.pin(route.from, recovery).is_ok() {
+                    self.pins.0.remove(&route.from);
+                    self.settle();
+                }
+                Ok(RecoveryReply::Released)
+            }
+            RecoveryRequest::Vector
+            | RecoveryRequest::Log { .. }
+            | RecoveryRequest::RollForward { .. }
+            | RecoveryRequest::FusedSnapshot { .. } => Err(Refusal::NotAllowed),
+        }
+    }
+}
