@@ -114,7 +114,7 @@ impl Client {
         let limit = self.connections.timeout;
         let coordinator = self.connections.coordinator().await?;
         let answer = call(coordinator.client.clone(), within(limit)).await;
-        answer.map_err(|_| {
+        answer.inspect(|_| coordinator.heard()).map_err(|_| {
             self.connections.coordinators.forget(&coordinator);
             Error::OutcomeUnknown { limit }
         })
@@ -129,7 +129,10 @@ impl Client {
         for _ in 0..2 {
             let coordinator = self.connections.coordinator().await?;
             match call(coordinator.client.clone(), within(limit)).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    coordinator.heard();
+                    return Ok(answer);
+                }
                 Err(RpcError::DeadlineExceeded) => break,
                 Err(_) => self.connections.coordinators.forget(&coordinator),
             }

@@ -74,7 +74,8 @@ impl Route {
         let call = coordinator
             .client
             .lookup(within(NEWS), name, Some(known.epoch), wait_ms);
-        match call.await {
+        let answer = call.await.inspect(|_| coordinator.heard());
+        match answer {
             // Another cluster of the same name is another one, of another shape perhaps.
             Ok(Ok(config)) if config.cluster != known.cluster => Refreshed::Removed,
             Ok(Ok(config)) if config.epoch > known.epoch => {
