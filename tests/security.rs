@@ -4,7 +4,7 @@ use fusion_core::op::{Op, Reply};
 use fusion_net::client::{Attempt, Client, ClientOptions, Error, Kind};
 use fusion_net::transport::{Authority, Issued, Network, ReachError, Tls, TlsError, TlsFiles};
 use fusion_net::wire::{self, ConnectError, PROTOCOL_VERSION, Service};
-use fusion_tests::cluster::{PATIENCE, Rig, Seat, binary, options, start, start_with};
+use fusion_tests::cluster::{PATIENCE, Rig, Seat, binary, options, start, start_with, wait_until};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -284,6 +284,13 @@ async fn files_that_do_not_do_are_named_in_one_line() {
     let papers = Papers::new();
     let good = papers.issue("good", &["127.0.0.1"], DAY);
     let expired = papers.issue("expired", &["127.0.0.1"], Duration::ZERO);
+    wait_until("the certificate to expire", async || {
+        match Tls::load(&expired) {
+            Err(TlsError::Expired { .. }) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
     let forged = papers.forged("forged");
     let garbage = papers.path("garbage");
     fs::write(&garbage, b"\x00\xff-----BEGIN CERTIFICATE-----\nnonsense").unwrap();

@@ -147,6 +147,7 @@ pub struct Configuration {
     pub fused: Vec<FusedSeat>,
     /// Servers whose members were given up because others could not reach them, until the cluster is whole again: they
     /// are given members only when no other server is left (rule 22). At most one for each member that was given up.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub shunned: Vec<ServerId>,
     /// The next member id to give.
     pub next_id: u64,

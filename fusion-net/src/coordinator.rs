@@ -29,11 +29,12 @@ use registry::Registry;
 use service::CoordinatorServer;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tarpc::server::{BaseChannel, Channel};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How long to wait after a change that the store refused.
 const STORE_PAUSE: Duration = Duration::from_millis(250);

@@ -11,6 +11,7 @@ pub use authority::{Authority, CertificateError, Issued};
 pub use stream::Stream;
 pub use tls::{Tls, TlsError, TlsFiles};
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use stream::Tcp;
@@ -229,13 +230,11 @@ fn host_of(address: &str) -> &str {
 }
 
 /// A listening socket, and the network that it belongs to.
-#[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     network: Network,
 }
 
-#[derive(Debug)]
 enum Socket {
     System(TcpListener),
     #[cfg(feature = "turmoil")]
@@ -272,6 +271,15 @@ impl Listener {
             tcp,
             network: self.network.clone(),
         })
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("address", &self.local_addr())
+            .field("network", &self.network)
+            .finish()
     }
 }
 

@@ -8,6 +8,8 @@ mod frame;
 mod guest;
 mod sides;
 
+#[cfg(feature = "fuzzing")]
+pub use frame::{Cut, cut_frames};
 pub(crate) use guest::Shares;
 pub use guest::{Guest, Room};
 pub(crate) use sides::server_transport;
@@ -139,6 +141,15 @@ fn parse_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
         });
     }
     Ok(bytes[6])
+}
+
+/// Reads a preface; for the fuzzer.
+///
+/// # Errors
+/// As [`connect`].
+#[cfg(feature = "fuzzing")]
+pub fn read_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
+    parse_preface(bytes)
 }
 
 /// Connects and agrees on version and service.

@@ -1,9 +1,9 @@
 //! What every configuration fulfils, whoever it comes from.
 
 use super::{ClusterShape, Configuration, FusedState, PrimaryState, ShapeError};
-use crate::id::MemberId;
+use crate::id::{MemberId, Row};
 use crate::time::TimingError;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// The longest address, in bytes: the longest name of a host, and a port.
@@ -42,9 +42,22 @@ pub enum ConfigError {
         /// Its length.
         bytes: usize,
     },
+    /// A member never holds another primary or row.
+    #[error("member {id} held something else before")]
+    Moved {
+        /// The member.
+        id: MemberId,
+    },
     /// A cluster never changes its kind or shape.
     #[error("another kind or shape than the cluster had before")]
     OtherCluster,
+}
+
+/// What a member holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Primary(usize),
+    Row(Row),
 }
 
 impl Configuration {
@@ -96,7 +109,26 @@ impl Configuration {
             && self.kind == before.kind
             && self.n() == before.n()
             && self.faults == before.faults;
-        same.then_some(()).ok_or(ConfigError::OtherCluster)
+        if !same {
+            return Err(ConfigError::OtherCluster);
+        }
+        let places = before.places();
+        let moved = |(id, place): (&MemberId, &Place)| places.get(id).is_some_and(|p| p != place);
+        match self.places().iter().find(|&entry| moved(entry)) {
+            Some((&id, _)) => Err(ConfigError::Moved { id }),
+            None => Ok(()),
+        }
+    }
+
+    /// What each member holds, or may hold again; that never changes.
+    fn places(&self) -> BTreeMap<MemberId, Place> {
+        let seats = self.primaries.iter().enumerate();
+        let seats = seats.map(|(i, s)| (s.id, Place::Primary(i)));
+        let formers = self.formers();
+        let formers = formers.map(|(i, f)| (f.id, Place::Primary(i.index())));
+        let heirs = self.heirs().map(|(i, h)| (h.id, Place::Primary(i.index())));
+        let fused = self.fused.iter().map(|s| (s.id, Place::Row(s.row)));
+        seats.chain(formers).chain(heirs).chain(fused).collect()
     }
 }
 
@@ -104,7 +136,7 @@ impl Configuration {
 mod tests {
     use super::*;
     use crate::config::{Former, Host, Origin};
-    use crate::id::{ClusterId, Row, ServerId};
+    use crate::id::{ClusterId, ServerId};
     use crate::op::Kind;
 
     fn good() -> Configuration {
@@ -148,6 +180,9 @@ mod tests {
         let before = good();
         let mut next = before.successor(2);
         assert_eq!(next.check_after(&before), Ok(()));
+        next.primaries.swap(0, 1);
+        let id = MemberId(1);
+        assert_eq!(next.check_after(&before), Err(ConfigError::Moved { id }));
         next.primaries.pop();
         assert_eq!(next.check_after(&before), Err(ConfigError::OtherCluster));
     }

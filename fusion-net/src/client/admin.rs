@@ -16,10 +16,10 @@ use fusion_core::op::Kind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tarpc::client::RpcError;
 use tarpc::context::Context;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 /// What a new cluster should be. Servers and ports are the coordinator's business.

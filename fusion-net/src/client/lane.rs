@@ -410,7 +410,7 @@ async fn send(
     tokio::pin!(call);
     let answered = loop {
         tokio::select! {
-            answer = &mut call => break match answer {
+            answer = &mut call => break match answer.inspect(|_| peer.heard()) {
                 Ok(Ok(answers)) => Answered::Replies(answers.replies),
                 Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
                 Err(_) => {

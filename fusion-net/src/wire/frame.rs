@@ -135,6 +135,43 @@ impl Encoder<Bytes> for Frames {
     }
 }
 
+/// What a conversation was cut into; for the fuzzer.
+#[cfg(feature = "fuzzing")]
+#[derive(Debug, Default)]
+pub struct Cut {
+    /// The frames.
+    pub frames: Vec<Vec<u8>>,
+    /// Why it ended early, if it did.
+    pub refused: Option<String>,
+    /// The most memory that was held for what was not complete.
+    pub most_bytes: usize,
+}
+
+/// Cuts what comes after the preface into frames, as it would come in steps of so many bytes.
+#[cfg(feature = "fuzzing")]
+#[must_use]
+pub fn cut_frames(bytes: &[u8], service: super::Service, step: usize) -> Cut {
+    let guest = Guest::alone(1 << 20);
+    let mut frames = Frames::new(service.max_request_bytes(), Some(guest));
+    let mut source = BytesMut::new();
+    let mut cut = Cut::default();
+    for part in bytes.chunks(step.max(1)) {
+        source.extend_from_slice(part);
+        loop {
+            match frames.decode(&mut source) {
+                Ok(Some(frame)) => cut.frames.push(frame.bytes.to_vec()),
+                Ok(None) => break,
+                Err(error) => {
+                    cut.refused = Some(error.to_string());
+                    return cut;
+                }
+            }
+        }
+        cut.most_bytes = cut.most_bytes.max(source.capacity());
+    }
+    cut
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
