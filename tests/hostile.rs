@@ -2,6 +2,7 @@
 
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{Attempt, Client, Error, Kind, Raw};
+use fusion_net::peer;
 use fusion_net::transport::Network;
 use fusion_net::wire::{
     self, ConnectError, MAX_DEADLINE, MAX_FRAME_BYTES, PROTOCOL_VERSION, Service,
@@ -9,9 +10,9 @@ use fusion_net::wire::{
 use fusion_tests::cluster::{PATIENCE, Rig, Seat, binary, seed, start};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -390,7 +391,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
     use fusion_core::message::{ChangeRun, Chunk, ClientBatch, ClientRequest, JoinSnapshot};
     use fusion_core::message::{Pages, RecoveryRequest, Replicate, Route};
     use fusion_core::time::Time;
-    use fusion_net::peer::{self, within};
+    use fusion_net::peer::within;
     use fusion_net::service::{FusedClient, PrimaryClient};
     let ports = Ports::open().await;
     let limit = || within(Duration::from_secs(5));
@@ -538,7 +539,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
 #[tokio::test]
 async fn a_configuration_that_cannot_be_is_refused_and_breaks_no_member() {
     use fusion_core::id::{MemberId, Row};
-    use fusion_net::peer::{self, within};
+    use fusion_net::peer::within;
     use fusion_net::service::{CoordinatorClient, FusedClient};
     use std::sync::Arc;
     let ports = Ports::open().await;
@@ -625,6 +626,40 @@ async fn a_second_coordinator_on_the_same_store_exits_with_one_clear_line() {
     assert!(stderr.contains("another coordinator"), "{stderr}");
     assert!(stderr.contains("coordinator.redb"), "{stderr}");
     assert!(output.stdout.is_empty(), "it never said that it listens");
+    ports.close().await;
+}
+
+/// Of several coordinators some are gone, hang, or are something else: the others are asked at the same time.
+#[tokio::test]
+async fn in_a_list_of_coordinators_the_one_that_lives_is_found() {
+    let ports = Ports::open().await;
+    let (silent, gone) = (
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    );
+    let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
+    let server = ports.ports[0].address.clone();
+    let useless = [address(&silent), address(&gone), server].join(",");
+    drop(gone);
+    let began = Instant::now();
+    let list = format!("{useless},{}", ports.rig.coordinator());
+    let client = Client::connect(&list).await.unwrap();
+    assert!(
+        began.elapsed() < peer::CONNECT_TIMEOUT,
+        "it did not wait for the silent one"
+    );
+    client.status().await.unwrap();
+    let error = Client::connect(&useless).await.unwrap_err();
+    let Error::NoCoordinator { tried } = &error else {
+        panic!("{error:?}");
+    };
+    let tried: Vec<&str> = tried.iter().map(|(address, _)| address).collect();
+    assert_eq!(tried.len(), 3, "{error}");
+    for address in useless.split(',') {
+        assert!(error.to_string().contains(address), "{error}");
+    }
+    let error = Client::connect("127.0.0.1").await.unwrap_err();
+    assert!(matches!(error, Error::BadAddresses(_)), "{error:?}");
     ports.close().await;
 }
 

@@ -210,7 +210,7 @@ pub enum AdminError {
         /// A cluster whose members have nowhere to go.
         cluster: String,
     },
-    /// The coordinator's store failed; nothing was changed.
+    /// The coordinator's store failed. What was asked may have been stored all the same, and shows then.
     #[error("the coordinator's store failed: {message}")]
     Store {
         /// What it said.

@@ -11,7 +11,8 @@ use thiserror::Error;
 
 /// Why a call failed.
 ///
-/// With [`Error::OutcomeUnknown`] a change may have been made or not; with every other variant it was not made.
+/// With [`Error::OutcomeUnknown`], and when a coordinator says that its store failed ([`AdminError::Store`]), a change may
+/// have been made or not; with every other variant it was not made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {

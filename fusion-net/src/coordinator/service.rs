@@ -136,7 +136,14 @@ async fn store_next(
 ) -> Result<bool, StoreError> {
     let swapped = match coordinator.store.compare_and_swap(next).await {
         Err(error @ (StoreError::Deposed | StoreError::TooLarge { .. })) => return Err(error),
-        Err(_) => coordinator.store.compare_and_swap(next).await?,
+        Err(first) => match coordinator.store.compare_and_swap(next).await {
+            // The first one may have been made before this coordinator was deposed: that nothing was would be a lie.
+            Err(StoreError::Deposed) => {
+                coordinator.term.end();
+                return Err(first);
+            }
+            again => again?,
+        },
         Ok(swapped) => swapped,
     };
     match swapped {
