@@ -1,7 +1,7 @@
 //! Whatever is said on a port, by whomever: the connection is closed, the process lives and serves on.
 
 use fusion_core::op::{Op, Reply};
-use fusion_net::client::{Client, Error, Kind, Raw};
+use fusion_net::client::{Attempt, Client, Error, Kind, Raw};
 use fusion_net::transport::Network;
 use fusion_net::wire::{
     self, ConnectError, MAX_DEADLINE, MAX_FRAME_BYTES, PROTOCOL_VERSION, Service,
@@ -160,14 +160,12 @@ async fn another_version_and_another_service_are_told_and_closed() {
     }
     // A server's address given for the coordinator's.
     let error = Client::connect(&ports.ports[0].address).await.unwrap_err();
-    let reason = matches!(
-        &error,
-        Error::NoCoordinator {
-            reason: ConnectError::WrongService { .. },
-            ..
-        }
-    );
-    assert!(reason, "{error:?}");
+    let Error::NoCoordinator { tried } = &error else {
+        panic!("{error:?}");
+    };
+    let mut reasons = tried.iter().map(|(_, why)| why);
+    let wrong = |why: &Attempt| matches!(why, Attempt::NotReached(e) if matches!(**e, ConnectError::WrongService { .. }));
+    assert!(reasons.any(wrong), "{error:?}");
     ports.close().await;
 }
 
@@ -259,6 +257,357 @@ async fn open_connections_of_strangers_keep_nobody_out() {
     ports.close().await;
 }
 
+fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|l| l.trim().strip_suffix(" kB"));
+    kib.and_then(|k| k.trim().parse::<u64>().ok())
+        .expect("a number")
+        << 10
+}
+
+/// The process of the server port.
+fn pid_of_server(ports: &Ports) -> u32 {
+    let address = &ports.ports[0].address;
+    let found = ports.rig.servers().find(|(_, p)| p.address() == address);
+    found.expect("it runs").1.pid()
+}
+
+/// A request in a frame of its own: deadline of 5 s, no trace, id 1, then `message`.
+fn request(message: &[u8]) -> Vec<u8> {
+    let trace = [0; 18];
+    frame(&[&[0, 5, 0][..], &trace, &[1], message].concat())
+}
+
+/// As long as a frame lasts, its sender may announce as much as it likes: memory is taken by bytes that came.
+#[tokio::test]
+async fn frames_that_only_announce_their_length_take_no_memory() {
+    let ports = Ports::open().await;
+    let server = pid_of_server(&ports);
+    let before = resident_bytes(server);
+    let port = &ports.ports[0];
+    let hello = preface(PROTOCOL_VERSION, Service::Fused as u8);
+    let mut strangers = Vec::new();
+    for _ in 0..400 {
+        let mut stream = TcpStream::connect(&port.address).await.unwrap();
+        let bytes = [
+            &hello[..],
+            &(MAX_FRAME_BYTES as u32).to_be_bytes(),
+            &[0; 1000],
+        ]
+        .concat();
+        stream.write_all(&bytes).await.unwrap();
+        let mut answer = [0; 8];
+        stream.read_exact(&mut answer).await.unwrap();
+        strangers.push(stream);
+    }
+    ports
+        .assert_well("400 frames of 73 MiB are announced")
+        .await;
+    let grown = resident_bytes(server).saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes for what never came");
+    drop(strangers);
+    ports.close().await;
+}
+
+/// What begins and does not end takes memory, up to a bound for all of it together.
+#[tokio::test]
+async fn long_frames_that_never_end_take_no_more_than_their_share() {
+    let ports = Ports::open().await;
+    let server = pid_of_server(&ports);
+    let before = resident_bytes(server);
+    let hello = preface(PROTOCOL_VERSION, Service::Fused as u8);
+    let begun = [&hello[..], &(MAX_FRAME_BYTES as u32).to_be_bytes()].concat();
+    let address = ports.ports[0].address.clone();
+    // 40 times 60 MiB, where a GiB is allowed.
+    let part = vec![7; 1 << 20];
+    let send = |_| async {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let _ = stream.write_all(&begun).await;
+        for _ in 0..60 {
+            if stream.write_all(&part).await.is_err() {
+                break;
+            }
+        }
+        stream
+    };
+    let strangers = futures::future::join_all((0..40).map(send)).await;
+    let grown = resident_bytes(server).saturating_sub(before);
+    assert!(grown > 256 << 20, "{grown}: the test sends what it says");
+    assert!(grown < 1500 << 20, "{grown} bytes are held for strangers");
+    ports.assert_well("all of it is held").await;
+    drop(strangers);
+    let what = "the memory to be given back";
+    fusion_tests::cluster::wait_until(what, async || {
+        match resident_bytes(server).saturating_sub(before) {
+            grown if grown < 200 << 20 => Ok(()),
+            grown => Err(format!("{grown} bytes more than before")),
+        }
+    })
+    .await;
+    ports.close().await;
+}
+
+/// An element takes many times the memory of its bytes: batches are counted as they are decoded.
+#[tokio::test]
+async fn giant_batches_close_their_connection_and_take_no_memory() {
+    let ports = Ports::open().await;
+    let server = pid_of_server(&ports);
+    let before = resident_bytes(server);
+    let port = &ports.ports[0];
+    let hello = preface(PROTOCOL_VERSION, Service::Primary as u8);
+    // Cluster 1, member 1, no session, then so many requests of 2 bytes each (no id, `Len`), as many as are told.
+    let batch = |told: u32, come: usize| {
+        let mut message = vec![0, 1, 1, 0];
+        let mut rest = told;
+        while rest >= 0x80 {
+            message.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        message.push(rest as u8);
+        message.extend(vec![0; 2 * come]);
+        message.push(0);
+        message
+    };
+    for (told, come) in [(10_000_000, 10_000_000), (u32::MAX, 100), (5000, 5000)] {
+        let bytes = [&hello[..], &request(&batch(told, come))].concat();
+        let heard = say(&port.address, &bytes, false, "a giant batch").await;
+        assert_eq!(heard, hello, "{told} requests are not answered");
+    }
+    // The same with few requests is answered: the ones above were refused for their number.
+    let bytes = [&hello[..], &request(&batch(3, 3))].concat();
+    let heard = say(&port.address, &bytes, true, "a small batch").await;
+    assert!(heard.len() > hello.len(), "{heard:?}");
+    let grown = resident_bytes(server).saturating_sub(before);
+    assert!(grown < 128 << 20, "{grown} bytes");
+    ports.close().await;
+}
+
+/// Well-formed messages of the right version to members, clusters and epochs that are not there.
+#[tokio::test]
+async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_nothing() {
+    use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, RecoveryId, Seq};
+    use fusion_core::message::{ChangeRun, Chunk, ClientBatch, ClientRequest, JoinSnapshot};
+    use fusion_core::message::{Pages, RecoveryRequest, Replicate, Route};
+    use fusion_core::time::Time;
+    use fusion_net::peer::{self, within};
+    use fusion_net::service::{FusedClient, PrimaryClient};
+    let ports = Ports::open().await;
+    let limit = || within(Duration::from_secs(5));
+    let cluster = ports.rig.client.cluster("c").await.unwrap();
+    let primary = ports.rig.member("c", Seat::Primary(0)).await;
+    let fused = ports.rig.member("c", Seat::Fused(0)).await;
+    let network = ports.rig.network();
+    let to_primary: PrimaryClient = peer::connect(network, &primary.address).await.unwrap();
+    let to_fused: FusedClient = peer::connect(network, &fused.address).await.unwrap();
+    let right = |to: MemberId, from: MemberId| Route {
+        cluster: cluster.id,
+        epoch: cluster.epoch,
+        from,
+        to,
+    };
+    let wrong = |to: MemberId| {
+        let (none, high) = (MemberId(0), MemberId(u64::MAX));
+        let route = right(to, primary.id);
+        let other = ClusterId(cluster.id.0 ^ 1);
+        [
+            Route {
+                cluster: other,
+                ..route
+            },
+            Route {
+                epoch: Epoch(0),
+                ..route
+            },
+            Route {
+                epoch: Epoch(u64::MAX),
+                ..route
+            },
+            Route {
+                from: none,
+                ..route
+            },
+            Route {
+                from: high,
+                ..route
+            },
+            Route { to: high, ..route },
+            Route { from: to, ..route },
+        ]
+    };
+    for route in wrong(fused.id) {
+        let lie = ChangeRun {
+            first: Seq(u64::MAX),
+            count: u32::MAX,
+            bytes: vec![0xff; 100].into(),
+        };
+        for (changes, join) in [
+            (ChangeRun::empty(Seq(1)), None),
+            (
+                lie,
+                Some(JoinSnapshot {
+                    seq: Seq(u64::MAX),
+                    chunks: u32::MAX,
+                }),
+            ),
+        ] {
+            let message = Replicate {
+                index: PrimaryIndex(u16::MAX),
+                changes,
+                stable: Seq(u64::MAX),
+                sent_at: Time(u64::MAX),
+                join,
+                last: None,
+            };
+            let answer = to_fused.replicate(limit(), route, message).await.unwrap();
+            assert!(answer.is_err(), "{route:?}: {answer:?}");
+        }
+        let chunk = Chunk {
+            index: PrimaryIndex(7),
+            join: JoinSnapshot {
+                seq: Seq(3),
+                chunks: 3,
+            },
+            number: u32::MAX,
+            pages: Pages::default(),
+        };
+        assert!(
+            to_fused
+                .chunk(limit(), route, chunk)
+                .await
+                .unwrap()
+                .is_err()
+        );
+    }
+    let recovery = RecoveryId(u64::MAX);
+    for request in [
+        RecoveryRequest::Vector,
+        RecoveryRequest::Pin { recovery },
+        RecoveryRequest::PrimarySnapshot {
+            recovery,
+            after: Seq(u64::MAX),
+        },
+        RecoveryRequest::SnapshotPages {
+            recovery,
+            from: u64::MAX,
+            count: u32::MAX,
+        },
+        RecoveryRequest::FusedSnapshot {
+            recovery,
+            wanted: vec![(PrimaryIndex(u16::MAX), Seq(1)); 100],
+        },
+        RecoveryRequest::Log {
+            index: PrimaryIndex(u16::MAX),
+            after: Seq(u64::MAX),
+            upto: Seq(0),
+        },
+    ] {
+        for to in [primary.id, fused.id] {
+            let routes = wrong(to)
+                .into_iter()
+                .chain([right(to, primary.id), right(to, fused.id)]);
+            for route in routes {
+                let answer = if to == primary.id {
+                    to_primary.recover(limit(), route, request.clone()).await
+                } else {
+                    to_fused.recover(limit(), route, request.clone()).await
+                };
+                let answer = answer.expect("it answers");
+                assert!(answer.is_err(), "{route:?} {request:?}: {answer:?}");
+            }
+        }
+    }
+    for member in [MemberId(0), fused.id, MemberId(u64::MAX)] {
+        let batch = ClientBatch {
+            cluster: cluster.id,
+            member,
+            open: None,
+            requests: vec![ClientRequest {
+                id: None,
+                op: Op::Len,
+            }],
+            close: None,
+        };
+        let answer = to_primary.execute(limit(), batch).await.unwrap();
+        assert!(answer.is_err(), "{answer:?}");
+    }
+    ports.close().await;
+}
+
+/// A configuration is told by anybody; one that cannot be breaks no member.
+#[tokio::test]
+async fn a_configuration_that_cannot_be_is_refused_and_breaks_no_member() {
+    use fusion_core::id::{MemberId, Row};
+    use fusion_net::peer::{self, within};
+    use fusion_net::service::{CoordinatorClient, FusedClient};
+    use std::sync::Arc;
+    let ports = Ports::open().await;
+    let limit = || within(Duration::from_secs(5));
+    let network = ports.rig.network();
+    let coordinator: CoordinatorClient = peer::connect(network, ports.rig.coordinator())
+        .await
+        .unwrap();
+    let config = coordinator.lookup(limit(), "c".to_owned(), None, 0).await;
+    let config = config.unwrap().unwrap();
+    let fused = ports.rig.member("c", Seat::Fused(0)).await;
+    let client: FusedClient = peer::connect(network, &fused.address).await.unwrap();
+    let mut bad = vec![config.successor(1); 6];
+    bad[0].primaries.clear();
+    bad[1].primaries.extend(config.primaries.clone());
+    bad[2].fused[0].row = Row(u16::MAX);
+    bad[3].faults = u16::MAX;
+    bad[4].fused[0].id = MemberId(u64::MAX);
+    bad[5].store ^= 1;
+    for config in bad {
+        client.adopt(limit(), Arc::new(config)).await.unwrap();
+    }
+    ports.close().await;
+}
+
+/// More strangers than the process has room for, all idle: the ones that have been so for longest have to leave.
+#[tokio::test]
+async fn idle_strangers_beyond_the_bound_keep_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    // Few files, of which the soft limit is even fewer: the process raises it as far as it may.
+    let mut limited = Command::new("sh")
+        .args(["-c", "ulimit -Sn 40; ulimit -Hn 320; exec \"$0\" \"$@\""])
+        .arg(binary())
+        .args(["coordinator", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.path().join("store"))
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = limited.stdout.take().unwrap();
+    let mut stdout = tokio::io::BufReader::new(stdout);
+    tokio::io::AsyncBufReadExt::read_line(&mut stdout, &mut line)
+        .await
+        .unwrap();
+    let address = line
+        .trim()
+        .rsplit_once(' ')
+        .expect("an address")
+        .1
+        .to_owned();
+    let hello = preface(PROTOCOL_VERSION, Service::Coordinator as u8);
+    let mut strangers = Vec::new();
+    for i in 0..500 {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream.write_all(&hello).await.unwrap();
+        let mut answer = [0; 8];
+        let answered = timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+        answered
+            .unwrap_or_else(|_| panic!("stranger {i} waits for a place"))
+            .unwrap();
+        strangers.push(stream);
+    }
+    let client = timeout(PATIENCE, Client::connect(&address)).await;
+    let client = client.expect("it is let in").unwrap();
+    client.status().await.unwrap();
+    limited.kill().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_second_coordinator_on_the_same_store_exits_with_one_clear_line() {
     let ports = Ports::open().await;
@@ -277,6 +626,22 @@ async fn a_second_coordinator_on_the_same_store_exits_with_one_clear_line() {
     assert!(stderr.contains("coordinator.redb"), "{stderr}");
     assert!(output.stdout.is_empty(), "it never said that it listens");
     ports.close().await;
+}
+
+#[cfg(not(feature = "etcd"))]
+#[tokio::test]
+async fn etcd_in_a_program_built_without_it_is_one_clear_line() {
+    let coordinator = Command::new(binary())
+        .args(["coordinator", "--listen", "127.0.0.1:0", "--etcd"])
+        .arg("http://127.0.0.1:2379")
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(Duration::from_secs(20), coordinator).await;
+    let output = output.expect("it ends by itself").unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "one line: {stderr}");
+    assert!(stderr.contains("--features etcd"), "{stderr}");
 }
 
 #[tokio::test]

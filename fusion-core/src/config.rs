@@ -1,7 +1,12 @@
 //! The configuration of a cluster: who its members are, in numbered epochs (PROTOCOL rules 4 to 8).
 
+mod check;
+
+pub use check::{ConfigError, MAX_ADDRESS_BYTES};
+
 use crate::fault::{Fault, planted};
 use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
+use crate::limits::MAX_MEMBERS;
 use crate::op::Kind;
 use crate::time::Timing;
 use serde::{Deserialize, Serialize};
@@ -135,11 +140,14 @@ pub struct Configuration {
     /// Whether the cluster was removed: the last epoch.
     pub removed: bool,
     /// The primaries, by index.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub primaries: Vec<PrimarySeat>,
     /// The fused structures: at most one in sync and one joining a row.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub fused: Vec<FusedSeat>,
     /// Servers whose members were given up because others could not reach them, until the cluster is whole again: they
     /// are given members only when no other server is left (rule 22). At most one for each member that was given up.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub shunned: Vec<ServerId>,
     /// The next member id to give.
     pub next_id: u64,

@@ -10,6 +10,9 @@ use crate::message::MemberReport;
 use crate::time::Timing;
 use std::collections::BTreeMap;
 
+/// The most clusters that are heard of; the configurations' own are fewer.
+pub const MAX_HEARD: usize = 1 << 17;
+
 /// What is known of one server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -119,8 +122,12 @@ impl Detector {
         }
     }
 
-    /// Some server knows this epoch of a cluster, with the content that this nonce names.
+    /// Some server knows this epoch of a cluster, with the content that this nonce names. Beyond [`MAX_HEARD`]
+    /// clusters, further ones are not remembered.
     pub fn hear_epoch(&mut self, cluster: ClusterId, epoch: Epoch, nonce: u64) {
+        if self.clusters.len() >= MAX_HEARD && !self.clusters.contains_key(&cluster) {
+            return;
+        }
         let watched = self.clusters.entry(cluster).or_default();
         watched.highest = watched.highest.max(epoch);
         watched.other_content |= epoch == watched.epoch && nonce != watched.nonce;

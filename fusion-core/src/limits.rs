@@ -43,6 +43,13 @@ pub const MAX_UNSTABLE_BYTES: usize = 128 << 20;
 pub const MAX_LOG_BYTES: usize = 512 << 20;
 /// About how many bytes of pages go into one chunk for a learner, or one answer to a replacement.
 pub const TRANSFER_BYTES: usize = 1 << 20;
+/// The most requests in one batch of a client.
+pub const MAX_BATCH_REQUESTS: usize = 4096;
+/// The most pages in one message. Pages have 8 bytes at least, and those of one message about [`TRANSFER_BYTES`].
+pub const MAX_MESSAGE_PAGES: usize = TRANSFER_BYTES / 8 + 1;
+/// The most members that one process may report of, and the most clusters that it may know.
+pub const MAX_REPORTS: usize = 1 << 16;
+
 /// How much a member holds before it says `Busy`. Tests take smaller ones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {

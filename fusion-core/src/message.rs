@@ -3,6 +3,7 @@
 use crate::config::Configuration;
 use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::id::{RequestId, SessionId};
+use crate::limits::{MAX_BATCH_REQUESTS, MAX_MEMBERS, MAX_MESSAGE_PAGES};
 use crate::op::{Op, OpResult};
 use crate::page::PageId;
 use crate::time::Time;
@@ -171,6 +172,7 @@ pub struct Ack {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pages {
     /// Each page with its place.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MESSAGE_PAGES>")]
     pub pages: Vec<(PageId, Bytes)>,
 }
 
@@ -218,6 +220,7 @@ pub enum RecoveryRequest {
         /// The attempt.
         recovery: RecoveryId,
         /// Where it must stand.
+        #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
         wanted: Vec<(PrimaryIndex, Seq)>,
     },
     /// Of a surviving primary: freeze pages, keep the changes after `after` with them (rule 32).
@@ -256,6 +259,7 @@ pub enum RecoveryReply {
     /// The last change of each primary that the fused member has.
     Vector {
         /// By primary index.
+        #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
         vector: Vec<Seq>,
         /// How long a lease of the lost primary that the sender replaces still runs, on this member's clock; zero
         /// when it is over. Being sealed, this member gives no further one.
@@ -278,6 +282,7 @@ pub enum RecoveryReply {
         /// Which row they are.
         row: Row,
         /// What they include, by primary index.
+        #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
         vector: Vec<Seq>,
         /// How many pages.
         pages: u64,
@@ -322,6 +327,7 @@ pub struct ClientBatch {
     /// A session to open first: sent until an answer has come, never after that (rule 38).
     pub open: Option<SessionId>,
     /// The requests.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_BATCH_REQUESTS>")]
     pub requests: Vec<ClientRequest>,
     /// A session to close in the end, because its client is going; nobody waits for that to be safe.
     pub close: Option<SessionId>,
@@ -365,9 +371,11 @@ pub struct MemberReport {
     /// Bytes of pages.
     pub page_bytes: u64,
     /// Members that this one needs and has not heard of for T_c (rule 22).
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub complaints: Vec<MemberId>,
     /// Of a fused member: the lost primaries that certainly read nothing any more under a lease of this member, which
     /// gives none in this epoch (rules 33, 37).
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub leases_over: Vec<PrimaryIndex>,
 }
 

@@ -138,6 +138,28 @@ impl Timing {
         })
     }
 
+    /// Checks times that were decoded, as [`new`](Self::new) does.
+    ///
+    /// # Errors
+    /// [`TimingError`].
+    pub fn check(&self) -> Result<(), TimingError> {
+        let Timing {
+            suspect_ms,
+            complain_ms,
+            heartbeat_ms,
+            lease_primary_ms,
+            lease_fused_ms,
+        } = *self;
+        Timing::new(
+            suspect_ms,
+            complain_ms,
+            heartbeat_ms,
+            lease_primary_ms,
+            lease_fused_ms,
+        )
+        .map(|_| ())
+    }
+
     /// The times that follow from T_s: leases that are over when a death is noticed, complaints after 2 T_s.
     ///
     /// # Errors

@@ -5,6 +5,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Now: the boot clock, which counts suspension and never steps (PROTOCOL rule 1).
 pub(crate) fn now() -> Time {
+    // In a simulation its own clock, of which all hosts have the same.
+    #[cfg(feature = "turmoil")]
+    if let Some(elapsed) = turmoil::sim_elapsed() {
+        return Time(elapsed.as_micros() as u64);
+    }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let clock = ClockId::Boottime;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

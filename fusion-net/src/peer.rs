@@ -4,13 +4,17 @@ use crate::service::{CoordinatorClient, FusedClient, PrimaryClient};
 use crate::transport::{Network, Stream};
 use crate::wire::{self, ConnectError, Service};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tarpc::client::Config;
 use tarpc::context::Context;
 
 /// How long a connection may take to be made.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A call that was given up after so long without an answer casts doubt on its connection.
+const UNANSWERED: Duration = Duration::from_millis(500);
 
 /// A context for a call that may take `limit`.
 #[must_use]
@@ -73,13 +77,56 @@ struct Entry<C> {
     generation: u64,
 }
 
-/// A connection of a [`Pool`].
-#[derive(Clone, Debug)]
+/// A connection of a [`Pool`], for one call.
+///
+/// When it is dropped without a word of [`heard`](Self::heard) after half a second, the connection is forgotten: whoever
+/// gives up a call, because the epoch has changed say, must not leave the next one a connection that is dead, which its
+/// own end of it does not know for minutes.
+#[derive(Debug)]
 pub struct Pooled<C> {
     /// The client.
     pub client: C,
     address: String,
     generation: u64,
+    pool: Arc<Mutex<HashMap<String, Entry<C>>>>,
+    since: tokio::time::Instant,
+    heard: AtomicBool,
+}
+
+impl<C> Pooled<C> {
+    fn new(pool: &Pool<C>, address: &str, entry: Entry<C>) -> Pooled<C> {
+        Pooled {
+            client: entry.client,
+            address: address.to_owned(),
+            generation: entry.generation,
+            pool: Arc::clone(&pool.clients),
+            since: tokio::time::Instant::now(),
+            heard: AtomicBool::new(false),
+        }
+    }
+
+    /// The other side has answered.
+    pub fn heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    fn forget(&self) {
+        let mut clients = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients
+            .get(&self.address)
+            .is_some_and(|e| e.generation == self.generation)
+        {
+            clients.remove(&self.address);
+        }
+    }
+}
+
+impl<C> Drop for Pooled<C> {
+    fn drop(&mut self) {
+        if !self.heard.load(Ordering::Relaxed) && self.since.elapsed() >= UNANSWERED {
+            self.forget();
+        }
+    }
 }
 
 impl<C> Clone for Pool<C> {
@@ -101,10 +148,8 @@ impl<C: Connect> Pool<C> {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry<C>>> {
-        self.clients
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry<C>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection to `address`, made now if there is none.
@@ -112,13 +157,9 @@ impl<C: Connect> Pool<C> {
     /// # Errors
     /// [`ConnectError`].
     pub async fn get(&self, address: &str) -> Result<Pooled<C>, ConnectError> {
-        if let Some(entry) = self.lock().get(address) {
-            let Entry { client, generation } = entry.clone();
-            return Ok(Pooled {
-                client,
-                address: address.to_owned(),
-                generation,
-            });
+        let known = self.lock().get(address).cloned();
+        if let Some(entry) = known {
+            return Ok(Pooled::new(self, address, entry));
         }
         let client: C = connect(&self.network, address).await?;
         let mut clients = self.lock();
@@ -127,22 +168,13 @@ impl<C: Connect> Pool<C> {
             .entry(address.to_owned())
             .or_insert(Entry { client, generation })
             .clone();
-        Ok(Pooled {
-            client: entry.client,
-            address: address.to_owned(),
-            generation: entry.generation,
-        })
+        drop(clients);
+        Ok(Pooled::new(self, address, entry))
     }
 
     /// Forgets a connection that failed, unless another one has taken its place already.
     pub fn forget(&self, failed: &Pooled<C>) {
-        let mut clients = self.lock();
-        if clients
-            .get(&failed.address)
-            .is_some_and(|e| e.generation == failed.generation)
-        {
-            clients.remove(&failed.address);
-        }
+        failed.forget();
     }
 }
 

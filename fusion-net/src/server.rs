@@ -10,20 +10,19 @@ mod sync;
 
 pub use host::{Host, Peers};
 
+use crate::addresses::Addresses;
+use crate::connections;
 use crate::service::{Fused as _, Primary as _};
-use crate::transport::{Incoming, Listener};
-use crate::wire::{self, Service};
+use crate::transport::{Incoming, Listener, TlsError};
+use crate::wire::{self, Guest, Service};
 use futures::StreamExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tarpc::server::{BaseChannel, Channel, Config};
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// The most connections that a process serves at once; more wait to be accepted.
-pub const MAX_CONNECTIONS: usize = 4096;
 /// See [`tick`].
 const TICK: Duration = Duration::from_millis(20);
 /// The most requests under way on one connection; more wait to be read.
@@ -32,8 +31,8 @@ const MAX_REQUESTS: usize = 1024;
 /// How a server is run.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The coordinator's address.
-    pub coordinator: String,
+    /// The coordinators' addresses.
+    pub coordinators: Addresses,
     /// The address that others reach this process at, when it is not the one it listens on.
     pub advertise: Option<String>,
 }
@@ -56,6 +55,9 @@ pub enum ServerError {
     /// The heartbeat has ended, by a fault of this program; its log says which.
     #[error("an internal fault stopped the server; start it again")]
     Stopped,
+    /// Others would not take its certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The listener failed.
     #[error("the listening socket failed: {0}")]
     Io(#[from] std::io::Error),
@@ -73,13 +75,14 @@ pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), Ser
         None if listen.ip().is_unspecified() => return Err(ServerError::NoAddress { listen }),
         None => listen.to_string(),
     };
+    listener.network().check_own(&address)?;
     let host = Host::new(Peers::new(listener.network().clone()));
     let mut tasks = JoinSet::new();
-    tasks.spawn(sync::run(Arc::clone(&host), options.coordinator, address));
+    tasks.spawn(sync::run(Arc::clone(&host), options.coordinators, address));
     tasks.spawn(tick());
-    let accepting = accept_loop(listener, move |incoming| {
+    let accepting = connections::accept(listener, move |incoming, guest| {
         let host = Arc::clone(&host);
-        async move { serve_connection(incoming, host).await }
+        async move { serve_connection(incoming, guest, host).await }
     });
     // Without its heartbeat the server would be replaced while it goes on: better to stop at once.
     tokio::select! {
@@ -98,48 +101,20 @@ async fn tick() {
     }
 }
 
-/// Accepts connections for ever, each served by its own task; at the bound new ones wait.
-pub(crate) async fn accept_loop<F, T>(listener: Listener, serve: F)
-where
-    F: Fn(Incoming) -> T,
-    T: Future<Output = ()> + Send + 'static,
-{
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok(incoming) => {
-                let connection = serve(incoming);
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: let some connections end first.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-async fn serve_connection(incoming: Incoming, host: Arc<Host>) {
+async fn serve_connection(incoming: Incoming, guest: Arc<Guest>, host: Arc<Host>) {
     match wire::accept(incoming, &[Service::Primary, Service::Fused]).await {
         Ok((stream, Service::Primary)) => {
-            let channel = BaseChannel::new(channel_config(), wire::server_transport(stream));
-            run(channel.execute(primary::PrimaryServer::new(host).serve())).await;
+            let transport = wire::server_transport(stream, Service::Primary, Arc::clone(&guest));
+            let channel = BaseChannel::new(channel_config(), transport);
+            run(channel.execute(primary::PrimaryServer::new(host, guest).serve())).await;
         }
         Ok((stream, Service::Fused)) => {
-            let channel = BaseChannel::new(channel_config(), wire::server_transport(stream));
+            let transport = wire::server_transport(stream, Service::Fused, guest);
+            let channel = BaseChannel::new(channel_config(), transport);
             run(channel.execute(fused::FusedServer::new(host).serve())).await;
         }
         Ok((_, Service::Coordinator)) => {}
-        Err(error) => tracing::debug!(%error, "a connection was refused"),
+        Err(error) => wire::refused(&error),
     }
 }
 

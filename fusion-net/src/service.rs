@@ -1,7 +1,9 @@
 //! The three tarpc services and what they say beside the messages of `fusion_core::message`.
 
+use crate::wire::Room;
 use fusion_core::config::{ClusterShape, Configuration, ShapeError};
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
+use fusion_core::limits::{MAX_BATCH_REQUESTS, MAX_REPORTS};
 use fusion_core::membership::{LossError, MoveError, Reason, Waiting, What};
 use fusion_core::message::{
     Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
@@ -16,7 +18,7 @@ use thiserror::Error;
 #[tarpc::service]
 pub trait Primary {
     /// Executes a client's requests in order; answers when all that the answers depend on is safe.
-    async fn execute(batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal>;
+    async fn execute(batch: ClientBatch) -> Result<Answers, Refusal>;
     /// Serves a replacement of another primary.
     async fn recover(route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal>;
     /// Tells a configuration; a higher one is adopted.
@@ -67,7 +69,20 @@ pub trait Coordinator {
         wait_ms: u32,
     ) -> Result<Arc<Configuration>, AdminError>;
     /// All servers and clusters.
-    async fn status() -> Status;
+    async fn status() -> Result<Status, AdminError>;
+    /// Whether this coordinator is the active one; any answers.
+    async fn who() -> Who;
+}
+
+/// The answers to a batch.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Answers {
+    /// One for each request, in order.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_BATCH_REQUESTS>")]
+    pub replies: Vec<ClientReply>,
+    /// The memory that they take until they are sent.
+    #[serde(skip)]
+    pub(crate) _room: Room,
 }
 
 /// A server process introduces itself.
@@ -123,8 +138,10 @@ pub struct SyncRequest {
     /// Who.
     pub server: ServerId,
     /// What it has of each cluster that it has heard of.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_REPORTS>")]
     pub known: Vec<Known>,
     /// Its members.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_REPORTS>")]
     pub reports: Vec<MemberReport>,
     /// Whether the answer may wait for news.
     pub wait: bool,
@@ -199,6 +216,60 @@ pub enum AdminError {
         /// What it said.
         message: String,
     },
+    /// A bound was reached.
+    #[error("there are {max} {what} already, and more are not possible")]
+    TooMany {
+        /// Of what.
+        what: String,
+        /// The bound.
+        max: u64,
+    },
+    /// A server cannot be reached at such an address.
+    #[error("{address:?} is no address to reach a server at: it must be HOST:PORT")]
+    BadAddress {
+        /// The beginning of it.
+        address: String,
+    },
+    /// This coordinator is not the active one, or not any more; nothing was changed.
+    #[error("this coordinator stands by{}", standing_by(active.as_deref(), problem.as_deref()))]
+    NotActive {
+        /// The address of the active one, if it is known.
+        active: Option<String>,
+        /// Why there may be none, if that is known.
+        problem: Option<String>,
+    },
+}
+
+fn standing_by(active: Option<&str>, problem: Option<&str>) -> String {
+    match (active, problem) {
+        (_, Some(problem)) => format!("; {problem}"),
+        (Some(active), None) => format!("; the active one is {active}"),
+        (None, None) => "; none is active now".to_owned(),
+    }
+}
+
+/// A coordinator's answer to who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// Whether it is the active one.
+    pub active: bool,
+    /// The address of the one that is, if it is another one and known.
+    pub active_address: Option<String>,
+    /// What it knows of the others.
+    pub control: ControlPlane,
+}
+
+/// The coordinators and their store, as the one that answers sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlPlane {
+    /// The address of the coordinator that answers.
+    pub answers: String,
+    /// The store and where it is.
+    pub store: String,
+    /// The addresses of the coordinators that stand by.
+    pub standbys: Vec<String>,
+    /// What is wrong with the store, if something is: when that lasts, no coordinator is active.
+    pub problem: Option<String>,
 }
 
 /// All that an operator wants to see.
@@ -212,6 +283,8 @@ pub struct Status {
     pub events: Vec<Event>,
     /// Why the coordinator's store refuses changes, if it does: nothing is mended until it is.
     pub problem: Option<String>,
+    /// Who answers, and who stands by.
+    pub control: ControlPlane,
 }
 
 /// A server.

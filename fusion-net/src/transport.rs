@@ -11,6 +11,7 @@ pub use authority::{Authority, CertificateError, Issued};
 pub use stream::Stream;
 pub use tls::{Tls, TlsError, TlsFiles};
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use stream::Tcp;
@@ -190,6 +191,17 @@ impl Network {
         }
     }
 
+    /// Whether others who come to this process at `address` will take it for the right one.
+    ///
+    /// # Errors
+    /// [`TlsError::OtherHost`].
+    pub fn check_own(&self, address: &str) -> Result<(), TlsError> {
+        match &self.security {
+            Security::Tls(tls) => tls.check_host(host_of(address)),
+            Security::Loopback | Security::Insecure => Ok(()),
+        }
+    }
+
     /// Tries each address that the name stands for, as the system's own connect does.
     async fn dial(&self, address: &str) -> Result<TcpStream, ReachError> {
         if !matches!(self.security, Security::Loopback) {
@@ -218,13 +230,11 @@ fn host_of(address: &str) -> &str {
 }
 
 /// A listening socket, and the network that it belongs to.
-#[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     network: Network,
 }
 
-#[derive(Debug)]
 enum Socket {
     System(TcpListener),
     #[cfg(feature = "turmoil")]
@@ -261,6 +271,15 @@ impl Listener {
             tcp,
             network: self.network.clone(),
         })
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("address", &self.local_addr())
+            .field("network", &self.network)
+            .finish()
     }
 }
 

@@ -4,18 +4,25 @@
 //! with its own preface before the first frame, or closes the connection; so garbage, another version or the wrong
 //! kind of port is told apart at once. The only flag is 1: whoever answers speaks TLS only. With TLS all of it is encrypted.
 
+mod frame;
+mod guest;
+mod sides;
+
+#[cfg(feature = "fuzzing")]
+pub use frame::{Cut, cut_frames};
+pub(crate) use guest::Shares;
+pub use guest::{Guest, Room};
+pub(crate) use sides::server_transport;
+pub use sides::{ClientSide, ServerSide, client_transport, decode_request};
+
 use crate::transport::{Incoming, Network, ReachError, Stream, Unreached};
-use fusion_core::limits::MAX_CHANGE_BYTES;
-use serde::{Deserialize, Serialize};
+use fusion_core::limits::{MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use std::io;
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::time::Duration;
-use tarpc::tokio_util::codec::LengthDelimitedCodec;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_util::bytes::{Bytes, BytesMut};
 
 /// The version of everything that is said after the preface.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -32,6 +39,8 @@ const MAGIC: [u8; 4] = *b"FUSN";
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Of the last byte of an answer: nothing but TLS is spoken there.
 const TLS_ONLY: u8 = 1;
+/// At most so often a refusal is logged aloud.
+const SELDOM: Duration = Duration::from_secs(10);
 /// The most bytes that are heard of somebody with whom nothing is agreed.
 const MAX_FAREWELL: u64 = 1 << 16;
 
@@ -45,6 +54,20 @@ pub enum Service {
     Fused = 2,
     /// The coordinator: servers, clients and operators.
     Coordinator = 3,
+}
+
+impl Service {
+    /// The longest request, in bytes.
+    #[must_use]
+    pub fn max_request_bytes(self) -> usize {
+        match self {
+            // The largest operation has a key and two values; batches of smaller ones have less.
+            Service::Primary => MAX_KEY_BYTES + 2 * MAX_VALUE_BYTES + ENVELOPE_BYTES,
+            Service::Fused => MAX_FRAME_BYTES,
+            // The reports of all members of a process, or a configuration.
+            Service::Coordinator => 4 << 20,
+        }
+    }
 }
 
 /// Why a connection was not made.
@@ -118,6 +141,15 @@ fn parse_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
         });
     }
     Ok(bytes[6])
+}
+
+/// Reads a preface; for the fuzzer.
+///
+/// # Errors
+/// As [`connect`].
+#[cfg(feature = "fuzzing")]
+pub fn read_preface(bytes: [u8; 8]) -> Result<u8, ConnectError> {
+    parse_preface(bytes)
 }
 
 /// Connects and agrees on version and service.
@@ -196,6 +228,21 @@ pub(crate) async fn accept(
         .unwrap_or(Err(ConnectError::TimedOut(PREFACE_TIMEOUT)))
 }
 
+/// Logs a connection of which nothing came. What an operator has to mend is said aloud, but seldom: strangers must not
+/// fill the log.
+pub(crate) fn refused(error: &ConnectError) {
+    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+    if let ConnectError::Reach(_) = error {
+        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|at| at.elapsed() >= SELDOM) {
+            *said = Some(Instant::now());
+            tracing::warn!(%error, "a connection was refused; further ones are not told for a while");
+            return;
+        }
+    }
+    tracing::debug!(%error, "a connection was refused");
+}
+
 /// Tells the other side what is spoken here, then hears it out, a little: what is left unread when a connection closes
 /// makes the system discard what was said last.
 async fn take_leave(mut stream: Stream, error: &ReachError) {
@@ -220,176 +267,9 @@ async fn take_leave(mut stream: Stream, error: &ReachError) {
     }
 }
 
-/// Frames of `In` and `Out` over one stream.
-pub type Transport<In, Out> = tarpc::serde_transport::Transport<Stream, In, Out, Postcard<In, Out>>;
-/// The side that asks.
-pub type ClientSide<Req, Resp> = Transport<tarpc::Response<Resp>, tarpc::ClientMessage<Req>>;
-/// The side that answers.
-pub type ServerSide<Req, Resp> = Transport<tarpc::ClientMessage<Req>, tarpc::Response<Resp>>;
-
-/// Wraps a stream whose preface was agreed on; the side that asks.
-pub fn client_transport<Req, Resp>(stream: Stream) -> ClientSide<Req, Resp>
-where
-    Req: Serialize,
-    Resp: for<'de> Deserialize<'de>,
-{
-    tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(false))
-}
-
-/// Wraps a stream whose preface was agreed on; the side that answers.
-pub fn server_transport<Req, Resp>(stream: Stream) -> ServerSide<Req, Resp>
-where
-    Req: for<'de> Deserialize<'de>,
-    Resp: Serialize,
-{
-    tarpc::serde_transport::new(framing().new_framed(stream), Postcard::new(true))
-}
-
-fn framing() -> tarpc::tokio_util::codec::length_delimited::Builder {
-    let mut builder = LengthDelimitedCodec::builder();
-    builder.max_frame_length(MAX_FRAME_BYTES);
-    builder
-}
-
-/// The postcard codec of tarpc's messages.
-pub struct Postcard<In, Out> {
-    /// Whether what comes in are requests, with a deadline to be checked.
-    requests: bool,
-    types: PhantomData<fn(In) -> Out>,
-}
-
-impl<In, Out> Postcard<In, Out> {
-    fn new(requests: bool) -> Self {
-        Postcard {
-            requests,
-            types: PhantomData,
-        }
-    }
-}
-
-impl<In, Out: Serialize> tokio_serde::Serializer<Out> for Postcard<In, Out> {
-    type Error = io::Error;
-
-    fn serialize(self: Pin<&mut Self>, item: &Out) -> io::Result<Bytes> {
-        postcard::to_stdvec(item).map(Bytes::from).map_err(invalid)
-    }
-}
-
-impl<In: for<'de> Deserialize<'de>, Out> tokio_serde::Deserializer<In> for Postcard<In, Out> {
-    type Error = io::Error;
-
-    fn deserialize(self: Pin<&mut Self>, frame: &BytesMut) -> io::Result<In> {
-        if self.requests {
-            check_deadline(frame)?;
-        }
-        postcard::from_bytes(frame).map_err(invalid)
-    }
-}
-
-fn invalid(e: postcard::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, e)
-}
-
-/// tarpc adds a request's time to live to the clock as soon as it is decoded, which panics for a huge one; so it is
-/// looked at before. A request begins with variant 0, then seconds and nanoseconds.
-fn check_deadline(frame: &[u8]) -> io::Result<()> {
-    let (variant, rest) = postcard::take_from_bytes::<u32>(frame).map_err(invalid)?;
-    if variant == 0 {
-        let (seconds, _) = postcard::take_from_bytes::<u64>(rest).map_err(invalid)?;
-        if seconds > MAX_DEADLINE.as_secs() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("a deadline {seconds} s away"),
-            ));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tarpc::{ClientMessage, Request, context};
-    use tokio_serde::{Deserializer, Serializer};
-
-    fn request_frame(seconds: u64) -> BytesMut {
-        let mut frame = postcard::to_stdvec(&(0u32, seconds, 0u32)).unwrap();
-        frame.extend_from_slice(&[0; 64]);
-        BytesMut::from(&frame[..])
-    }
-
-    #[test]
-    fn a_frame_with_a_huge_deadline_is_an_error_and_no_panic() {
-        let mut codec: Postcard<ClientMessage<u32>, tarpc::Response<u32>> = Postcard::new(true);
-        for seconds in [u64::MAX, 800 * 86_400, MAX_DEADLINE.as_secs() + 1] {
-            assert!(
-                Pin::new(&mut codec)
-                    .deserialize(&request_frame(seconds))
-                    .is_err()
-            );
-        }
-    }
-
-    #[test]
-    fn a_request_survives_the_codec() {
-        let mut client: Postcard<tarpc::Response<u32>, ClientMessage<u32>> = Postcard::new(false);
-        let mut server: Postcard<ClientMessage<u32>, tarpc::Response<u32>> = Postcard::new(true);
-        let request = Request {
-            context: context::current(),
-            id: 5,
-            message: 77,
-        };
-        let frame = Pin::new(&mut client)
-            .serialize(&ClientMessage::Request(request))
-            .unwrap();
-        match Pin::new(&mut server)
-            .deserialize(&BytesMut::from(&frame[..]))
-            .unwrap()
-        {
-            ClientMessage::Request(r) => assert_eq!((r.id, r.message), (5, 77)),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_longest_change_that_the_core_makes_fits_into_a_frame() {
-        use crate::service::FusedRequest;
-        use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Seq};
-        use fusion_core::message::{ChangeRun, JoinSnapshot, Replicate, Route};
-        use fusion_core::time::Time;
-        use tarpc::tokio_util::codec::Encoder;
-        let route = Route {
-            cluster: ClusterId(u64::MAX),
-            epoch: Epoch(u64::MAX),
-            from: MemberId(u64::MAX),
-            to: MemberId(u64::MAX),
-        };
-        let longest = Bytes::from(vec![7; MAX_CHANGE_BYTES]);
-        let message = Replicate {
-            index: PrimaryIndex(u16::MAX),
-            changes: ChangeRun::pack(Seq(u64::MAX), [longest].iter()),
-            stable: Seq(u64::MAX),
-            sent_at: Time(u64::MAX),
-            join: Some(JoinSnapshot {
-                seq: Seq(u64::MAX),
-                chunks: u32::MAX,
-            }),
-            last: Some(Seq(u64::MAX)),
-        };
-        let request = Request {
-            context: context::current(),
-            id: u64::MAX,
-            message: FusedRequest::Replicate { route, message },
-        };
-        let mut codec: Postcard<tarpc::Response<u32>, ClientMessage<FusedRequest>> =
-            Postcard::new(false);
-        let frame = Pin::new(&mut codec)
-            .serialize(&ClientMessage::Request(request))
-            .unwrap();
-        let mut framed = BytesMut::new();
-        framing().new_codec().encode(frame, &mut framed).unwrap();
-    }
-
     #[test]
     fn prefaces_tell_versions_and_strangers_apart() {
         assert_eq!(parse_preface(preface(2)).unwrap(), 2);

@@ -2,8 +2,8 @@
 //! wrong is refused, and nothing is written then.
 #![no_main]
 
+use fusion_fuzz::{Displaced, Input};
 use jerasure::Error;
-use jerasure_fuzz::{Displaced, Input};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| round_trip(&mut Input::new(bytes)));

@@ -2,7 +2,7 @@
 //! alignment, on every engine.
 #![no_main]
 
-use jerasure_fuzz::{Displaced, Input};
+use fusion_fuzz::{Displaced, Input};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| update(&mut Input::new(bytes)));

@@ -1,5 +1,7 @@
 //! What the fuzz targets share: codes and bytes drawn from the fuzzer's input.
 
+pub mod members;
+
 use jerasure::{CodeParams, Codec, Engine, Error, Technique, WordSize};
 
 /// The fuzzer's input, read from the front; it goes on as zeros.

@@ -43,6 +43,9 @@ pub fn binary() -> PathBuf {
             build
                 .arg("--target-dir")
                 .arg(profile.parent().expect("a target folder"));
+            if cfg!(feature = "etcd") {
+                build.args(["--features", "etcd"]);
+            }
             if profile.ends_with("release") {
                 build.arg("--release");
             }
@@ -83,8 +86,28 @@ pub fn options() -> LocalOptions {
 /// # Panics
 /// When they do not start.
 pub async fn start(servers: usize) -> Rig {
+    start_with(options(), servers).await
+}
+
+/// As [`start`], with links that can be cut, slowed and reset.
+///
+/// # Panics
+/// As [`start`].
+pub async fn start_faulty(servers: usize) -> Rig {
+    let options = LocalOptions {
+        faulty: true,
+        ..options()
+    };
+    start_with(options, servers).await
+}
+
+/// As [`start`], with other options.
+///
+/// # Panics
+/// When they do not start.
+pub async fn start_with(options: LocalOptions, servers: usize) -> Rig {
     let place = PLACES.acquire().await.expect("never closed");
-    let local = LocalCluster::start(options(), servers).await;
+    let local = LocalCluster::start(options, servers).await;
     let local = local.expect("the cluster starts");
     let client = local.client().await.expect("the coordinator answers");
     Rig {

@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod golden;
 pub mod model;
+pub mod recorder;
 pub mod sim;
 pub mod writers;
 

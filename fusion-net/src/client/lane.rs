@@ -410,21 +410,22 @@ async fn send(
     tokio::pin!(call);
     let answered = loop {
         tokio::select! {
-            answer = &mut call => break match answer {
-                Ok(Ok(replies)) => Answered::Replies(replies),
+            answer = &mut call => break match answer.inspect(|_| peer.heard()) {
+                Ok(Ok(answers)) => Answered::Replies(answers.replies),
                 Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
                 Err(_) => {
                     connections.primaries.forget(&peer);
                     Answered::Not { unsure: true }
                 }
             },
-            // A process that hangs does not close its connection; the coordinator knows when it was replaced.
-            () = sleep(HUNG) => {
+            // A process that hangs does not close its connection; the coordinator knows when it was replaced. The
+            // answer may come while it is asked: it may hang, too.
+            () = async {
+                sleep(HUNG).await;
                 route.refresh(&connections, Duration::ZERO).await;
-                if !route.names(member) {
-                    break Answered::Not { unsure: true };
-                }
-            }
+            } => if !route.names(member) {
+                break Answered::Not { unsure: true };
+            },
         }
     };
     (answered, calls)

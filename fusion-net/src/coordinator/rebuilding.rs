@@ -2,9 +2,9 @@
 //! nobody but servers that hand over.
 
 use super::registry::Registry;
-use super::store::{ConfigStore, StoreContents};
+use super::store::StoreContents;
 use super::{Coordinator, CoordinatorError};
-use crate::service::{HandOver, Registration, Status};
+use crate::service::{ControlPlane, HandOver, Registration, Status};
 use fusion_core::id::ServerId;
 use fusion_core::rebuild::{Rebuild, Rebuilt};
 use std::collections::BTreeMap;
@@ -66,12 +66,13 @@ impl Rebuilding {
     }
 
     /// All that an operator can be told meanwhile.
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn status(&self, control: ControlPlane) -> Status {
         Status {
             servers: Vec::new(),
             clusters: Vec::new(),
             events: Vec::new(),
             problem: Some(self.progress()),
+            control,
         }
     }
 
@@ -81,7 +82,6 @@ impl Rebuilding {
             store: rebuilt.store,
             configs: rebuilt.configs,
             servers: servers.map(|(&id, s)| (id, s.clone())).collect(),
-            next_server: rebuilt.next_server,
         }
     }
 }
@@ -105,11 +105,17 @@ pub(crate) async fn run(coordinator: &Arc<Coordinator>) -> Result<(), Coordinato
                 said = Instant::now();
                 tracing::warn!("{}", rebuilding.progress());
             }
-            outcome.map(|rebuilt| rebuilding.contents(rebuilt))
+            outcome.map(|rebuilt| {
+                let next_server = ServerId(rebuilt.next_server);
+                (rebuilding.contents(rebuilt), next_server)
+            })
         };
-        let Some(contents) = contents else { continue };
-        let (store, copy) = (Arc::clone(&coordinator.store), contents.clone());
-        restore(store, copy).await?;
+        let Some((contents, next_server)) = contents else {
+            continue;
+        };
+        if !coordinator.store.restore(&contents, next_server).await? {
+            return Err(CoordinatorError::NotNew);
+        }
         let timing = &coordinator.options.timing;
         let (clusters, servers) = (contents.configs.len(), contents.servers.len());
         *coordinator.registry() = Registry::new(contents, timing);
@@ -123,13 +129,4 @@ pub(crate) async fn run(coordinator: &Arc<Coordinator>) -> Result<(), Coordinato
         );
         return Ok(());
     }
-}
-
-async fn restore(
-    store: Arc<dyn ConfigStore>,
-    contents: StoreContents,
-) -> Result<(), CoordinatorError> {
-    let stored = tokio::task::spawn_blocking(move || store.restore(&contents)).await;
-    let stored = stored.map_err(|_| CoordinatorError::Stopped)??;
-    stored.then_some(()).ok_or(CoordinatorError::NotNew)
 }

@@ -2,10 +2,10 @@
 
 use super::store::StoreContents;
 use crate::service::{
-    AdminError, ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus,
-    Status, SyncRequest,
+    AdminError, ClusterStatus, ControlPlane, Event, MemberState, MemberStatus, Registration, Role,
+    ServerStatus, Status, SyncRequest,
 };
-use fusion_core::config::{Configuration, FusedState, PrimaryState};
+use fusion_core::config::{Configuration, FusedState, MAX_ADDRESS_BYTES, PrimaryState};
 use fusion_core::detector::{Detector, Seen};
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
 use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting, What};
@@ -18,6 +18,12 @@ use std::sync::Arc;
 const MAX_EVENTS: usize = 256;
 /// A dead server that no configuration names is forgotten after this time.
 const FORGET_MS: u64 = 60_000;
+/// Silence does not count for so long after a coordinator became the active one: servers have to find it first.
+const GRACE_MS: u64 = 500;
+/// The most servers that are known at a time, dead ones too until they are forgotten.
+const MAX_SERVERS: usize = 1 << 14;
+/// The most clusters, removed ones too: their names are kept so that old messages of them are known for what they are.
+const MAX_CLUSTERS: usize = 1 << 16;
 
 /// About how many bytes of configurations go into one answer to a heartbeat.
 const MAX_NEWS_BYTES: usize = 4 << 20;
@@ -37,7 +43,6 @@ fn encoded_bytes(config: &Configuration) -> usize {
 /// All of it; the durable part is the store's.
 pub(crate) struct Registry {
     pub(crate) store: u64,
-    next_server: u64,
     clusters: BTreeMap<ClusterId, Arc<Configuration>>,
     servers: BTreeMap<ServerId, Registration>,
     pub(crate) detector: Detector,
@@ -48,7 +53,7 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new(contents: StoreContents, timing: &Timing) -> Registry {
-        let mut detector = Detector::new(timing, 0);
+        let mut detector = Detector::new(timing, GRACE_MS);
         for (id, _) in &contents.servers {
             detector.add_server(*id);
         }
@@ -57,7 +62,6 @@ impl Registry {
         }
         Registry {
             store: contents.store,
-            next_server: contents.next_server,
             clusters: contents
                 .configs
                 .into_iter()
@@ -80,12 +84,6 @@ impl Registry {
         known.map(|(&id, _)| id)
     }
 
-    pub(crate) fn take_server_id(&mut self) -> ServerId {
-        let id = ServerId(self.next_server);
-        self.next_server += 1;
-        id
-    }
-
     /// A random id: two deployments that come to share an address must never take the other's cluster for theirs.
     pub(crate) fn new_cluster_id(&self) -> ClusterId {
         loop {
@@ -94,6 +92,23 @@ impl Registry {
                 return id;
             }
         }
+    }
+
+    /// Whether one more server may register; anybody who reaches the coordinator may ask.
+    pub(crate) fn check_room_for_server(&self, new: &Registration) -> Result<(), AdminError> {
+        let port = new
+            .address
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
+        if new.address.len() > MAX_ADDRESS_BYTES || !matches!(port, Some(Ok(_))) {
+            let address = new.address.chars().take(80).collect();
+            return Err(AdminError::BadAddress { address });
+        }
+        check_room("servers", self.servers.len(), MAX_SERVERS)
+    }
+
+    pub(crate) fn check_room_for_cluster(&self) -> Result<(), AdminError> {
+        check_room("clusters", self.clusters.len(), MAX_CLUSTERS)
     }
 
     /// A new run of a process. Whatever ran at its address before is dead: the address is taken.
@@ -344,7 +359,7 @@ impl Registry {
         self.clusters.insert(next.cluster, next);
     }
 
-    pub(crate) fn status(&self, now: u64) -> Status {
+    pub(crate) fn status(&self, now: u64, control: ControlPlane) -> Status {
         let views = self.views();
         let servers = self.servers.iter().map(|(&id, s)| {
             let seen = self.detector.seen(id).unwrap_or_default();
@@ -366,6 +381,7 @@ impl Registry {
                 .collect(),
             events: self.events.iter().cloned().collect(),
             problem: self.problem.clone(),
+            control,
         }
     }
 
@@ -478,6 +494,16 @@ impl Registry {
             page_bytes: report.map_or(0, |r| r.page_bytes),
         }
     }
+}
+
+fn check_room(what: &str, have: usize, max: usize) -> Result<(), AdminError> {
+    let what = what.to_owned();
+    let max_told = max as u64;
+    let room = have < max;
+    room.then_some(()).ok_or(AdminError::TooMany {
+        what,
+        max: max_told,
+    })
 }
 
 #[cfg(test)]

@@ -245,10 +245,12 @@ impl Host {
         let context = within(Duration::from_secs(2));
         if config.index_of(to).is_some() {
             if let Ok(peer) = self.peers.primaries.get(&host.address).await {
-                let _ = peer.client.adopt(context, Arc::clone(config)).await;
+                let told = peer.client.adopt(context, Arc::clone(config)).await;
+                let _ = told.inspect(|()| peer.heard());
             }
         } else if let Ok(peer) = self.peers.fused.get(&host.address).await {
-            let _ = peer.client.adopt(context, Arc::clone(config)).await;
+            let told = peer.client.adopt(context, Arc::clone(config)).await;
+            let _ = told.inspect(|()| peer.heard());
         }
     }
 
@@ -263,6 +265,12 @@ impl Host {
         }
         let named = config.servers().contains(&server) && !config.removed;
         let mut clusters = lock(&self.clusters);
+        let known = clusters.get(&config.cluster).map(|slot| &slot.config);
+        let fits = known.map_or(Ok(()), |known| config.check_after(known));
+        if let Err(error) = config.check().and(fits) {
+            tracing::error!(cluster = %config.cluster, %error, "a configuration that cannot be was refused");
+            return;
+        }
         match clusters.get_mut(&config.cluster) {
             None if !named => return,
             Some(slot) if slot.config.contradicts(&config) => {

@@ -144,6 +144,9 @@ async fn send(
     // An acknowledgement counts at once: the pages of a learner may take much longer.
     let changes = async {
         let answer = peer.client.replicate(within(CALL), route, replicate).await;
+        if answer.is_ok() {
+            peer.heard();
+        }
         if let (Ok(Ok(ack)), Some(primary)) = (&answer, cell.upgrade()) {
             let stopped = primary.with(|p| {
                 p.on_ack(route, *ack, clock::now())

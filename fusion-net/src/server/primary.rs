@@ -3,7 +3,8 @@
 use super::host::{Host, Member, lock};
 use super::link;
 use crate::clock;
-use crate::service;
+use crate::service::{self, Answers};
+use crate::wire::Guest;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
@@ -181,7 +182,7 @@ impl PrimaryCell {
     }
 
     /// Executes a batch, then waits until all that its answers depend on is stable.
-    async fn execute(&self, batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal> {
+    async fn execute(&self, batch: ClientBatch, guest: &Guest) -> Result<Answers, Refusal> {
         let mut marks = self.watch();
         loop {
             if !self.wait_for_the_move(&mut marks).await {
@@ -190,12 +191,14 @@ impl PrimaryCell {
                     member: batch.member,
                 });
             }
-            match self.execute_now(&batch, &mut marks).await {
-                Some((replies, after)) => {
+            match self.execute_now(&batch, guest, &mut marks).await {
+                Some((answers, after)) => {
+                    // What waits for the others holds its answers, and no requests.
+                    drop(batch);
                     let settled = marks.wait_for(|m| m.closed || m.stable >= after).await;
                     let stable = settled.is_ok_and(|m| m.stable >= after);
                     return if stable {
-                        Ok(replies)
+                        Ok(answers)
                     } else {
                         Err(Refusal::Deposed)
                     };
@@ -210,14 +213,16 @@ impl PrimaryCell {
     async fn execute_now(
         &self,
         batch: &ClientBatch,
+        guest: &Guest,
         marks: &mut watch::Receiver<Marks>,
-    ) -> Option<(Vec<ClientReply>, Seq)> {
+    ) -> Option<(Answers, Seq)> {
         if batch.requests.iter().any(|r| r.id.is_none()) {
             self.wait_for_leases(marks).await;
         }
+        let mut room = guest.room_for_answer().await;
         let now = clock::now();
         // No await from here to the end of this statement: see the type's comment.
-        self.with(|primary| {
+        let (replies, after, bytes) = self.with(|primary| {
             if primary.is_suspended() || primary.is_draining() {
                 return None;
             }
@@ -254,8 +259,16 @@ impl PrimaryCell {
             if let Some(session) = batch.close {
                 primary.close_session(session);
             }
-            Some((replies, after))
-        })
+            Some((replies, after, bytes))
+        })?;
+        room.shrink_to(bytes);
+        Some((
+            Answers {
+                replies,
+                _room: room,
+            },
+            after,
+        ))
     }
 }
 
@@ -271,22 +284,23 @@ impl Drop for PrimaryCell {
 #[derive(Clone)]
 pub(crate) struct PrimaryServer {
     host: Arc<Host>,
+    guest: Arc<Guest>,
 }
 
 impl PrimaryServer {
-    pub(crate) fn new(host: Arc<Host>) -> Self {
-        PrimaryServer { host }
+    pub(crate) fn new(host: Arc<Host>, guest: Arc<Guest>) -> Self {
+        PrimaryServer { host, guest }
     }
 }
 
 impl service::Primary for PrimaryServer {
-    async fn execute(self, _: Context, batch: ClientBatch) -> Result<Vec<ClientReply>, Refusal> {
+    async fn execute(self, _: Context, batch: ClientBatch) -> Result<Answers, Refusal> {
         let gone = Refusal::NotMember {
             cluster: batch.cluster,
             member: batch.member,
         };
         match self.host.member(batch.cluster, batch.member) {
-            Some(Member::Primary(cell)) => cell.execute(batch).await,
+            Some(Member::Primary(cell)) => cell.execute(batch, &self.guest).await,
             _ => Err(gone),
         }
     }

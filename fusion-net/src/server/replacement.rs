@@ -260,6 +260,7 @@ async fn call(
             .recover(within(CALL), route, request.clone())
             .await;
         answer
+            .inspect(|_| peer.heard())
             .inspect_err(|_| host.peers.primaries.forget(&peer))
             .ok()
     } else {
@@ -268,6 +269,9 @@ async fn call(
             .client
             .recover(within(CALL), route, request.clone())
             .await;
-        answer.inspect_err(|_| host.peers.fused.forget(&peer)).ok()
+        answer
+            .inspect(|_| peer.heard())
+            .inspect_err(|_| host.peers.fused.forget(&peer))
+            .ok()
     }
 }

@@ -1,7 +1,9 @@
 //! The server's side of the heartbeat: registers, reports, and hears of configurations.
 
 use super::host::Host;
-use crate::peer::{self, Backoff, within};
+use crate::addresses::Addresses;
+use crate::coordinators::Coordinators;
+use crate::peer::{Backoff, within};
 use crate::service::{AdminError, CoordinatorClient, HandOver, Registration, SyncRequest};
 use fusion_core::id::ServerId;
 use std::sync::Arc;
@@ -10,25 +12,28 @@ use tokio::time::sleep;
 
 /// How long a heartbeat may take, with its wait for news.
 const CALL: Duration = Duration::from_secs(3);
+/// How long an active coordinator is sought before the log says so.
+const SEARCH: Duration = Duration::from_secs(3);
 const MAX_BACKOFF: Duration = Duration::from_millis(250);
 
 /// Runs for ever: no coordinator is needed while nobody fails, so its absence is only waited out.
-pub(crate) async fn run(host: Arc<Host>, coordinator: String, address: String) {
+pub(crate) async fn run(host: Arc<Host>, coordinators: Addresses, address: String) {
+    let coordinators = Coordinators::new(coordinators, host.peers.network.clone());
     let incarnation = rand::random();
     let mut backoff = Backoff::new(MAX_BACKOFF);
     let mut said = false;
     loop {
-        match peer::connect::<CoordinatorClient>(&host.peers.network, &coordinator).await {
-            Ok(client) => {
-                if let Err(error) =
-                    session(&host, &client, incarnation, &address, &mut backoff).await
-                {
-                    tracing::warn!(%coordinator, %error, "the coordinator was lost");
+        match coordinators.active(SEARCH).await {
+            Ok(found) => {
+                let ended = session(&host, &found.client, incarnation, &address, &mut backoff);
+                if let Err(error) = ended.await {
+                    tracing::warn!(coordinator = %found.address, %error, "the coordinator was lost");
                 }
+                coordinators.lost(&found);
                 said = false;
             }
-            Err(error) if !said => {
-                tracing::warn!(%coordinator, %error, "the coordinator cannot be reached; trying on");
+            Err(tried) if !said => {
+                tracing::warn!("{tried}; trying on");
                 said = true;
             }
             Err(_) => {}

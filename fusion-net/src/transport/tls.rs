@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
-use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
+use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -34,6 +35,14 @@ pub struct TlsFiles {
 pub struct Tls {
     acceptor: TlsAcceptor,
     connector: TlsConnector,
+    own: Arc<Own>,
+}
+
+/// What this process shows, and how the others look at it.
+struct Own {
+    chain: Vec<CertificateDer<'static>>,
+    path: PathBuf,
+    verifier: Arc<WebPkiServerVerifier>,
 }
 
 /// Why there can be no TLS.
@@ -94,6 +103,14 @@ pub enum TlsError {
         /// The file of the authority.
         authority: PathBuf,
     },
+    /// The certificate is for other hosts.
+    #[error("the certificate in {} is not for {host}, where others reach this process; issue one with that name", path.display())]
+    OtherHost {
+        /// The file.
+        path: PathBuf,
+        /// The host.
+        host: String,
+    },
     /// The certificate does not do otherwise.
     #[error("the certificate in {} does not do: {reason}", path.display())]
     BadCertificate {
@@ -117,6 +134,16 @@ impl Tls {
         let verifier = verifier(&roots, &provider, files)?;
         check(&chain, verifier.as_ref(), files)?;
 
+        let others =
+            WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
+                .build()
+                .map_err(|error| bad_authority(&files.authority, &error))?;
+        let own = Own {
+            chain: chain.clone(),
+            path: files.certificate.clone(),
+            verifier: Arc::clone(&others),
+        };
+
         let not_usable = |error: Error| match error {
             Error::InconsistentKeys(_) => TlsError::OtherKey {
                 key: files.key.clone(),
@@ -137,7 +164,7 @@ impl Tls {
         let mut client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(not_usable)?
-            .with_root_certificates(roots)
+            .with_webpki_verifier(others)
             .with_client_auth_cert(chain, key)
             .map_err(not_usable)?;
         // Connections last, and each is to be proved anew: an old ticket must not outlive a certificate.
@@ -146,7 +173,31 @@ impl Tls {
         Ok(Tls {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client)),
+            own: Arc::new(own),
         })
+    }
+
+    /// Whether others who ask for `host` will take this process's certificate.
+    pub(super) fn check_host(&self, host: &str) -> Result<(), TlsError> {
+        let other_host = || TlsError::OtherHost {
+            path: self.own.path.clone(),
+            host: host.to_owned(),
+        };
+        let name = ServerName::try_from(host).map_err(|_| other_host())?;
+        let Some((own, between)) = self.own.chain.split_first() else {
+            return Err(other_host());
+        };
+        let verifier = &self.own.verifier;
+        match verifier.verify_server_cert(own, between, &name, &[], UnixTime::now()) {
+            Ok(_) => Ok(()),
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Err(other_host()),
+            Err(error) => Err(TlsError::BadCertificate {
+                path: self.own.path.clone(),
+                reason: error.to_string(),
+            }),
+        }
     }
 
     /// Agrees with the holder of a certificate for `host`.

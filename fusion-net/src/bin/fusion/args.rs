@@ -1,8 +1,9 @@
 //! What the command line may say.
 
 use crate::security::SecurityArgs;
-use crate::{bench, certificate, cluster, demo, list, map, queue, relocation, status};
+use crate::{bench, certificate, chaos, cluster, demo, list, map, queue, relocation, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use fusion_net::client::Addresses;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Measure throughput, recovery and memory on real processes
     Bench(bench::BenchArgs),
+    /// Break real processes and their network under load, and check that nothing is lost
+    Chaos(chaos::ChaosArgs),
     /// Run a standing local cluster of real processes until Ctrl-C
     Dev(DevArgs),
     /// Run one server process, or empty one
@@ -96,9 +99,14 @@ pub(crate) struct ServerArgs {
     /// The address that others reach this server at, when it is not the one it listens on
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<String>,
-    /// The coordinator's address
-    #[arg(long, required = true, env = "FUSION_COORDINATOR", value_name = "HOST:PORT", value_parser = crate::connection::address)]
-    pub(crate) coordinator: Option<String>,
+    /// The coordinator's address, or those of all coordinators with commas between them
+    #[arg(
+        long,
+        required = true,
+        env = "FUSION_COORDINATOR",
+        value_name = "HOST:PORT,..."
+    )]
+    pub(crate) coordinator: Option<Addresses>,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
     #[command(flatten)]
@@ -107,20 +115,24 @@ pub(crate) struct ServerArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb\n  fusion coordinator --data /var/lib/fusion/new.redb --rebuild"
+    after_help = "Examples:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb\n  \
+                  fusion coordinator --data /var/lib/fusion/new.redb --rebuild\n  \
+                  fusion coordinator --listen 10.0.0.1:7400 --etcd http://10.0.0.7:2379,http://10.0.0.8:2379"
 )]
 pub(crate) struct CoordinatorArgs {
     /// The address to listen on; port 0 means any free one; without TLS a loopback address
     #[arg(long, default_value = "127.0.0.1:7400")]
     pub(crate) listen: SocketAddr,
-    /// The file that keeps the configurations; made when it is not there
-    #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
+    /// The address that others reach this coordinator at, when it is not the one it listens on
+    #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::address)]
+    pub(crate) advertise: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
     /// A server that is silent for so long is taken for dead and replaced
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000))]
     pub(crate) suspect_after_ms: u32,
     /// The file was lost: make a new one of what the servers know. They must all be there
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     pub(crate) rebuild: bool,
     /// Your word that so many servers are enough, because the others are dead
     #[arg(long, value_name = "N", requires = "rebuild")]
@@ -129,6 +141,35 @@ pub(crate) struct CoordinatorArgs {
     pub(crate) security: SecurityArgs,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
+}
+
+/// Where a coordinator keeps the configurations.
+#[derive(Debug, ClapArgs)]
+#[group(id = "place", required = true, multiple = true)]
+pub(crate) struct StoreArgs {
+    /// The file that keeps the configurations, for one coordinator; made when it is not there
+    #[arg(long, value_name = "FILE", group = "place")]
+    pub(crate) data: Option<PathBuf>,
+    /// The etcd that keeps them, for any number of coordinators, of which one is active
+    #[arg(
+        long,
+        value_name = "URL,...",
+        group = "place",
+        conflicts_with = "data",
+        env = "FUSION_ETCD"
+    )]
+    pub(crate) etcd: Option<String>,
+    /// The beginning of all keys in etcd, one for each deployment
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        requires = "etcd",
+        default_value = "/fusion/"
+    )]
+    pub(crate) etcd_prefix: String,
+    /// How long an active coordinator on etcd may be silent before another one takes its place
+    #[arg(long, value_name = "SECONDS", requires = "etcd", default_value_t = 5, value_parser = clap::value_parser!(u64).range(2..=60))]
+    pub(crate) lease_seconds: u64,
 }
 
 #[derive(Debug, ClapArgs)]

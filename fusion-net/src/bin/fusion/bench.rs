@@ -2,7 +2,7 @@
 
 mod footprint;
 mod recovery;
-mod workload;
+pub(crate) mod workload;
 
 use crate::output::{self, say};
 use crate::playground;

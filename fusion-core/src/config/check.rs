@@ -1,0 +1,189 @@
+//! What every configuration fulfils, whoever it comes from.
+
+use super::{ClusterShape, Configuration, FusedState, PrimaryState, ShapeError};
+use crate::id::{MemberId, Row};
+use crate::time::TimingError;
+use std::collections::{BTreeMap, BTreeSet};
+use thiserror::Error;
+
+/// The longest address, in bytes: the longest name of a host, and a port.
+pub const MAX_ADDRESS_BYTES: usize = 253 + 6;
+
+/// Why something that was decoded is no configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// There is no cluster of that name or shape.
+    #[error("{0}")]
+    Shape(#[from] ShapeError),
+    /// Its times do not fit.
+    #[error("{0}")]
+    Timing(#[from] TimingError),
+    /// A row of codes that the cluster has not, or one that is held twice.
+    #[error("row {row} of {faults} is not there, or held twice")]
+    Row {
+        /// The row.
+        row: u16,
+        /// How many there are.
+        faults: u16,
+    },
+    /// A member id that is held twice, or was never given.
+    #[error("member id {id} is held twice, or was never given")]
+    Id {
+        /// The id.
+        id: MemberId,
+    },
+    /// A former primary of a seat that is not lost.
+    #[error("an active primary has a former one")]
+    Former,
+    /// An address that nobody can have.
+    #[error("an address of {bytes} bytes; at most {MAX_ADDRESS_BYTES} are possible")]
+    Address {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A member never holds another primary or row.
+    #[error("member {id} held something else before")]
+    Moved {
+        /// The member.
+        id: MemberId,
+    },
+    /// A cluster never changes its kind or shape.
+    #[error("another kind or shape than the cluster had before")]
+    OtherCluster,
+}
+
+/// What a member holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Primary(usize),
+    Row(Row),
+}
+
+impl Configuration {
+    /// Makes sure that it can be worked with: what comes from the network may be anything.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says what no configuration has.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let faults = usize::from(self.faults);
+        ClusterShape::new(&self.name, self.kind, self.n(), faults, self.colocate)?;
+        self.timing.check()?;
+        let mut ids = BTreeSet::new();
+        let formers = self.formers().map(|(_, f)| f.id);
+        for id in self.members().chain(formers) {
+            if id.0 == 0 || id.0 >= self.next_id || !ids.insert(id) {
+                return Err(ConfigError::Id { id });
+            }
+        }
+        let mut rows = BTreeSet::new();
+        for seat in &self.fused {
+            let row = seat.row.0;
+            if row >= self.faults || !rows.insert((row, seat.state == FusedState::InSync)) {
+                let faults = self.faults;
+                return Err(ConfigError::Row { row, faults });
+            }
+        }
+        let active = |(_, seat): (_, &super::PrimarySeat)| seat.former.is_some();
+        if self.primaries_in(PrimaryState::Active).any(active) {
+            return Err(ConfigError::Former);
+        }
+        let formers = self.formers().map(|(_, f)| &f.host);
+        let fused = self.fused.iter().map(|s| &s.host);
+        let hosts = self.primaries.iter().map(|s| &s.host);
+        let heirs = self.heirs().map(|(_, h)| &h.host);
+        let hosts = hosts.chain(fused).chain(formers).chain(heirs);
+        let longest = hosts.map(|h| h.address.len());
+        match longest.max() {
+            Some(bytes) if bytes > MAX_ADDRESS_BYTES => Err(ConfigError::Address { bytes }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes sure that it can follow another one of its cluster.
+    ///
+    /// # Errors
+    /// [`ConfigError::OtherCluster`].
+    pub fn check_after(&self, before: &Configuration) -> Result<(), ConfigError> {
+        let same = self.cluster == before.cluster
+            && self.kind == before.kind
+            && self.n() == before.n()
+            && self.faults == before.faults;
+        if !same {
+            return Err(ConfigError::OtherCluster);
+        }
+        let places = before.places();
+        let moved = |(id, place): (&MemberId, &Place)| places.get(id).is_some_and(|p| p != place);
+        match self.places().iter().find(|&entry| moved(entry)) {
+            Some((&id, _)) => Err(ConfigError::Moved { id }),
+            None => Ok(()),
+        }
+    }
+
+    /// What each member holds, or may hold again; that never changes.
+    fn places(&self) -> BTreeMap<MemberId, Place> {
+        let seats = self.primaries.iter().enumerate();
+        let seats = seats.map(|(i, s)| (s.id, Place::Primary(i)));
+        let formers = self.formers();
+        let formers = formers.map(|(i, f)| (f.id, Place::Primary(i.index())));
+        let heirs = self.heirs().map(|(i, h)| (h.id, Place::Primary(i.index())));
+        let fused = self.fused.iter().map(|s| (s.id, Place::Row(s.row)));
+        seats.chain(formers).chain(heirs).chain(fused).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Former, Host, Origin};
+    use crate::id::{ClusterId, ServerId};
+    use crate::op::Kind;
+
+    fn good() -> Configuration {
+        let shape = ClusterShape::new("c", Kind::Map, 2, 2, false).unwrap();
+        let hosts = [1, 2, 3, 4].map(|i| Host {
+            server: ServerId(i),
+            address: format!("127.0.0.1:{i}"),
+        });
+        Configuration::create(1, ClusterId(1), 1, &shape, &hosts)
+    }
+
+    #[test]
+    fn what_nobody_can_have_decided_is_refused() {
+        assert_eq!(good().check(), Ok(()));
+        let refused = |spoil: fn(&mut Configuration)| {
+            let mut config = good();
+            spoil(&mut config);
+            config.check().unwrap_err()
+        };
+        refused(|c| c.primaries.clear());
+        refused(|c| c.faults = 0);
+        refused(|c| c.faults = u16::MAX);
+        refused(|c| c.name = "a/b".to_owned());
+        refused(|c| c.fused[0].row = Row(2));
+        refused(|c| c.fused[0].row = Row(1));
+        refused(|c| c.next_id = 4);
+        refused(|c| c.primaries[1].id = c.primaries[0].id);
+        refused(|c| c.primaries[0].host.address = "x".repeat(1000));
+        refused(|c| {
+            c.next_id = 6;
+            c.primaries[0].former = Some(Former {
+                id: MemberId(5),
+                host: c.primaries[0].host.clone(),
+                origin: Origin::Created,
+            });
+        });
+    }
+
+    #[test]
+    fn a_cluster_keeps_its_shape() {
+        let before = good();
+        let mut next = before.successor(2);
+        assert_eq!(next.check_after(&before), Ok(()));
+        next.primaries.swap(0, 1);
+        let id = MemberId(1);
+        assert_eq!(next.check_after(&before), Err(ConfigError::Moved { id }));
+        next.primaries.pop();
+        assert_eq!(next.check_after(&before), Err(ConfigError::OtherCluster));
+    }
+}
