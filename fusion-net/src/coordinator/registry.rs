@@ -25,6 +25,21 @@ const MAX_SERVERS: usize = 1 << 14;
 /// The most clusters, removed ones too: their names are kept so that old messages of them are known for what they are.
 const MAX_CLUSTERS: usize = 1 << 16;
 
+/// About how many bytes of configurations go into one answer to a heartbeat.
+const MAX_NEWS_BYTES: usize = 4 << 20;
+
+/// At most about so many bytes a configuration takes in a frame.
+fn encoded_bytes(config: &Configuration) -> usize {
+    let primaries = config.primaries.iter().map(|s| {
+        let former = s.former.as_ref().map_or(0, |f| f.host.address.len());
+        let heir = s.heir.as_ref().map_or(0, |h| h.host.address.len());
+        s.host.address.len() + former + heir
+    });
+    let fused = config.fused.iter().map(|s| s.host.address.len());
+    let members = config.n() + config.fused.len() + config.shunned.len();
+    primaries.chain(fused).sum::<usize>() + config.name.len() + 100 * (members + 1)
+}
+
 /// All of it; the durable part is the store's.
 pub(crate) struct Registry {
     pub(crate) store: u64,
@@ -177,7 +192,8 @@ impl Registry {
         self.clusters.get(&cluster).map(|c| c.epoch)
     }
 
-    /// Configurations that a server has an older epoch of, or must be told of for the first time.
+    /// Configurations that a server has an older epoch of, or must be told of for the first time: as many as go into one
+    /// answer, the rest into the next.
     pub(crate) fn news_for(&self, request: &SyncRequest) -> Vec<Arc<Configuration>> {
         let known: BTreeMap<ClusterId, Epoch> =
             request.known.iter().map(|k| (k.cluster, k.epoch)).collect();
@@ -188,7 +204,13 @@ impl Registry {
                 Some(epoch) => c.epoch > *epoch,
                 None => !c.removed && c.servers().contains(&request.server),
             });
-        news.cloned().collect()
+        let mut bytes = 0;
+        let fits = |config: &&Arc<Configuration>| {
+            let first = bytes == 0;
+            bytes += encoded_bytes(config);
+            first || bytes <= MAX_NEWS_BYTES
+        };
+        news.take_while(fits).cloned().collect()
     }
 
     pub(crate) fn views(&self) -> BTreeMap<ServerId, ServerView> {
@@ -487,6 +509,9 @@ fn check_room(what: &str, have: usize, max: usize) -> Result<(), AdminError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Known;
+    use fusion_core::config::{ClusterShape, Host};
+    use fusion_core::op::Kind;
 
     fn registration(incarnation: u64) -> Registration {
         Registration {
@@ -505,6 +530,39 @@ mod tests {
         registry.add_server(ServerId(2), registration(2), 200);
         assert_eq!(registry.forgettable(150), []);
         assert_eq!(registry.forgettable(200 + FORGET_MS), [ServerId(1)]);
+    }
+
+    #[test]
+    fn news_are_cut_to_what_fits_one_answer_and_never_to_none() {
+        let shape = ClusterShape::new("c", Kind::Map, 1, 1, false).unwrap();
+        let address = "a".repeat(1 << 20);
+        let hosts = [1, 2].map(|i| Host {
+            server: ServerId(i),
+            address: address.clone(),
+        });
+        let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+        for cluster in 1..=5 {
+            let config = Configuration::create(0, ClusterId(cluster), 1, &shape, &hosts);
+            registry.install(Arc::new(config), None, 1);
+        }
+        let mut request = SyncRequest {
+            server: ServerId(1),
+            known: Vec::new(),
+            reports: Vec::new(),
+            wait: true,
+        };
+        let mut rounds = 0;
+        while request.known.len() < 5 {
+            let news = registry.news_for(&request);
+            assert!((1..=2).contains(&news.len()));
+            request.known.extend(news.iter().map(|c| Known {
+                cluster: c.cluster,
+                epoch: c.epoch,
+                nonce: c.nonce,
+            }));
+            rounds += 1;
+        }
+        assert_eq!((rounds, registry.news_for(&request).len()), (5, 0));
     }
 
     #[test]
