@@ -1,7 +1,7 @@
 //! Whatever is said on a port, by whomever: the connection is closed, the process lives and serves on.
 
 use fusion_core::op::{Op, Reply};
-use fusion_net::client::{Client, Error, Kind, Raw};
+use fusion_net::client::{Attempt, Client, Error, Kind, Raw};
 use fusion_net::transport::Network;
 use fusion_net::wire::{
     self, ConnectError, MAX_DEADLINE, MAX_FRAME_BYTES, PROTOCOL_VERSION, Service,
@@ -160,14 +160,12 @@ async fn another_version_and_another_service_are_told_and_closed() {
     }
     // A server's address given for the coordinator's.
     let error = Client::connect(&ports.ports[0].address).await.unwrap_err();
-    let reason = matches!(
-        &error,
-        Error::NoCoordinator {
-            reason: ConnectError::WrongService { .. },
-            ..
-        }
-    );
-    assert!(reason, "{error:?}");
+    let Error::NoCoordinator { tried } = &error else {
+        panic!("{error:?}");
+    };
+    let mut reasons = tried.iter().map(|(_, why)| why);
+    let wrong = |why: &Attempt| matches!(why, Attempt::NotReached(e) if matches!(**e, ConnectError::WrongService { .. }));
+    assert!(reasons.any(wrong), "{error:?}");
     ports.close().await;
 }
 
@@ -628,6 +626,22 @@ async fn a_second_coordinator_on_the_same_store_exits_with_one_clear_line() {
     assert!(stderr.contains("coordinator.redb"), "{stderr}");
     assert!(output.stdout.is_empty(), "it never said that it listens");
     ports.close().await;
+}
+
+#[cfg(not(feature = "etcd"))]
+#[tokio::test]
+async fn etcd_in_a_program_built_without_it_is_one_clear_line() {
+    let coordinator = Command::new(binary())
+        .args(["coordinator", "--listen", "127.0.0.1:0", "--etcd"])
+        .arg("http://127.0.0.1:2379")
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(Duration::from_secs(20), coordinator).await;
+    let output = output.expect("it ends by itself").unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "one line: {stderr}");
+    assert!(stderr.contains("--features etcd"), "{stderr}");
 }
 
 #[tokio::test]

@@ -70,31 +70,39 @@ async fn watch(raw: Raw, stop: Arc<AtomicBool>) -> (u64, Duration) {
 async fn a_primary_that_is_moved_under_load_stalls_its_clients_for_a_moment_and_loses_nothing() {
     let mut rig = start(N + F + 3).await;
     let raws = rig.create("c", Kind::Map, N, F).await;
+    let watched = rig.create("w", Kind::Map, N, F).await;
     for i in 0..2000u32 {
         let (key, value) = (
             Bytes::from(i.to_le_bytes().to_vec()),
             Bytes::from(vec![7; 64]),
         );
-        raws[0].call(Op::Put { key, value }).await.unwrap();
+        watched[0].call(Op::Put { key, value }).await.unwrap();
     }
     let mut writers = Writers::new(Kind::Map);
     writers.write(&raws, 2);
     let stop = Arc::new(AtomicBool::new(false));
-    let watching = tokio::spawn(watch(raws[0].clone(), Arc::clone(&stop)));
+    let watching = tokio::spawn(watch(watched[0].clone(), Arc::clone(&stop)));
     writers.wait_more(200).await;
     for round in 0..3 {
-        let before = rig.member("c", Seat::Primary(0)).await;
-        let moved = fusion(&rig, &["cluster", "move", "c", "--primary", "0"]).await;
+        rig.client
+            .move_member("c", What::Primary(PrimaryIndex(0)), None)
+            .await
+            .unwrap();
+        let before = rig.member("w", Seat::Primary(0)).await;
+        let moved = fusion(&rig, &["cluster", "move", "w", "--primary", "0"]).await;
         assert!(moved.status.success(), "{}", text(&moved.stderr));
-        let after = rig.member("c", Seat::Primary(0)).await;
+        let after = rig.member("w", Seat::Primary(0)).await;
         assert_ne!(
             (after.id, after.server),
             (before.id, before.server),
             "move {round}"
         );
         assert!(text(&moved.stdout).contains(&format!("server {}", after.server)));
-        rig.wait_cluster("c", "whole all the while", |c| c.tolerates == F)
-            .await;
+        rig.wait_cluster("c", "moved, too", |c| {
+            let moving = |state| matches!(state, MemberState::Moving { .. });
+            is_whole(c) && !c.members.iter().any(|m| moving(m.state))
+        })
+        .await;
         writers.wait_more(200).await;
     }
     stop.store(true, Ordering::Relaxed);
@@ -110,6 +118,7 @@ async fn a_primary_that_is_moved_under_load_stalls_its_clients_for_a_moment_and_
     // What was moved is as safe as before.
     rig.kill("c", &[Seat::Primary(0), Seat::Primary(1)]).await;
     account.verify(&raws).await;
+    assert_eq!(watched[0].len().await.unwrap(), 2001);
     rig.stop().await;
 }
 
@@ -169,6 +178,8 @@ async fn a_server_is_drained_and_may_be_stopped() {
     // The mark is durable, and new clusters keep away from it.
     rig.kill_coordinator().await.expect("it runs");
     rig.start_coordinator().await.expect("it starts again");
+    rig.wait_status("the coordinator is back", |s| s.servers.len() == N + F + 2)
+        .await;
     rig.create("queues", Kind::Queue, N, F).await;
     let status = rig.client.status().await.unwrap();
     let seen = status.servers.iter().find(|s| s.id == server).unwrap();

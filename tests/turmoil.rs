@@ -100,7 +100,10 @@ impl World<'_> {
                 let (network, store) = (network.clone(), Arc::clone(&store));
                 async move {
                     let listener = network.listen(anywhere(7400)).await?;
-                    let options = CoordinatorOptions::default();
+                    let options = CoordinatorOptions {
+                        advertise: Some(COORDINATOR.to_owned()),
+                        ..CoordinatorOptions::default()
+                    };
                     coordinator::serve(listener, store, options).await?;
                     Ok(())
                 }
@@ -113,7 +116,7 @@ impl World<'_> {
                 async move {
                     let listener = network.listen(anywhere(7500)).await?;
                     let options = ServerOptions {
-                        coordinator: COORDINATOR.to_owned(),
+                        coordinators: COORDINATOR.parse().expect("an address"),
                         advertise: Some(format!("{}:7500", server_name(number))),
                     };
                     server::serve(listener, options).await?;

@@ -43,7 +43,7 @@ enum Building {
     Not,
     /// Somebody makes it.
     Taken,
-    Built(Image),
+    Built(Box<Image>),
 }
 
 /// An heir.
@@ -304,7 +304,7 @@ impl Heir {
         }
         match image {
             Ok(image) if Some(image.seq()) == self.last && image.seq() == self.seq => {
-                self.building = Building::Built(image);
+                self.building = Building::Built(Box::new(image));
             }
             Ok(_) => self.building = Building::Not,
             Err(_) => self.failed = true,
@@ -321,7 +321,7 @@ impl Heir {
     #[must_use]
     pub fn into_image(self) -> Option<Image> {
         match self.building {
-            Building::Built(image) => Some(image),
+            Building::Built(image) => Some(*image),
             _ if planted(Fault::HeirUnconfirmed) => {
                 let copy = self.copy();
                 Image::rebuild(copy.seq, copy.pages, copy.expected).ok()

@@ -25,6 +25,7 @@ pub mod message;
 pub mod op;
 pub mod page;
 pub mod primary;
+pub mod rebuild;
 pub mod recovery;
 pub mod store;
 pub mod structure;

@@ -23,6 +23,8 @@ mod route;
 mod session;
 mod structure;
 
+pub use crate::addresses::{Addresses, AddressesError};
+pub use crate::coordinators::{Attempt, Tried};
 pub use admin::{Client, ClientOptions, ClusterSpec};
 pub use error::Error;
 pub use fusion_core::op::Kind;

@@ -1,22 +1,33 @@
 //! The coordinator: knows the servers, keeps the configurations, replaces dead members.
 //!
 //! It decides membership only; reads and writes need no coordinator while nobody fails. All decisions are
-//! `fusion_core::membership`'s; here are clocks, the durable store and the service.
+//! `fusion_core::membership`'s; here are clocks, the durable store and the service. Of several coordinators that share
+//! a store one is active; the others stand by and say who is.
 
+mod election;
+#[cfg(feature = "etcd")]
+pub mod etcd;
+mod office;
+mod rebuilding;
 mod registry;
 mod service;
 mod store;
 
-pub use store::{ConfigStore, RedbStore, StoreError};
+pub use election::{Alone, Elected, Election, Standing, Term};
+pub use rebuilding::RebuildOptions;
+pub use store::{ConfigStore, RedbStore, StoreContents, StoreError, Swapped};
 
 use crate::connections;
 use crate::server::{channel_config, run};
-use crate::transport::Listener;
+use crate::transport::{Listener, TlsError};
 use crate::wire::{self, Service};
 use fusion_core::id::Epoch;
 use fusion_core::time::Timing;
+use office::Office;
+use rebuilding::Rebuilding;
 use registry::Registry;
 use service::CoordinatorServer;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tarpc::server::{BaseChannel, Channel};
@@ -29,11 +40,15 @@ use tokio::time::Instant;
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 /// How a coordinator is run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CoordinatorOptions {
     /// When a silent server is taken for dead (T_s), how often servers are heard of (T_h), and how long the leases of
     /// new clusters last.
     pub timing: Timing,
+    /// The store was lost, and is to be made anew from what the servers know.
+    pub rebuild: Option<RebuildOptions>,
+    /// The address that others reach this process at, when it is not the one it listens on.
+    pub advertise: Option<String>,
 }
 
 /// Why a coordinator could not start.
@@ -43,17 +58,41 @@ pub enum CoordinatorError {
     /// Its store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store that is to be made anew holds something.
+    #[error("the file is a store already: give a new one to --data, or leave --rebuild out")]
+    NotNew,
+    /// No store can be made of what the servers know.
+    #[error(transparent)]
+    Rebuild(#[from] fusion_core::rebuild::RebuildError),
+    /// The address that others reach it at cannot be told.
+    #[error(
+        "listening on {listen} does not say where others reach this coordinator; give --advertise HOST:PORT"
+    )]
+    NoAddress {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+    /// Its certificate is not for the address that others reach it at.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The listener failed.
+    #[error("the listening socket failed: {0}")]
+    Io(#[from] std::io::Error),
     /// The task that decides has ended, by a fault of this program; its log says which.
     #[error("an internal fault stopped the coordinator; start it again, its store is not harmed")]
     Stopped,
 }
 
-/// The coordinator's shared state.
+/// The state of a coordinator while it is the active one. It begins with what is in the store and ends with the term:
+/// nothing that was believed outlives that (PROTOCOL rules 7, 22, 39).
 pub(crate) struct Coordinator {
     options: CoordinatorOptions,
     store: Arc<dyn ConfigStore>,
+    term: Term,
     registry: Mutex<Registry>,
     started: Instant,
+    /// While the store is made anew.
+    rebuilding: Mutex<Option<Rebuilding>>,
     /// One change of configuration at a time.
     deciding: tokio::sync::Mutex<()>,
     /// Counts changes of configurations: whoever waits for news looks again.
@@ -63,8 +102,29 @@ pub(crate) struct Coordinator {
 }
 
 impl Coordinator {
+    fn new(options: CoordinatorOptions, elected: Elected) -> Arc<Coordinator> {
+        let registry = Registry::new(elected.contents, &options.timing);
+        Arc::new(Coordinator {
+            rebuilding: Mutex::new(options.rebuild.map(Rebuilding::new)),
+            options,
+            store: elected.store,
+            term: elected.term,
+            registry: Mutex::new(registry),
+            started: Instant::now(),
+            deciding: tokio::sync::Mutex::new(()),
+            version: watch::Sender::new(0),
+            evidence: Notify::new(),
+        })
+    }
+
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rebuilding(&self) -> MutexGuard<'_, Option<Rebuilding>> {
+        self.rebuilding
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_ms(&self) -> u64 {
@@ -72,7 +132,25 @@ impl Coordinator {
     }
 }
 
-/// Serves until the future is dropped.
+/// The address that others are told: the one given, or the one listened on.
+///
+/// # Errors
+/// [`CoordinatorError::NoAddress`] when neither says it; [`CoordinatorError::Tls`] when others would not believe it.
+pub fn advertised(
+    listener: &Listener,
+    advertise: Option<&str>,
+) -> Result<String, CoordinatorError> {
+    let listen = listener.local_addr()?;
+    let address = match advertise {
+        Some(address) => address.to_owned(),
+        None if listen.ip().is_unspecified() => return Err(CoordinatorError::NoAddress { listen }),
+        None => listen.to_string(),
+    };
+    listener.network().check_own(&address)?;
+    Ok(address)
+}
+
+/// Serves until the future is dropped, as the only coordinator of a store.
 ///
 /// # Errors
 /// [`CoordinatorError`] when the store cannot be read, or an internal fault stopped it.
@@ -81,29 +159,32 @@ pub async fn serve(
     store: Arc<dyn ConfigStore>,
     options: CoordinatorOptions,
 ) -> Result<(), CoordinatorError> {
-    let loaded = Arc::clone(&store);
-    let contents = tokio::task::spawn_blocking(move || loaded.load()).await;
-    let contents = contents.map_err(|e| StoreError::Failed(e.to_string()))??;
-    let coordinator = Arc::new(Coordinator {
-        options,
-        store,
-        registry: Mutex::new(Registry::new(contents, &options.timing)),
-        started: Instant::now(),
-        deciding: tokio::sync::Mutex::new(()),
-        version: watch::Sender::new(0),
-        evidence: Notify::new(),
-    });
+    serve_elected(listener, Arc::new(Alone::new(store)), options).await
+}
+
+/// Serves until the future is dropped, as one of those that take part in an election.
+///
+/// # Errors
+/// [`CoordinatorError`] when the election can never be won, or an internal fault stopped it.
+pub async fn serve_elected(
+    listener: Listener,
+    election: Arc<dyn Election>,
+    options: CoordinatorOptions,
+) -> Result<(), CoordinatorError> {
+    let listen = listener.local_addr()?;
+    let address = options.advertise.clone().unwrap_or(listen.to_string());
+    let office = Office::new(options, election, address);
     let mut tasks = JoinSet::new();
-    tasks.spawn(decide(Arc::clone(&coordinator)));
+    tasks.spawn(office::hold(Arc::clone(&office)));
     let accepting = connections::accept(listener, move |incoming, guest| {
-        let coordinator = Arc::clone(&coordinator);
+        let office = Arc::clone(&office);
         async move {
             match wire::accept(incoming, &[Service::Coordinator]).await {
                 Ok((stream, _)) => {
                     let transport = wire::server_transport(stream, Service::Coordinator, guest);
                     let channel = BaseChannel::new(channel_config(), transport);
                     use crate::service::Coordinator as _;
-                    run(channel.execute(CoordinatorServer::new(coordinator).serve())).await;
+                    run(channel.execute(CoordinatorServer::new(office).serve())).await;
                 }
                 Err(error) => wire::refused(&error),
             }
@@ -112,14 +193,17 @@ pub async fn serve(
     // A coordinator that answers but decides nothing any more would be worse than none.
     tokio::select! {
         () = accepting => Ok(()),
-        _ = tasks.join_next() => Err(CoordinatorError::Stopped),
+        ended = tasks.join_next() => match ended {
+            Some(Ok(error)) => Err(error),
+            _ => Err(CoordinatorError::Stopped),
+        },
     }
 }
 
 /// Looks again and again whether a configuration should change (PROTOCOL rule 22).
 async fn decide(coordinator: Arc<Coordinator>) {
     let tick = coordinator.options.timing.heartbeat() / 4;
-    loop {
+    while !coordinator.term.is_over() {
         let _ = tokio::time::timeout(tick, coordinator.evidence.notified()).await;
         let now = coordinator.now_ms();
         let proposals = {
@@ -162,12 +246,8 @@ async fn forget(coordinator: &Arc<Coordinator>, now: u64) {
     let _one_at_a_time = coordinator.deciding.lock().await;
     let ids = coordinator.registry().forgettable(now);
     coordinator.registry().forget(&ids);
-    let store = Arc::clone(&coordinator.store);
-    let forgotten = tokio::task::spawn_blocking(move || store.forget_servers(&ids)).await;
-    if !matches!(forgotten, Ok(Ok(()))) {
-        tracing::warn!(
-            "dead servers could not be forgotten in the store; they are tried again after a restart"
-        );
+    if let Err(error) = coordinator.store.forget_servers(&ids).await {
+        tracing::warn!(%error, "dead servers could not be forgotten in the store; they are tried again by the next coordinator");
     }
 }
 

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod client;
 mod clock;
 pub mod connections;
 pub mod coordinator;
+mod coordinators;
 pub mod local;
 pub mod peer;
 pub mod server;

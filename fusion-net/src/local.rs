@@ -4,13 +4,18 @@
 //! started them, even when that one is killed: each watches its standard input, which closes then. With
 //! [`LocalOptions::faulty`] the [`Links`] between them can be cut, slowed and reset.
 
+mod control;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 mod links;
 mod origin;
 
+pub use control::SharedStore;
 pub use links::{Links, Place};
 
 use crate::client::{Client, ClientOptions, Error};
 use crate::transport::{Network, Tls, TlsError, TlsFiles};
+use control::Coordinator;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -96,7 +101,10 @@ pub struct LocalOptions {
     pub suspect_after: Duration,
     /// Where logs and the coordinator's store go; `None`: a folder that goes with the cluster.
     pub folder: Option<PathBuf>,
-    /// Whether [`Links`] of proxies are between the processes, and between them and clients of this process.
+    /// A store for several coordinators; `None`: there is one, with a file of its own.
+    pub shared: Option<SharedStore>,
+    /// Whether [`Links`] of proxies are between the processes, and between them and clients of this process. Of several
+    /// coordinators only the first is behind one.
     pub faulty: bool,
     /// What the processes and their clients prove themselves by; `None`: they speak without TLS.
     pub tls: Option<TlsFiles>,
@@ -111,6 +119,7 @@ impl LocalOptions {
             coordinator_port: 0,
             suspect_after: fusion_core::time::Timing::default().suspect_after(),
             folder: None,
+            shared: None,
             faulty: false,
             tls: None,
         }
@@ -250,7 +259,7 @@ impl Process {
     }
 }
 
-/// A coordinator and servers, each a process.
+/// Coordinators and servers, each a process.
 #[derive(Debug)]
 pub struct LocalCluster {
     options: LocalOptions,
@@ -258,11 +267,9 @@ pub struct LocalCluster {
     folder: PathBuf,
     /// Removes the folder at the end, if it was made for this cluster.
     _temporary: Option<TempDir>,
-    coordinator: Option<Process>,
-    /// Where others reach it.
-    coordinator_address: String,
-    /// Where it listens.
-    coordinator_listens: String,
+    coordinators: Vec<Coordinator>,
+    /// Where others reach them, with commas.
+    coordinator_list: String,
     links: Option<Links>,
     servers: BTreeMap<usize, Process>,
     next: usize,
@@ -296,17 +303,18 @@ impl LocalCluster {
         let listen_port = if options.faulty { 0 } else { port };
         let mut cluster = LocalCluster {
             network,
-            coordinator_address: format!("127.0.0.1:{port}"),
-            coordinator_listens: format!("127.0.0.1:{listen_port}"),
+            coordinators: Coordinator::several(&options, port, listen_port),
+            coordinator_list: String::new(),
             links: options.faulty.then(Links::new),
             options,
             folder,
             _temporary: temporary,
-            coordinator: None,
             servers: BTreeMap::new(),
             next: 0,
         };
-        cluster.start_coordinator().await?;
+        for number in 0..cluster.coordinators.len() {
+            cluster.start_coordinator_number(number).await?;
+        }
         for _ in 0..servers {
             cluster.add_server().await?;
         }
@@ -314,28 +322,16 @@ impl LocalCluster {
         Ok(cluster)
     }
 
-    /// The address that clients need.
+    /// The address that clients need; of several coordinators all, with commas.
     #[must_use]
     pub fn coordinator(&self) -> &str {
-        &self.coordinator_address
+        &self.coordinator_list
     }
 
     /// The links between the processes, if they are faulty ones.
     #[must_use]
     pub fn links(&self) -> Option<&Links> {
         self.links.as_ref()
-    }
-
-    /// The coordinator's process, when it runs.
-    #[must_use]
-    pub fn coordinator_process(&self) -> Option<&Process> {
-        self.coordinator.as_ref()
-    }
-
-    /// The coordinator's process id, when it runs.
-    #[must_use]
-    pub fn coordinator_pid(&self) -> Option<u32> {
-        self.coordinator.as_ref().map(Process::pid)
     }
 
     /// The folder of logs and of the coordinator's store.
@@ -378,58 +374,13 @@ impl LocalCluster {
             network: self.network.clone(),
             ..ClientOptions::default()
         };
-        Ok(Client::connect_with(&self.coordinator_address, options).await?)
+        Ok(Client::connect_with(&self.coordinator_list, options).await?)
     }
 
     /// How its processes speak to each other and to clients.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
-    }
-
-    /// Starts the coordinator; again after [`kill_coordinator`](Self::kill_coordinator), at the same address.
-    ///
-    /// # Errors
-    /// [`LocalError`].
-    pub async fn start_coordinator(&mut self) -> Result<(), LocalError> {
-        let mut args = vec![
-            "coordinator".to_owned(),
-            "--listen".to_owned(),
-            self.coordinator_listens.clone(),
-            "--data".to_owned(),
-            self.folder.join("coordinator.redb").display().to_string(),
-            "--suspect-after-ms".to_owned(),
-            self.options.suspect_after.as_millis().to_string(),
-        ];
-        args.extend(self.options.security());
-        let log = self.folder.join("coordinator.log");
-        let process = Process::start(&self.options.binary, "the coordinator", &args, &log).await?;
-        process.address().clone_into(&mut self.coordinator_listens);
-        let address = match &self.links {
-            Some(links) => {
-                let known = socket_address(&self.coordinator_address).ok();
-                let front = links.front(Place::Coordinator, known).await;
-                let front = front.map_err(io_error("cannot listen for the coordinator"))?;
-                links.connect(front, socket_address(&self.coordinator_listens)?);
-                links.introduce(process.pid(), Place::Coordinator);
-                front.to_string()
-            }
-            None => self.coordinator_listens.clone(),
-        };
-        self.coordinator_address = address;
-        self.coordinator = Some(process);
-        Ok(())
-    }
-
-    /// Kills the coordinator with SIGKILL.
-    ///
-    /// # Errors
-    /// [`LocalError::Io`].
-    pub async fn kill_coordinator(&mut self) -> Result<(), LocalError> {
-        match self.coordinator.take() {
-            Some(process) => process.kill().await,
-            None => Ok(()),
-        }
     }
 
     /// Starts one more server; answers its number.
@@ -463,7 +414,7 @@ impl LocalCluster {
             "--listen",
             listen,
             "--coordinator",
-            &self.coordinator_address,
+            &self.coordinator_list,
         ];
         let mut args: Vec<String> = args.map(str::to_owned).into();
         if let Some(front) = front {
@@ -546,7 +497,9 @@ impl LocalCluster {
     /// Ends every process.
     pub async fn stop(mut self) {
         let servers = std::mem::take(&mut self.servers).into_values();
-        futures::future::join_all(servers.chain(self.coordinator.take()).map(Process::stop)).await;
+        let coordinators = std::mem::take(&mut self.coordinators);
+        let coordinators = coordinators.into_iter().filter_map(|c| c.process);
+        futures::future::join_all(servers.chain(coordinators).map(Process::stop)).await;
         if let Some(links) = self.links.take() {
             links.end();
         }

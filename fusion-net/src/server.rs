@@ -10,6 +10,7 @@ mod sync;
 
 pub use host::{Host, Peers};
 
+use crate::addresses::Addresses;
 use crate::connections;
 use crate::service::{Fused as _, Primary as _};
 use crate::transport::{Incoming, Listener, TlsError};
@@ -30,8 +31,8 @@ const MAX_REQUESTS: usize = 1024;
 /// How a server is run.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The coordinator's address.
-    pub coordinator: String,
+    /// The coordinators' addresses.
+    pub coordinators: Addresses,
     /// The address that others reach this process at, when it is not the one it listens on.
     pub advertise: Option<String>,
 }
@@ -77,7 +78,7 @@ pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), Ser
     listener.network().check_own(&address)?;
     let host = Host::new(Peers::new(listener.network().clone()));
     let mut tasks = JoinSet::new();
-    tasks.spawn(sync::run(Arc::clone(&host), options.coordinator, address));
+    tasks.spawn(sync::run(Arc::clone(&host), options.coordinators, address));
     tasks.spawn(tick());
     let accepting = connections::accept(listener, move |incoming, guest| {
         let host = Arc::clone(&host);

@@ -43,6 +43,8 @@ pub trait Fused {
 pub trait Coordinator {
     /// Makes a server process known; the same incarnation gets the same id again.
     async fn register(registration: Registration) -> Result<Registered, AdminError>;
+    /// To a coordinator whose store is made anew: one configuration that a server has, or that it has none.
+    async fn hand_over(handed: HandOver) -> Result<(), AdminError>;
     /// A server's heartbeat and reports; answers the configurations that are news to it, at once if there are any,
     /// else after the heartbeat interval.
     async fn sync(request: SyncRequest) -> Result<SyncReply, AdminError>;
@@ -67,7 +69,9 @@ pub trait Coordinator {
         wait_ms: u32,
     ) -> Result<Arc<Configuration>, AdminError>;
     /// All servers and clusters.
-    async fn status() -> Status;
+    async fn status() -> Result<Status, AdminError>;
+    /// Whether this coordinator is the active one; any answers.
+    async fn who() -> Who;
 }
 
 /// The answers to a batch.
@@ -101,6 +105,20 @@ pub struct Registered {
     pub server: ServerId,
     /// The configuration store behind the coordinator.
     pub store: u64,
+}
+
+/// What a server knows, for a store that is made anew (PROTOCOL rule 39); a configuration a message, since each may be
+/// long.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HandOver {
+    /// The process.
+    pub registration: Registration,
+    /// What the lost store said to it.
+    pub identity: Registered,
+    /// How many configurations it has.
+    pub of: u32,
+    /// One of them.
+    pub config: Option<Arc<Configuration>>,
 }
 
 /// A configuration that a server knows.
@@ -177,6 +195,11 @@ pub enum AdminError {
         /// The server.
         server: ServerId,
     },
+    /// Its store is being made anew.
+    #[error(
+        "this coordinator's store is being made anew from the servers (--rebuild); it does nothing else until then"
+    )]
+    Rebuilding,
     /// A server cannot be emptied.
     #[error(
         "server {server} holds a member of {cluster}, and no other server without a member of it is alive; start one and try again"
@@ -207,6 +230,46 @@ pub enum AdminError {
         /// The beginning of it.
         address: String,
     },
+    /// This coordinator is not the active one, or not any more; nothing was changed.
+    #[error("this coordinator stands by{}", standing_by(active.as_deref(), problem.as_deref()))]
+    NotActive {
+        /// The address of the active one, if it is known.
+        active: Option<String>,
+        /// Why there may be none, if that is known.
+        problem: Option<String>,
+    },
+}
+
+fn standing_by(active: Option<&str>, problem: Option<&str>) -> String {
+    match (active, problem) {
+        (_, Some(problem)) => format!("; {problem}"),
+        (Some(active), None) => format!("; the active one is {active}"),
+        (None, None) => "; none is active now".to_owned(),
+    }
+}
+
+/// A coordinator's answer to who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// Whether it is the active one.
+    pub active: bool,
+    /// The address of the one that is, if it is another one and known.
+    pub active_address: Option<String>,
+    /// What it knows of the others.
+    pub control: ControlPlane,
+}
+
+/// The coordinators and their store, as the one that answers sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlPlane {
+    /// The address of the coordinator that answers.
+    pub answers: String,
+    /// The store and where it is.
+    pub store: String,
+    /// The addresses of the coordinators that stand by.
+    pub standbys: Vec<String>,
+    /// What is wrong with the store, if something is: when that lasts, no coordinator is active.
+    pub problem: Option<String>,
 }
 
 /// All that an operator wants to see.
@@ -220,6 +283,8 @@ pub struct Status {
     pub events: Vec<Event>,
     /// Why the coordinator's store refuses changes, if it does: nothing is mended until it is.
     pub problem: Option<String>,
+    /// Who answers, and who stands by.
+    pub control: ControlPlane,
 }
 
 /// A server.

@@ -43,6 +43,9 @@ pub fn binary() -> PathBuf {
             build
                 .arg("--target-dir")
                 .arg(profile.parent().expect("a target folder"));
+            if cfg!(feature = "etcd") {
+                build.args(["--features", "etcd"]);
+            }
             if profile.ends_with("release") {
                 build.arg("--release");
             }

@@ -12,6 +12,7 @@ pub mod network;
 pub mod process;
 pub mod replacing;
 pub mod rng;
+pub mod runner;
 pub mod server;
 pub mod stats;
 pub mod truth;

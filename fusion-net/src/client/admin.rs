@@ -4,8 +4,10 @@ use super::lane::Lane;
 use super::route::{Connections, Route};
 use super::structure::Raw;
 use super::{Error, List, Map, MapPart, Queue};
-use crate::peer::{Pool, within};
-use crate::service::{ClusterStatus, CoordinatorClient, Status};
+use crate::addresses::Addresses;
+use crate::coordinators::Coordinators;
+use crate::peer::{Backoff, Pool, within};
+use crate::service::{AdminError, ClusterStatus, CoordinatorClient, Status};
 use crate::transport::Network;
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{PrimaryIndex, ServerId};
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tarpc::client::RpcError;
 use tarpc::context::Context;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 /// What a new cluster should be. Servers and ports are the coordinator's business.
@@ -69,34 +71,50 @@ impl Default for ClientOptions {
     }
 }
 
-/// A client of one coordinator and its clusters. Cheap to clone.
+/// How long a coordinator may take to answer a question, beside what it was asked to wait; then another one is sought.
+const ANSWER: Duration = Duration::from_secs(3);
+/// The longest pause before the next one is asked.
+const MAX_BACKOFF: Duration = Duration::from_millis(250);
+
+/// A client of one deployment and its clusters. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     connections: Connections,
 }
 
 impl Client {
-    /// Connects to a coordinator on this machine, without TLS.
+    /// Connects to the active coordinator, without TLS and so on this machine: `coordinators` is its address, or a list
+    /// with commas of all that there are.
     ///
     /// # Errors
-    /// [`Error::NoCoordinator`].
-    pub async fn connect(coordinator: &str) -> Result<Client, Error> {
-        Client::connect_with(coordinator, ClientOptions::default()).await
+    /// [`Error::NoCoordinator`], [`Error::BadAddresses`].
+    pub async fn connect(coordinators: &str) -> Result<Client, Error> {
+        Client::connect_with(coordinators, ClientOptions::default()).await
     }
 
-    /// Connects to a coordinator, with options.
+    /// As [`connect`](Self::connect), with options.
+    ///
+    /// # Errors
+    /// [`Error::NoCoordinator`], [`Error::BadAddresses`].
+    pub async fn connect_with(coordinators: &str, options: ClientOptions) -> Result<Client, Error> {
+        Client::connect_to(coordinators.parse()?, options).await
+    }
+
+    /// As [`connect_with`](Self::connect_with), with addresses that were read before.
     ///
     /// # Errors
     /// [`Error::NoCoordinator`].
-    pub async fn connect_with(coordinator: &str, options: ClientOptions) -> Result<Client, Error> {
+    pub async fn connect_to(
+        coordinators: Addresses,
+        options: ClientOptions,
+    ) -> Result<Client, Error> {
         let connections = Connections {
-            coordinators: Pool::new(options.network.clone()),
+            coordinators: Coordinators::new(coordinators, options.network.clone()),
             primaries: Pool::new(options.network),
-            coordinator: coordinator.to_owned(),
             lanes: TaskTracker::new(),
             timeout: options.timeout,
         };
-        connections.coordinator().await?;
+        connections.coordinator(options.timeout).await?;
         Ok(Client { connections })
     }
 
@@ -107,37 +125,56 @@ impl Client {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.connections.lanes.wait()).await;
     }
 
+    /// Asks for a change: once only, unless the coordinator says that it is not the active one.
     async fn ask<T, F>(&self, call: impl Fn(CoordinatorClient, Context) -> F) -> Result<T, Error>
     where
-        F: Future<Output = Result<T, RpcError>>,
+        F: Future<Output = Result<Result<T, AdminError>, RpcError>>,
     {
-        let limit = self.connections.timeout;
-        let coordinator = self.connections.coordinator().await?;
-        let answer = call(coordinator.client.clone(), within(limit)).await;
-        answer.inspect(|_| coordinator.heard()).map_err(|_| {
-            self.connections.coordinators.forget(&coordinator);
-            Error::OutcomeUnknown { limit }
-        })
+        self.call(call, false).await
     }
 
-    /// As [`ask`](Self::ask) for what changes nothing: a connection that broke is made anew, once.
+    /// Asks for what changes nothing: of another coordinator, or again, when one is lost.
     async fn read<T, F>(&self, call: impl Fn(CoordinatorClient, Context) -> F) -> Result<T, Error>
     where
-        F: Future<Output = Result<T, RpcError>>,
+        F: Future<Output = Result<Result<T, AdminError>, RpcError>>,
+    {
+        self.call(call, true).await
+    }
+
+    async fn call<T, F>(
+        &self,
+        call: impl Fn(CoordinatorClient, Context) -> F,
+        changes_nothing: bool,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Result<T, AdminError>, RpcError>>,
     {
         let limit = self.connections.timeout;
-        for _ in 0..2 {
-            let coordinator = self.connections.coordinator().await?;
-            match call(coordinator.client.clone(), within(limit)).await {
-                Ok(answer) => {
-                    coordinator.heard();
-                    return Ok(answer);
-                }
-                Err(RpcError::DeadlineExceeded) => break,
-                Err(_) => self.connections.coordinators.forget(&coordinator),
+        let began = Instant::now();
+        let mut backoff = Backoff::new(MAX_BACKOFF);
+        loop {
+            let left = limit.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Err(Error::TimedOut { limit });
             }
+            let coordinator = self.connections.coordinator(left).await?;
+            let given = if changes_nothing {
+                left.min(ANSWER)
+            } else {
+                left
+            };
+            match call(coordinator.client.clone(), within(given)).await {
+                Ok(Err(AdminError::NotActive { .. })) => {}
+                Ok(answer) => return Ok(answer?),
+                Err(_) if changes_nothing => {}
+                Err(_) => {
+                    self.connections.coordinators.lost(&coordinator);
+                    return Err(Error::OutcomeUnknown { limit });
+                }
+            }
+            self.connections.coordinators.lost(&coordinator);
+            sleep(backoff.wait()).await;
         }
-        Err(Error::TimedOut { limit })
     }
 
     /// Creates a cluster, and waits until its primaries answer.
@@ -156,7 +193,7 @@ impl Client {
             let shape = shape.clone();
             async move { c.create(context, shape).await }
         });
-        let config = config.await??;
+        let config = config.await?;
         let route = Route::new(config);
         let parts = (0..spec.primaries).map(|i| self.raw_of(&route, i));
         let all = futures::future::try_join_all(parts.map(|part| async move { part.len().await }));
@@ -175,7 +212,7 @@ impl Client {
     pub async fn remove(&self, name: &str) -> Result<(), Error> {
         let removed =
             self.ask(|c, context| async move { c.remove(context, name.to_owned()).await });
-        Ok(removed.await??)
+        removed.await
     }
 
     /// Goes on after more than f were lost: the lost primaries begin empty, the others keep everything. Answers which
@@ -192,7 +229,7 @@ impl Client {
             c.accept_loss(context, name.to_owned(), processes_are_dead)
                 .await
         });
-        Ok(accepted.await??)
+        accepted.await
     }
 
     /// Moves a member to another server, or to the best free one, without loss of tolerance. Answers when the move has
@@ -209,7 +246,7 @@ impl Client {
         let moving = self.ask(|c, context| async move {
             c.move_member(context, name.to_owned(), what, to).await
         });
-        Ok(moving.await??)
+        moving.await
     }
 
     /// Wants a server empty (or not any more): it gets no new members, and all that it has are moved to others, one
@@ -220,7 +257,7 @@ impl Client {
     /// [`Error::Refused`] when the server is not known, or a member on it has nowhere to go.
     pub async fn drain(&self, server: ServerId, wanted: bool) -> Result<(), Error> {
         let drained = self.ask(|c, context| async move { c.drain(context, server, wanted).await });
-        Ok(drained.await??)
+        drained.await
     }
 
     /// All servers and clusters.
@@ -267,7 +304,7 @@ impl Client {
                 let name = name.to_owned();
                 async move { c.lookup(context, name, known, 50).await }
             });
-            pause.await??;
+            pause.await?;
         }
         Err(Error::TimedOut { limit })
     }
@@ -275,7 +312,7 @@ impl Client {
     async fn route(&self, name: &str, wanted: Option<Kind>) -> Result<Arc<Route>, Error> {
         let config: Arc<Configuration> = self
             .read(|c, context| async move { c.lookup(context, name.to_owned(), None, 0).await })
-            .await??;
+            .await?;
         match wanted {
             Some(wanted) if wanted != config.kind => Err(Error::WrongKind {
                 name: name.to_owned(),

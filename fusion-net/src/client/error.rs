@@ -1,7 +1,8 @@
 //! Everything that can go wrong for a caller.
 
+use crate::addresses::AddressesError;
+use crate::coordinators::Tried;
 use crate::service::AdminError;
-use crate::wire::ConnectError;
 use bytes::Bytes;
 use fusion_core::config::ShapeError;
 use fusion_core::op::{Kind, OpError};
@@ -79,14 +80,15 @@ pub enum Error {
     /// The cluster asked for is not possible.
     #[error(transparent)]
     BadShape(#[from] ShapeError),
-    /// The coordinator cannot be reached.
-    #[error("cannot reach the coordinator at {address}: {reason}")]
+    /// No active coordinator can be reached.
+    #[error("{tried}")]
     NoCoordinator {
-        /// Where it was sought.
-        address: String,
-        /// Why not.
-        reason: ConnectError,
+        /// Where it was sought, and what came of it.
+        tried: Tried,
     },
+    /// The text names no coordinators.
+    #[error("{0}")]
+    BadAddresses(#[from] AddressesError),
     /// No answer in time; it was a read, or was surely not executed.
     #[error("no answer within {limit:?}; nothing was changed")]
     TimedOut {

@@ -418,13 +418,14 @@ async fn send(
                     Answered::Not { unsure: true }
                 }
             },
-            // A process that hangs does not close its connection; the coordinator knows when it was replaced.
-            () = sleep(HUNG) => {
+            // A process that hangs does not close its connection; the coordinator knows when it was replaced. The
+            // answer may come while it is asked: it may hang, too.
+            () = async {
+                sleep(HUNG).await;
                 route.refresh(&connections, Duration::ZERO).await;
-                if !route.names(member) {
-                    break Answered::Not { unsure: true };
-                }
-            }
+            } => if !route.names(member) {
+                break Answered::Not { unsure: true };
+            },
         }
     };
     (answered, calls)

@@ -1,8 +1,9 @@
 //! Where the primaries of a cluster are, as a client knows it.
 
 use super::Error;
-use crate::peer::{Pool, Pooled, within};
-use crate::service::{AdminError, CoordinatorClient, PrimaryClient};
+use crate::coordinators::{Coordinators, Found};
+use crate::peer::{Pool, within};
+use crate::service::{AdminError, PrimaryClient};
 use fusion_core::config::Configuration;
 use fusion_core::id::MemberId;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +16,8 @@ const NEWS: Duration = Duration::from_secs(2);
 /// What all lanes of a client share.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
-    pub(crate) coordinators: Pool<CoordinatorClient>,
+    pub(crate) coordinators: Coordinators,
     pub(crate) primaries: Pool<PrimaryClient>,
-    pub(crate) coordinator: String,
     /// The tasks of all lanes, so that their end can be waited for.
     pub(crate) lanes: TaskTracker,
     /// How long a call may take, all retries together.
@@ -25,12 +25,9 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) async fn coordinator(&self) -> Result<Pooled<CoordinatorClient>, Error> {
-        let connected = self.coordinators.get(&self.coordinator).await;
-        connected.map_err(|reason| Error::NoCoordinator {
-            address: self.coordinator.clone(),
-            reason,
-        })
+    pub(crate) async fn coordinator(&self, limit: Duration) -> Result<Found, Error> {
+        let found = self.coordinators.active(limit).await;
+        found.map_err(|tried| Error::NoCoordinator { tried })
     }
 }
 
@@ -67,14 +64,14 @@ impl Route {
     /// Asks the coordinator for a newer configuration, which may take up to `wait` to come.
     pub(crate) async fn refresh(&self, connections: &Connections, wait: Duration) -> Refreshed {
         let known = self.config();
-        let Ok(coordinator) = connections.coordinator().await else {
+        let Ok(coordinator) = connections.coordinator(NEWS).await else {
             return Refreshed::Same;
         };
         let (name, wait_ms) = (known.name.clone(), wait.as_millis() as u32);
         let call = coordinator
             .client
             .lookup(within(NEWS), name, Some(known.epoch), wait_ms);
-        let answer = call.await.inspect(|_| coordinator.heard());
+        let answer = call.await;
         match answer {
             // Another cluster of the same name is another one, of another shape perhaps.
             Ok(Ok(config)) if config.cluster != known.cluster => Refreshed::Removed,
@@ -83,9 +80,9 @@ impl Route {
                 Refreshed::Newer
             }
             Ok(Err(AdminError::UnknownCluster { .. })) => Refreshed::Removed,
-            Ok(_) => Refreshed::Same,
-            Err(_) => {
-                connections.coordinators.forget(&coordinator);
+            Ok(Ok(_)) => Refreshed::Same,
+            Ok(Err(_)) | Err(_) => {
+                connections.coordinators.lost(&coordinator);
                 Refreshed::Same
             }
         }

@@ -2,8 +2,8 @@
 
 use super::store::StoreContents;
 use crate::service::{
-    AdminError, ClusterStatus, Event, MemberState, MemberStatus, Registration, Role, ServerStatus,
-    Status, SyncRequest,
+    AdminError, ClusterStatus, ControlPlane, Event, MemberState, MemberStatus, Registration, Role,
+    ServerStatus, Status, SyncRequest,
 };
 use fusion_core::config::{Configuration, FusedState, MAX_ADDRESS_BYTES, PrimaryState};
 use fusion_core::detector::{Detector, Seen};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 const MAX_EVENTS: usize = 256;
 /// A dead server that no configuration names is forgotten after this time.
 const FORGET_MS: u64 = 60_000;
+/// Silence does not count for so long after a coordinator became the active one: servers have to find it first.
+const GRACE_MS: u64 = 500;
 /// The most servers that are known at a time, dead ones too until they are forgotten.
 const MAX_SERVERS: usize = 1 << 14;
 /// The most clusters, removed ones too: their names are kept so that old messages of them are known for what they are.
@@ -26,7 +28,6 @@ const MAX_CLUSTERS: usize = 1 << 16;
 /// All of it; the durable part is the store's.
 pub(crate) struct Registry {
     pub(crate) store: u64,
-    next_server: u64,
     clusters: BTreeMap<ClusterId, Arc<Configuration>>,
     servers: BTreeMap<ServerId, Registration>,
     pub(crate) detector: Detector,
@@ -37,7 +38,7 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new(contents: StoreContents, timing: &Timing) -> Registry {
-        let mut detector = Detector::new(timing, 0);
+        let mut detector = Detector::new(timing, GRACE_MS);
         for (id, _) in &contents.servers {
             detector.add_server(*id);
         }
@@ -46,7 +47,6 @@ impl Registry {
         }
         Registry {
             store: contents.store,
-            next_server: contents.next_server,
             clusters: contents
                 .configs
                 .into_iter()
@@ -67,12 +67,6 @@ impl Registry {
             .rev()
             .find(|(_, s)| s.incarnation == incarnation);
         known.map(|(&id, _)| id)
-    }
-
-    pub(crate) fn take_server_id(&mut self) -> ServerId {
-        let id = ServerId(self.next_server);
-        self.next_server += 1;
-        id
     }
 
     /// A random id: two deployments that come to share an address must never take the other's cluster for theirs.
@@ -343,7 +337,7 @@ impl Registry {
         self.clusters.insert(next.cluster, next);
     }
 
-    pub(crate) fn status(&self, now: u64) -> Status {
+    pub(crate) fn status(&self, now: u64, control: ControlPlane) -> Status {
         let views = self.views();
         let servers = self.servers.iter().map(|(&id, s)| {
             let seen = self.detector.seen(id).unwrap_or_default();
@@ -365,6 +359,7 @@ impl Registry {
                 .collect(),
             events: self.events.iter().cloned().collect(),
             problem: self.problem.clone(),
+            control,
         }
     }
 

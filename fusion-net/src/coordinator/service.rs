@@ -1,9 +1,12 @@
 //! The coordinator's tarpc service.
 
 use super::Coordinator;
+use super::office::Office;
 use super::registry::Registry;
-use super::store::StoreError;
-use crate::service::{self, AdminError, Registered, Registration, Status, SyncReply, SyncRequest};
+use super::store::{StoreError, Swapped};
+use crate::service::{
+    self, AdminError, HandOver, Registered, Registration, Status, SyncReply, SyncRequest, Who,
+};
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
 use fusion_core::membership::{self, Reason, What};
@@ -19,12 +22,12 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// The service for one connection.
 #[derive(Clone)]
 pub(crate) struct CoordinatorServer {
-    coordinator: Arc<Coordinator>,
+    office: Arc<Office>,
 }
 
 impl CoordinatorServer {
-    pub(crate) fn new(coordinator: Arc<Coordinator>) -> Self {
-        CoordinatorServer { coordinator }
+    pub(crate) fn new(office: Arc<Office>) -> Self {
+        CoordinatorServer { office }
     }
 }
 
@@ -50,6 +53,7 @@ where
         let next = Arc::new(decide(&mut coordinator.registry())?);
         let swapped = match store_next(&coordinator, &next).await {
             Ok(swapped) => swapped,
+            Err(StoreError::Deposed) => return Err(deposed(&coordinator)),
             Err(error) => {
                 let message = error.to_string();
                 coordinator.registry().problem = Some(message.clone());
@@ -73,6 +77,22 @@ where
     committed.await.map_err(failed)?
 }
 
+/// The store says that another coordinator may be active: this one ends its term.
+fn deposed(coordinator: &Coordinator) -> AdminError {
+    coordinator.term.end();
+    AdminError::NotActive {
+        active: None,
+        problem: None,
+    }
+}
+
+fn refused(coordinator: &Coordinator, error: StoreError) -> AdminError {
+    match error {
+        StoreError::Deposed => deposed(coordinator),
+        error => failed(error),
+    }
+}
+
 /// Gives a run of a process its id, or the one that it has already; one at a time, so that it never has two.
 async fn add_server(
     c: &Arc<Coordinator>,
@@ -89,10 +109,8 @@ async fn add_server(
         return Ok(Registered { server, store });
     }
     c.registry().check_room_for_server(&registration)?;
-    let id = c.registry().take_server_id();
-    let (durable, copy) = (Arc::clone(&c.store), registration.clone());
-    let put = tokio::task::spawn_blocking(move || durable.put_server(id, &copy)).await;
-    put.map_err(failed)?.map_err(failed)?;
+    let added = c.store.add_server(&registration).await;
+    let id = added.map_err(|e| refused(c, e))?;
     let now = c.now_ms();
     c.registry().add_server(id, registration, now);
     c.evidence.notify_one();
@@ -103,9 +121,8 @@ async fn add_server(
 async fn drain(c: &Arc<Coordinator>, server: ServerId, wanted: bool) -> Result<(), AdminError> {
     let _one_at_a_time = c.deciding.lock().await;
     let registration = c.registry().drained(server, wanted)?;
-    let durable = Arc::clone(&c.store);
-    let put = tokio::task::spawn_blocking(move || durable.put_server(server, &registration)).await;
-    put.map_err(failed)?.map_err(failed)?;
+    let put = c.store.put_server(server, &registration).await;
+    put.map_err(|e| refused(c, e))?;
     c.registry().set_draining(server, wanted);
     c.evidence.notify_one();
     Ok(())
@@ -117,24 +134,23 @@ async fn store_next(
     coordinator: &Arc<Coordinator>,
     next: &Arc<Configuration>,
 ) -> Result<bool, StoreError> {
-    let (store, wanted) = (Arc::clone(&coordinator.store), Arc::clone(next));
-    let work = move || match store.compare_and_swap(&wanted) {
-        Ok(true) => Ok((true, None)),
-        Ok(false) => Ok((false, store.get(wanted.cluster)?)),
-        Err(error) => match store.compare_and_swap(&wanted) {
-            Ok(true) => Ok((true, None)),
-            _ => Err(error),
-        },
+    let swapped = match coordinator.store.compare_and_swap(next).await {
+        Err(error @ (StoreError::Deposed | StoreError::TooLarge { .. })) => return Err(error),
+        Err(_) => coordinator.store.compare_and_swap(next).await?,
+        Ok(swapped) => swapped,
     };
-    let done = tokio::task::spawn_blocking(work).await;
-    let (swapped, stored) = done.map_err(|e| StoreError::Failed(e.to_string()))??;
-    if let Some(stored) = stored {
-        coordinator.registry().detector.conflict(stored.cluster);
-        let now = coordinator.now_ms();
-        coordinator.registry().install(Arc::new(stored), None, now);
-        coordinator.version.send_modify(|v| *v += 1);
+    match swapped {
+        Swapped::Stored => Ok(true),
+        Swapped::Found(stored) => {
+            coordinator.registry().detector.conflict(next.cluster);
+            if let Some(stored) = stored {
+                let now = coordinator.now_ms();
+                coordinator.registry().install(Arc::new(*stored), None, now);
+                coordinator.version.send_modify(|v| *v += 1);
+            }
+            Ok(false)
+        }
     }
-    Ok(swapped)
 }
 
 /// The first configuration of a new cluster, if there can be one.
@@ -169,13 +185,22 @@ impl service::Coordinator for CoordinatorServer {
         registration: Registration,
     ) -> Result<Registered, AdminError> {
         // To the end even when the caller goes away: an id that is stored must be known, too.
-        let coordinator = Arc::clone(&self.coordinator);
+        let coordinator = self.office.working()?;
         let registered = tokio::spawn(async move { add_server(&coordinator, registration).await });
         registered.await.map_err(failed)?
     }
 
+    async fn hand_over(self, _: Context, handed: HandOver) -> Result<(), AdminError> {
+        let c = self.office.active()?;
+        if let Some(rebuilding) = c.rebuilding().as_mut() {
+            rebuilding.hear(handed);
+            c.evidence.notify_one();
+        }
+        Ok(())
+    }
+
     async fn sync(self, _: Context, request: SyncRequest) -> Result<SyncReply, AdminError> {
-        let c = &self.coordinator;
+        let c = self.office.working()?;
         let mut version = c.version.subscribe();
         let now = c.now_ms();
         if !c.registry().hear(&request, now) {
@@ -199,11 +224,11 @@ impl service::Coordinator for CoordinatorServer {
                 }
             }
         };
-        Ok(SyncReply {
-            configs: timeout(c.options.timing.heartbeat(), news)
-                .await
-                .unwrap_or_default(),
-        })
+        let configs = tokio::select! {
+            news = timeout(c.options.timing.heartbeat(), news) => news.unwrap_or_default(),
+            () = c.term.ended() => return Err(self.office.not_active()),
+        };
+        Ok(SyncReply { configs })
     }
 
     async fn create(
@@ -212,7 +237,7 @@ impl service::Coordinator for CoordinatorServer {
         shape: ClusterShape,
     ) -> Result<Arc<Configuration>, AdminError> {
         let shape = shape.validated().map_err(AdminError::BadShape)?;
-        let c = &self.coordinator;
+        let c = &self.office.working()?;
         let timing = c.options.timing;
         let next = loop {
             let shape = shape.clone();
@@ -233,7 +258,8 @@ impl service::Coordinator for CoordinatorServer {
     }
 
     async fn remove(self, _: Context, name: String) -> Result<(), AdminError> {
-        let removed = commit(&self.coordinator, None, move |registry| {
+        let c = self.office.active()?;
+        let removed = commit(&c, None, move |registry| {
             let config = registry
                 .by_name(&name)
                 .ok_or(AdminError::UnknownCluster { name })?;
@@ -250,7 +276,7 @@ impl service::Coordinator for CoordinatorServer {
         name: String,
         processes_are_dead: bool,
     ) -> Result<Vec<PrimaryIndex>, AdminError> {
-        let c = &self.coordinator;
+        let c = &self.office.active()?;
         let accept = move |registry: &Registry| {
             let config = registry
                 .by_name(&name)
@@ -280,7 +306,8 @@ impl service::Coordinator for CoordinatorServer {
         what: What,
         to: Option<ServerId>,
     ) -> Result<(), AdminError> {
-        let moving = commit(&self.coordinator, Some(what.reason()), move |registry| {
+        let c = self.office.active()?;
+        let moving = commit(&c, Some(what.reason()), move |registry| {
             let config = registry
                 .by_name(&name)
                 .ok_or(AdminError::UnknownCluster { name })?;
@@ -291,7 +318,7 @@ impl service::Coordinator for CoordinatorServer {
 
     async fn drain(self, _: Context, server: ServerId, wanted: bool) -> Result<(), AdminError> {
         // To the end even when the caller goes away: what is stored must be known, too.
-        let coordinator = Arc::clone(&self.coordinator);
+        let coordinator = self.office.active()?;
         let drained = tokio::spawn(async move { drain(&coordinator, server, wanted).await });
         drained.await.map_err(failed)?
     }
@@ -303,7 +330,7 @@ impl service::Coordinator for CoordinatorServer {
         newer_than: Option<Epoch>,
         wait_ms: u32,
     ) -> Result<Arc<Configuration>, AdminError> {
-        let c = &self.coordinator;
+        let c = &self.office.working()?;
         let mut version = c.version.subscribe();
         let find = || {
             c.registry()
@@ -321,14 +348,24 @@ impl service::Coordinator for CoordinatorServer {
             }
         };
         let wait = Duration::from_millis(u64::from(wait_ms)).min(MAX_WAIT);
-        match timeout(wait, newer).await {
-            Ok(found) => found,
-            Err(_) => find(),
+        tokio::select! {
+            found = timeout(wait, newer) => found.unwrap_or_else(|_| find()),
+            () = c.term.ended() => Err(self.office.not_active()),
         }
     }
 
-    async fn status(self, _: Context) -> Status {
-        let now = self.coordinator.now_ms();
-        self.coordinator.registry().status(now)
+    async fn status(self, _: Context) -> Result<Status, AdminError> {
+        let c = self.office.active()?;
+        let control = self.office.control();
+        if let Some(rebuilding) = c.rebuilding().as_ref() {
+            return Ok(rebuilding.status(control));
+        }
+        let now = c.now_ms();
+        let status = c.registry().status(now, control);
+        Ok(status)
+    }
+
+    async fn who(self, _: Context) -> Who {
+        self.office.who()
     }
 }

@@ -1,14 +1,20 @@
 //! Where configurations are kept: durable before anybody is told (PROTOCOL rules 5, 7).
 
+mod redb;
+#[cfg(test)]
+pub(super) mod suite;
+
+pub use redb::RedbStore;
+
 use crate::service::Registration;
+use async_trait::async_trait;
 use fusion_core::config::Configuration;
-use fusion_core::id::{ClusterId, Epoch, ServerId};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use fusion_core::id::{ClusterId, ServerId};
+use std::path::PathBuf;
+use std::sync::Arc;
 use thiserror::Error;
 
-/// Why the store failed. Nothing was changed then.
+/// Why the store failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -31,6 +37,32 @@ pub enum StoreError {
         /// What.
         what: &'static str,
     },
+    /// No endpoint of the engine answered in time.
+    #[error("the store cannot be reached: {tried}")]
+    Unreachable {
+        /// The endpoints with what each said.
+        tried: String,
+    },
+    /// More than the engine takes in one request: nothing was changed, and nothing of that size ever will be.
+    #[error(
+        "{what} of {bytes} bytes is more than the {max} that the store takes; make clusters of fewer members"
+    )]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The most that is taken.
+        max: usize,
+    },
+    /// A store that coordinators share is not made anew from servers.
+    #[error(
+        "a store that is shared is not made anew from servers; restore a snapshot of its engine"
+    )]
+    Shared,
+    /// Another coordinator is, or may be, the active one by now: nothing was changed.
+    #[error("this coordinator is not the active one any more")]
+    Deposed,
 }
 
 /// All that a store holds.
@@ -42,305 +74,86 @@ pub struct StoreContents {
     pub configs: Vec<Arc<Configuration>>,
     /// The registered servers.
     pub servers: Vec<(ServerId, Registration)>,
-    /// The next server id to give.
-    pub next_server: u64,
 }
 
-/// A configuration store. Calls may block; whoever is async calls them from a thread that may.
+/// What came of a compare-and-swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Swapped {
+    /// It is stored, by this call or by one before whose answer was lost.
+    Stored,
+    /// Nothing was changed: this is what is there.
+    Found(Option<Box<Configuration>>),
+}
+
+/// A configuration store, as the active coordinator uses it. An engine that several coordinators share
+/// changes nothing for one whose term is over ([`StoreError::Deposed`]); each call ends within a bounded time.
+#[async_trait]
 pub trait ConfigStore: Send + Sync + 'static {
-    /// Reads everything, at the start.
+    /// What it is and where, for operators.
+    fn describe(&self) -> String;
+
+    /// Reads everything, at the start of a term.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn load(&self) -> Result<StoreContents, StoreError>;
+    async fn load(&self) -> Result<StoreContents, StoreError>;
 
     /// The stored configuration of a cluster.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn get(&self, cluster: ClusterId) -> Result<Option<Configuration>, StoreError>;
+    async fn get(&self, cluster: ClusterId) -> Result<Option<Configuration>, StoreError>;
 
-    /// Stores `next` if the cluster's epoch in the store is the one before (`Epoch(0)`: there is none); answers
-    /// whether it did. Durable when it returns.
+    /// Stores `next` if the cluster's epoch in the store is the one before (`Epoch(0)`: there is none). Durable when it
+    /// returns.
     ///
     /// # Errors
-    /// [`StoreError`]; whether it was stored is then unknown, and for [`get`](Self::get) to say.
-    fn compare_and_swap(&self, next: &Configuration) -> Result<bool, StoreError>;
+    /// [`StoreError`]. Except for [`StoreError::TooLarge`] and [`StoreError::Deposed`], whether it was stored is
+    /// unknown: the same call again tells, and it may come to be stored until then.
+    async fn compare_and_swap(&self, next: &Configuration) -> Result<Swapped, StoreError>;
 
-    /// Stores a server under an id that was not given before. Durable when it returns.
+    /// Stores a server under an id that was never given before. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; an id may have been given to nobody then.
+    async fn add_server(&self, registration: &Registration) -> Result<ServerId, StoreError>;
+
+    /// Stores what is known of a server that has its id. Durable when it returns.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn put_server(&self, id: ServerId, registration: &Registration) -> Result<(), StoreError>;
+    async fn put_server(&self, id: ServerId, registration: &Registration)
+    -> Result<(), StoreError>;
 
     /// Forgets servers that no configuration names. Durable when it returns.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError>;
-}
+    async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError>;
 
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-const CONFIGS: TableDefinition<u64, &[u8]> = TableDefinition::new("configurations");
-const SERVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("servers");
-const FORMAT: u64 = 3;
-
-/// The embedded store: one redb file, fsynced at each change.
-pub struct RedbStore {
-    path: PathBuf,
-    /// Taken away by a failure and opened again by the next call: redb refuses to go on after a failed write, and a
-    /// disk that was full may have room again.
-    database: Mutex<Option<Database>>,
-}
-
-fn open_file(path: &Path) -> Result<Database, StoreError> {
-    Database::create(path).map_err(|e| StoreError::Open {
-        path: path.to_owned(),
-        reason: match e {
-            redb::DatabaseError::DatabaseAlreadyOpen => "another coordinator uses it".to_owned(),
-            e => e.to_string(),
-        },
-    })
-}
-
-impl RedbStore {
-    /// Opens the file, or makes it.
+    /// Takes all that a lost store held, its id too, and gives servers ids from `next_server` on (PROTOCOL rule 39); answers `false` when this one holds something
+    /// already, and changes nothing then. Durable when it returns. What several coordinators share has other means:
+    /// a snapshot of the engine's own.
     ///
     /// # Errors
-    /// [`StoreError::Open`] when it cannot be opened (another coordinator has it open, say);
-    /// [`StoreError::Unreadable`] when it is of another format.
-    pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
-        let store = RedbStore {
-            path: path.to_owned(),
-            database: Mutex::new(Some(open_file(path)?)),
-        };
-        store.initialize().map_err(|e| match e {
-            StoreError::Failed(reason) => StoreError::Open {
-                path: path.to_owned(),
-                reason,
-            },
-            e => e,
-        })?;
-        Ok(store)
-    }
-
-    fn with<T>(
+    /// [`StoreError`]; [`StoreError::Shared`] where the engine has its own means.
+    async fn restore(
         &self,
-        act: impl FnOnce(&Database) -> Result<T, redb::Error>,
-    ) -> Result<T, StoreError> {
-        let mut open = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        let database = match open.take() {
-            Some(database) => database,
-            None => open_file(&self.path)?,
-        };
-        let result = act(&database).map_err(|e| StoreError::Failed(e.to_string()))?;
-        *open = Some(database);
-        Ok(result)
-    }
-
-    fn initialize(&self) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            let mut meta = transaction.open_table(META)?;
-            let format = meta.get("format")?.map(|v| v.value());
-            if format.is_none() {
-                meta.insert("format", FORMAT)?;
-                meta.insert("store", rand::random::<u64>())?;
-                meta.insert("next server", 1)?;
-            }
-            drop(meta);
-            transaction.open_table(CONFIGS)?;
-            transaction.open_table(SERVERS)?;
-            Ok(format.is_none_or(|f| f == FORMAT))
-        })
-        .and_then(|readable| {
-            if readable {
-                Ok(())
-            } else {
-                Err(StoreError::Unreadable { what: "a format" })
-            }
-        })
-    }
-
-    fn write<T>(
-        &self,
-        act: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
-    ) -> Result<T, StoreError> {
-        self.with(|database| {
-            let transaction = database.begin_write()?;
-            let result = act(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        })
+        contents: &StoreContents,
+        next_server: ServerId,
+    ) -> Result<bool, StoreError> {
+        let _ = (contents, next_server);
+        Err(StoreError::Shared)
     }
 }
 
-fn encode<T: serde::Serialize>(what: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn encode<T: serde::Serialize>(what: &T) -> Result<Vec<u8>, StoreError> {
     postcard::to_stdvec(what).map_err(|e| StoreError::Failed(e.to_string()))
 }
 
-fn decode<T: serde::de::DeserializeOwned>(
+pub(super) fn decode<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
     what: &'static str,
 ) -> Result<T, StoreError> {
     postcard::from_bytes(bytes).map_err(|_| StoreError::Unreadable { what })
-}
-
-impl ConfigStore for RedbStore {
-    fn load(&self) -> Result<StoreContents, StoreError> {
-        type Rows = Vec<(u64, Vec<u8>)>;
-        let read = |database: &Database| -> Result<(Vec<u64>, Rows, Rows), redb::Error> {
-            let transaction = database.begin_read()?;
-            let meta = transaction.open_table(META)?;
-            let numbers = ["store", "next server"];
-            let numbers =
-                numbers.map(|key| Ok::<_, redb::Error>(meta.get(key)?.map_or(0, |v| v.value())));
-            let numbers = numbers.into_iter().collect::<Result<Vec<_>, _>>()?;
-            let rows = |table: TableDefinition<'_, u64, &[u8]>| -> Result<Rows, redb::Error> {
-                let table = transaction.open_table(table)?;
-                let rows = table
-                    .iter()?
-                    .map(|row| row.map(|(k, v)| (k.value(), v.value().to_vec())));
-                Ok(rows.collect::<Result<_, _>>()?)
-            };
-            Ok((numbers, rows(CONFIGS)?, rows(SERVERS)?))
-        };
-        let (numbers, configs, servers) = self.with(read)?;
-        let configs = configs
-            .iter()
-            .map(|(_, bytes)| decode(bytes, "a configuration").map(Arc::new));
-        let servers = servers
-            .iter()
-            .map(|(id, bytes)| Ok((ServerId(*id), decode(bytes, "a server")?)));
-        Ok(StoreContents {
-            store: numbers[0],
-            next_server: numbers[1],
-            configs: configs.collect::<Result<_, StoreError>>()?,
-            servers: servers.collect::<Result<_, StoreError>>()?,
-        })
-    }
-
-    fn get(&self, cluster: ClusterId) -> Result<Option<Configuration>, StoreError> {
-        let stored = self.with(|database| {
-            let configs = database.begin_read()?.open_table(CONFIGS)?;
-            Ok(configs.get(cluster.0)?.map(|v| v.value().to_vec()))
-        });
-        stored?
-            .map(|bytes| decode(&bytes, "a configuration"))
-            .transpose()
-    }
-
-    fn compare_and_swap(&self, next: &Configuration) -> Result<bool, StoreError> {
-        let bytes = encode(next)?;
-        let cluster = next.cluster;
-        self.write(|transaction| {
-            let mut configs = transaction.open_table(CONFIGS)?;
-            let stored = configs
-                .get(cluster.0)?
-                .map(|v| postcard::from_bytes::<Configuration>(v.value()));
-            let epoch = match stored {
-                None => Epoch(0),
-                Some(Ok(config)) => config.epoch,
-                Some(Err(_)) => return Ok(false),
-            };
-            if epoch.next() != next.epoch {
-                return Ok(false);
-            }
-            configs.insert(cluster.0, &bytes[..])?;
-            Ok(true)
-        })
-    }
-
-    fn put_server(&self, id: ServerId, registration: &Registration) -> Result<(), StoreError> {
-        let bytes = encode(registration)?;
-        self.write(|transaction| {
-            transaction.open_table(SERVERS)?.insert(id.0, &bytes[..])?;
-            let mut meta = transaction.open_table(META)?;
-            let following = meta
-                .get("next server")?
-                .map_or(0, |v| v.value())
-                .max(id.0 + 1);
-            meta.insert("next server", following)?;
-            Ok(())
-        })
-    }
-
-    fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            let mut servers = transaction.open_table(SERVERS)?;
-            for id in ids {
-                servers.remove(id.0)?;
-            }
-            Ok(())
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use fusion_core::config::{ClusterShape, Host};
-    use fusion_core::op::Kind;
-
-    fn config() -> Configuration {
-        let shape = ClusterShape::new("c", Kind::List, 1, 1, false).unwrap();
-        let host = |i| Host {
-            server: ServerId(i),
-            address: String::new(),
-        };
-        Configuration::create(1, ClusterId(3), 1, &shape, &[host(1), host(2)])
-    }
-
-    #[test]
-    fn only_the_next_epoch_is_stored_and_it_is_there_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
-        let first = config();
-        let second = first.successor(5);
-        let id = {
-            let store = RedbStore::open(&path).unwrap();
-            assert!(!store.compare_and_swap(&second).unwrap());
-            assert!(store.compare_and_swap(&first).unwrap());
-            assert!(!store.compare_and_swap(&first).unwrap());
-            assert!(store.compare_and_swap(&second).unwrap());
-            let registration = Registration {
-                incarnation: 8,
-                address: "a:1".into(),
-                pid: 4,
-                draining: false,
-            };
-            store.put_server(ServerId(7), &registration).unwrap();
-            store.load().unwrap().store
-        };
-        let contents = RedbStore::open(&path).unwrap().load().unwrap();
-        assert_eq!(contents.store, id);
-        assert_eq!(*contents.configs[0], second);
-        assert_eq!(contents.next_server, 8);
-        assert_eq!(contents.servers[0].1.incarnation, 8);
-    }
-
-    #[test]
-    fn a_failed_write_does_not_disable_the_store_for_ever() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = RedbStore::open(&folder.path().join("store")).unwrap();
-        let failed = store.with(|_| {
-            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-            Err::<(), _>(redb::Error::Io(full))
-        });
-        assert!(matches!(failed, Err(StoreError::Failed(_))));
-        let first = config();
-        assert!(store.compare_and_swap(&first).unwrap());
-        assert_eq!(store.get(first.cluster).unwrap(), Some(first));
-        assert_eq!(store.get(ClusterId(9)).unwrap(), None);
-    }
-
-    #[test]
-    fn a_file_that_is_no_store_is_a_clear_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
-        std::fs::write(&path, b"not a store at all").unwrap();
-        assert!(matches!(
-            RedbStore::open(&path),
-            Err(StoreError::Open { .. })
-        ));
-    }
 }

@@ -342,3 +342,85 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: Place = Place::Server(0);
+
+    /// A process that says everything back, behind a proxy.
+    async fn echo(links: &Links) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let front = links.front(SERVER, None).await.unwrap();
+        links.connect(front, listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.into_split();
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                });
+            }
+        });
+        front
+    }
+
+    async fn hear(stream: &mut TcpStream) -> io::Result<u8> {
+        stream.read_u8().await
+    }
+
+    const SOON: Duration = Duration::from_millis(100);
+
+    #[tokio::test]
+    async fn what_is_cut_one_way_comes_when_it_is_mended() {
+        let links = Links::new();
+        let front = echo(&links).await;
+        for way in [(SERVER, Place::Client), (Place::Client, SERVER)] {
+            let mut stream = TcpStream::connect(front).await.unwrap();
+            stream.write_u8(1).await.unwrap();
+            assert_eq!(hear(&mut stream).await.unwrap(), 1);
+            links.cut(way.0, way.1);
+            stream.write_u8(2).await.unwrap();
+            assert!(timeout(SOON, hear(&mut stream)).await.is_err());
+            // A connection that is made meanwhile is not answered, either.
+            let mut late = TcpStream::connect(front).await.unwrap();
+            late.write_u8(3).await.unwrap();
+            assert!(timeout(SOON, hear(&mut late)).await.is_err());
+            links.mend(way.0, way.1);
+            assert_eq!(hear(&mut stream).await.unwrap(), 2);
+            assert_eq!(hear(&mut late).await.unwrap(), 3);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reset_breaks_what_there_is_and_nothing_else() {
+        let links = Links::new();
+        let front = echo(&links).await;
+        for other in [Place::Client, Place::Server(7)] {
+            let mut stream = TcpStream::connect(front).await.unwrap();
+            stream.write_u8(1).await.unwrap();
+            assert_eq!(hear(&mut stream).await.unwrap(), 1);
+            links.reset(SERVER, other);
+            if other == Place::Client {
+                assert!(hear(&mut stream).await.is_err());
+            } else {
+                stream.write_u8(2).await.unwrap();
+                assert_eq!(hear(&mut stream).await.unwrap(), 2);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_link_delivers_late() {
+        let links = Links::new();
+        let front = echo(&links).await;
+        let mut stream = TcpStream::connect(front).await.unwrap();
+        stream.write_u8(1).await.unwrap();
+        hear(&mut stream).await.unwrap();
+        links.slow(Place::Client, SERVER, SOON);
+        let sent = std::time::Instant::now();
+        stream.write_u8(2).await.unwrap();
+        hear(&mut stream).await.unwrap();
+        assert!(sent.elapsed() >= SOON);
+    }
+}

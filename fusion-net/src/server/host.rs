@@ -199,6 +199,11 @@ impl Host {
         lock(&self.clusters).values().map(known).collect()
     }
 
+    /// The id of this process, and the store that gave it.
+    pub(crate) fn identity(&self) -> Option<Registered> {
+        *lock(&self.identity)
+    }
+
     /// The configurations themselves, for a store that is made anew (rule 39).
     pub(crate) fn configs(&self) -> Vec<Arc<Configuration>> {
         let clusters = lock(&self.clusters);

@@ -9,7 +9,7 @@ use crate::peer::{Backoff, Pooled, within};
 use crate::service::FusedClient;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
-use fusion_core::message::{Chunk, Refusal, Replicate, Route};
+use fusion_core::message::{Chunk, Condition, Refusal, Replicate, Route};
 use fusion_core::time::Time;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -106,7 +106,7 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
         let outcome = match host.peers.fused.get(&address).await {
             Ok(peer) => {
                 let limit = patience(&config, &replicate);
-                let outcome = send(&peer, route, &cell, replicate, chunk, limit).await;
+                let outcome = send(&host, &peer, route, &cell, (replicate, chunk), limit).await;
                 if matches!(outcome, Outcome::Broken) {
                     host.peers.fused.forget(&peer);
                 }
@@ -136,11 +136,11 @@ enum Outcome {
 }
 
 async fn send(
+    host: &Host,
     peer: &Pooled<FusedClient>,
     route: Route,
     cell: &Weak<PrimaryCell>,
-    replicate: Replicate,
-    chunk: Option<Chunk>,
+    (replicate, chunk): (Replicate, Option<Chunk>),
     limit: Duration,
 ) -> Outcome {
     let number = chunk.as_ref().map(|c| c.number);
@@ -151,7 +151,14 @@ async fn send(
             peer.heard();
         }
         if let (Ok(Ok(ack)), Some(primary)) = (&answer, cell.upgrade()) {
-            primary.with(|p| p.on_ack(route, *ack, clock::now()));
+            let stopped = primary.with(|p| {
+                p.on_ack(route, *ack, clock::now())
+                    && matches!(p.condition(), Condition::Drained { .. })
+            });
+            if stopped {
+                // Its clients wait for nothing but the coordinator now.
+                host.news.notify_one();
+            }
         }
         answer
     };

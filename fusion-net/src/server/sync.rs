@@ -1,8 +1,10 @@
 //! The server's side of the heartbeat: registers, reports, and hears of configurations.
 
 use super::host::Host;
-use crate::peer::{self, Backoff, within};
-use crate::service::{AdminError, CoordinatorClient, Registration, SyncRequest};
+use crate::addresses::Addresses;
+use crate::coordinators::Coordinators;
+use crate::peer::{Backoff, within};
+use crate::service::{AdminError, CoordinatorClient, HandOver, Registration, SyncRequest};
 use fusion_core::id::ServerId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,25 +12,28 @@ use tokio::time::sleep;
 
 /// How long a heartbeat may take, with its wait for news.
 const CALL: Duration = Duration::from_secs(3);
+/// How long an active coordinator is sought before the log says so.
+const SEARCH: Duration = Duration::from_secs(3);
 const MAX_BACKOFF: Duration = Duration::from_millis(250);
 
 /// Runs for ever: no coordinator is needed while nobody fails, so its absence is only waited out.
-pub(crate) async fn run(host: Arc<Host>, coordinator: String, address: String) {
+pub(crate) async fn run(host: Arc<Host>, coordinators: Addresses, address: String) {
+    let coordinators = Coordinators::new(coordinators, host.peers.network.clone());
     let incarnation = rand::random();
     let mut backoff = Backoff::new(MAX_BACKOFF);
     let mut said = false;
     loop {
-        match peer::connect::<CoordinatorClient>(&host.peers.network, &coordinator).await {
-            Ok(client) => {
-                if let Err(error) =
-                    session(&host, &client, incarnation, &address, &mut backoff).await
-                {
-                    tracing::warn!(%coordinator, %error, "the coordinator was lost");
+        match coordinators.active(SEARCH).await {
+            Ok(found) => {
+                let ended = session(&host, &found.client, incarnation, &address, &mut backoff);
+                if let Err(error) = ended.await {
+                    tracing::warn!(coordinator = %found.address, %error, "the coordinator was lost");
                 }
+                coordinators.lost(&found);
                 said = false;
             }
-            Err(error) if !said => {
-                tracing::warn!(%coordinator, %error, "the coordinator cannot be reached; trying on");
+            Err(tried) if !said => {
+                tracing::warn!("{tried}; trying on");
                 said = true;
             }
             Err(_) => {}
@@ -51,9 +56,12 @@ async fn session(
         draining: false,
     };
     let registered = client
-        .register(within(CALL), registration)
+        .register(within(CALL), registration.clone())
         .await
         .map_err(|e| e.to_string())?;
+    if registered == Err(AdminError::Rebuilding) {
+        hand_over(host, client, &registration).await?;
+    }
     let registered = registered.map_err(|e| e.to_string())?;
     if !host.set_identity(registered) {
         // Its members may be the only ones left of clusters that this coordinator has never heard of (rule 39).
@@ -67,6 +75,34 @@ async fn session(
     loop {
         wait = matches!(beat(host, client, server, wait).await?, Beat::Answered);
     }
+}
+
+/// The coordinator's store is made anew: tells it all that this server knows (rule 39). Who was never registered knows
+/// nothing.
+async fn hand_over(
+    host: &Arc<Host>,
+    client: &CoordinatorClient,
+    registration: &Registration,
+) -> Result<(), String> {
+    let Some(identity) = host.identity() else {
+        return Ok(());
+    };
+    let configs = host.configs();
+    let of = configs.len() as u32;
+    let none = configs.is_empty().then_some(None);
+    for config in configs.into_iter().map(Some).chain(none) {
+        let handed = HandOver {
+            registration: registration.clone(),
+            identity,
+            of,
+            config,
+        };
+        let taken = client.hand_over(within(CALL), handed).await;
+        taken
+            .map_err(|e| e.to_string())?
+            .map_err(|e| e.to_string())?;
+    }
+    Ok(())
 }
 
 enum Beat {

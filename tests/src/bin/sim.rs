@@ -1,118 +1,134 @@
 //! `sim`: many runs of the simulation, with a summary of what was injected.
 
-use fusion_tests::sim::{self, stats::Stats};
+use fusion_tests::sim::runner::{self, Runs};
 use std::process::ExitCode;
 use std::time::Instant;
 
-const USAGE: &str = "usage: sim [--seeds N] [--from SEED] [--seed SEED] [--fault NAME]; or: sim --table N, \
-                     built with --profile sim --features planted-faults: each deliberate fault, at most N seeds";
+const USAGE: &str = "\
+usage: sim [--seeds N] [--from SEED] [--seed SEED] [--jobs N] [--fault NAME]
+       sim --table N [--jobs N]
+
+Runs N seeds (1000) from SEED (0) on, or one, on as many threads as there are processors, or N. --fault breaks the
+protocol in one way, --table looks for each such fault for at most N seeds; both need a build with --profile sim
+--features planted-faults.";
 
 fn main() -> ExitCode {
-    let (mut from, mut seeds) = (0u64, 1000u64);
+    let mut runs = Runs::default();
+    let (mut fault, mut table) = (None, None);
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         let value = args.next();
-        if name == "--fault" && value.as_deref().is_some_and(table::plant) {
+        if name == "--fault" && value.as_deref().is_some_and(faults::exists) {
+            fault = value;
             continue;
         }
-        let Some(value) = value.and_then(|v| v.parse().ok()) else {
+        let Some(value) = value.and_then(|v| v.parse::<u64>().ok()) else {
             eprintln!("{USAGE}");
-            return ExitCode::FAILURE;
+            return ExitCode::from(2);
         };
         match name.as_str() {
-            "--seeds" => seeds = value,
-            "--from" => from = value,
-            "--seed" => (from, seeds) = (value, 1),
-            "--table" => return table::print(value),
+            "--seeds" => runs.seeds = value,
+            "--from" => runs.from = value,
+            "--seed" => (runs.from, runs.seeds) = (value, 1),
+            "--jobs" if value > 0 => runs.jobs = value as usize,
+            "--table" => table = Some(value),
             _ => {
                 eprintln!("{USAGE}");
-                return ExitCode::FAILURE;
+                return ExitCode::from(2);
             }
         }
     }
-    sim::keep_panics_quiet();
-    let began = Instant::now();
-    let mut sum = Stats::default();
-    let mut failed = 0u64;
-    for seed in from..from + seeds {
-        match sim::run(seed) {
-            Ok(stats) => sum += stats,
-            Err(what) => {
-                failed += 1;
-                println!("seed {seed}: {what}\n  replay: sim --seed {seed}");
-            }
-        }
-    }
-    let hours = sum.virtual_us as f64 / 3.6e9;
-    println!(
-        "{seeds} runs, {failed} failed, {hours:.2} virtual hours in {:.1} s",
-        began.elapsed().as_secs_f64()
-    );
-    for (name, count) in sum.table() {
-        println!("{count:>12} {name}");
-    }
-    if failed == 0 {
+    fusion_tests::sim::keep_panics_quiet();
+    let sound = match table {
+        Some(most) => faults::print_table(most, runs.jobs),
+        None => run(&runs, fault.as_deref()),
+    };
+    if sound {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-/// What deliberate faults take to be found.
-mod table {
-    use std::process::ExitCode;
+fn run(runs: &Runs, fault: Option<&str>) -> bool {
+    let began = Instant::now();
+    let failed =
+        |seed: u64, what: &str| println!("seed {seed}: {what}\n  replay: sim --seed {seed}");
+    let progress = |line: &str| eprintln!("{line}");
+    let sum = runner::run(runs, || faults::plant(fault), failed, progress);
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "{} runs, {} failed, {:.2} virtual hours in {seconds:.1} s on {} threads",
+        runs.seeds,
+        sum.failed,
+        sum.stats.virtual_hours(),
+        runs.jobs,
+    );
+    for (name, count) in sum.stats.table() {
+        println!("{count:>14} {}", name.replace('_', " "));
+    }
+    sum.failed == 0
+}
+
+/// Deliberate faults, and what they take to be found.
+mod faults {
+    #[cfg(feature = "planted-faults")]
+    use fusion_core::fault::{self, Fault};
 
     #[cfg(feature = "planted-faults")]
-    pub(super) fn plant(name: &str) -> bool {
-        use fusion_core::fault::{Fault, plant};
-        let fault = Fault::ALL.iter().find(|f| f.name() == name);
-        plant(fault.copied());
-        fault.is_some()
-    }
-
-    #[cfg(not(feature = "planted-faults"))]
-    pub(super) fn plant(_: &str) -> bool {
-        false
+    fn named(name: &str) -> Option<Fault> {
+        Fault::ALL.iter().copied().find(|f| f.name() == name)
     }
 
     #[cfg(feature = "planted-faults")]
-    pub(super) fn print(most: u64) -> ExitCode {
-        use fusion_core::fault::{Fault, plant};
-        use fusion_tests::sim;
-        sim::keep_panics_quiet();
+    pub(super) fn exists(name: &str) -> bool {
+        named(name).is_some()
+    }
+
+    /// For this thread.
+    #[cfg(feature = "planted-faults")]
+    pub(super) fn plant(name: Option<&str>) {
+        fault::plant(name.and_then(named));
+    }
+
+    #[cfg(feature = "planted-faults")]
+    pub(super) fn print_table(most: u64, jobs: usize) -> bool {
+        use fusion_tests::sim::{directed, runner};
         let mut missed = 0;
         println!("| fault | what is broken | seeds | found by |\n|---|---|---|---|");
         for &fault in Fault::ALL {
-            plant(Some(fault));
-            let chance = (0..most).find_map(|seed| Some((seed, sim::run(seed).err()?)));
-            let mut by_hand = sim::directed::SCHEDULES.iter();
+            let chance = runner::first_failure(most, jobs, || fault::plant(Some(fault)));
+            fault::plant(Some(fault));
+            let mut by_hand = directed::SCHEDULES.iter();
             let (seeds, by) = if let Some((seed, what)) = chance {
                 let known = what.strip_prefix("invariant ").and_then(|w| w.get(..1));
                 let by = known.map_or("an assertion".to_owned(), |n| format!("invariant {n}"));
                 ((seed + 1).to_string(), by)
             } else if let Some((name, _)) = by_hand.find(|(_, run)| run().is_err()) {
-                (
-                    format!("more than {most}"),
-                    format!("the directed schedule `{name}`"),
-                )
+                let by = format!("the directed schedule `{name}`");
+                (format!("more than {most}"), by)
             } else {
                 missed += 1;
                 (format!("more than {most}"), "nothing".to_owned())
             };
             println!("| {} | {} | {seeds} | {by} |", fault.name(), fault.what());
         }
-        if missed == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        missed == 0
     }
 
     #[cfg(not(feature = "planted-faults"))]
-    pub(super) fn print(_: u64) -> ExitCode {
+    pub(super) fn exists(_: &str) -> bool {
+        false
+    }
+
+    #[cfg(not(feature = "planted-faults"))]
+    pub(super) fn plant(_: Option<&str>) {}
+
+    #[cfg(not(feature = "planted-faults"))]
+    pub(super) fn print_table(_: u64, _: usize) -> bool {
         eprintln!(
             "sim: this build has no faults to plant; add --profile sim --features planted-faults"
         );
-        ExitCode::FAILURE
+        false
     }
 }

@@ -17,6 +17,12 @@ macro_rules! stats {
         }
 
         impl Stats {
+            /// How much true time passed.
+            #[must_use]
+            pub fn virtual_hours(&self) -> f64 {
+                self.virtual_us as f64 / 3.6e9
+            }
+
             /// Each counter with its name.
             #[must_use]
             pub fn table(&self) -> Vec<(&'static str, u64)> {

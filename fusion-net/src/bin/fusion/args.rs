@@ -3,6 +3,7 @@
 use crate::security::SecurityArgs;
 use crate::{bench, certificate, chaos, cluster, demo, list, map, queue, relocation, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use fusion_net::client::Addresses;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -81,7 +82,7 @@ pub(crate) struct ServerCommandArgs {
     #[command(subcommand)]
     pub(crate) command: Option<ServerCommand>,
     #[command(flatten)]
-    pub(crate) serve: Option<ServerArgs>,
+    pub(crate) serve: ServerArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,9 +99,14 @@ pub(crate) struct ServerArgs {
     /// The address that others reach this server at, when it is not the one it listens on
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<String>,
-    /// The coordinator's address
-    #[arg(long, env = "FUSION_COORDINATOR", value_name = "HOST:PORT", value_parser = crate::connection::address)]
-    pub(crate) coordinator: String,
+    /// The coordinator's address, or those of all coordinators with commas between them
+    #[arg(
+        long,
+        required = true,
+        env = "FUSION_COORDINATOR",
+        value_name = "HOST:PORT,..."
+    )]
+    pub(crate) coordinator: Option<Addresses>,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
     #[command(flatten)]
@@ -109,22 +115,61 @@ pub(crate) struct ServerArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb"
+    after_help = "Examples:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb\n  \
+                  fusion coordinator --data /var/lib/fusion/new.redb --rebuild\n  \
+                  fusion coordinator --listen 10.0.0.1:7400 --etcd http://10.0.0.7:2379,http://10.0.0.8:2379"
 )]
 pub(crate) struct CoordinatorArgs {
     /// The address to listen on; port 0 means any free one; without TLS a loopback address
     #[arg(long, default_value = "127.0.0.1:7400")]
     pub(crate) listen: SocketAddr,
-    /// The file that keeps the configurations; made when it is not there
-    #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
+    /// The address that others reach this coordinator at, when it is not the one it listens on
+    #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::address)]
+    pub(crate) advertise: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
     /// A server that is silent for so long is taken for dead and replaced
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000))]
     pub(crate) suspect_after_ms: u32,
+    /// The file was lost: make a new one of what the servers know. They must all be there
+    #[arg(long, requires = "data")]
+    pub(crate) rebuild: bool,
+    /// Your word that so many servers are enough, because the others are dead
+    #[arg(long, value_name = "N", requires = "rebuild")]
+    pub(crate) servers: Option<usize>,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
+}
+
+/// Where a coordinator keeps the configurations.
+#[derive(Debug, ClapArgs)]
+#[group(id = "place", required = true, multiple = true)]
+pub(crate) struct StoreArgs {
+    /// The file that keeps the configurations, for one coordinator; made when it is not there
+    #[arg(long, value_name = "FILE", group = "place")]
+    pub(crate) data: Option<PathBuf>,
+    /// The etcd that keeps them, for any number of coordinators, of which one is active
+    #[arg(
+        long,
+        value_name = "URL,...",
+        group = "place",
+        conflicts_with = "data",
+        env = "FUSION_ETCD"
+    )]
+    pub(crate) etcd: Option<String>,
+    /// The beginning of all keys in etcd, one for each deployment
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        requires = "etcd",
+        default_value = "/fusion/"
+    )]
+    pub(crate) etcd_prefix: String,
+    /// How long an active coordinator on etcd may be silent before another one takes its place
+    #[arg(long, value_name = "SECONDS", requires = "etcd", default_value_t = 5, value_parser = clap::value_parser!(u64).range(2..=60))]
+    pub(crate) lease_seconds: u64,
 }
 
 #[derive(Debug, ClapArgs)]

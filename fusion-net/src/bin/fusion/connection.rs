@@ -2,7 +2,7 @@
 
 use crate::security::SecurityArgs;
 use clap::Args;
-use fusion_net::client::{Client, ClientOptions};
+use fusion_net::client::{Addresses, Client, ClientOptions};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,30 +10,20 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// The coordinator's address
+    /// The coordinator's address, or those of all coordinators with commas between them
     #[arg(
         long,
         global = true,
         env = "FUSION_COORDINATOR",
-        value_name = "HOST:PORT",
-        value_parser = address,
+        value_name = "HOST:PORT,...",
         default_value = "127.0.0.1:7400"
     )]
-    pub(crate) coordinator: String,
+    pub(crate) coordinator: Addresses,
     /// How long one call may take, with all its retries
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) timeout: u64,
     #[command(flatten)]
     security: SecurityArgs,
-}
-
-/// An address as it is given on the command line; whether the host exists shows later.
-pub(crate) fn address(text: &str) -> Result<String, String> {
-    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    match parts.map(|(_, port)| port.parse::<u16>()) {
-        Some(Ok(_)) => Ok(text.to_owned()),
-        _ => Err("give HOST:PORT, as in 127.0.0.1:7400".to_owned()),
-    }
 }
 
 impl ConnectionArgs {
@@ -43,7 +33,7 @@ impl ConnectionArgs {
             timeout: Duration::from_secs(self.timeout),
             network: self.security.network()?,
         };
-        Ok(Client::connect_with(&self.coordinator, options).await?)
+        Ok(Client::connect_to(self.coordinator.clone(), options).await?)
     }
 
     /// Runs a command with a client, and takes leave of the servers afterwards.

@@ -24,7 +24,7 @@ mod table;
 
 use args::{Args, Command, ServerCommand};
 use clap::Parser;
-use fusion_net::client::Error;
+use fusion_net::client::{Attempt, Error};
 use fusion_net::transport::{ListenError, ReachError};
 use fusion_net::wire::ConnectError;
 use std::io::Write;
@@ -32,6 +32,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    #[cfg(feature = "planted-faults")]
+    if let Err(error) = plant_fault() {
+        return fail(&error);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -45,12 +49,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// Breaks the protocol in this process in the way that the environment names, if it names one. Only for showing that
+/// `fusion chaos` finds it: a release cannot have this.
+#[cfg(feature = "planted-faults")]
+fn plant_fault() -> anyhow::Result<()> {
+    use fusion_core::fault::{Fault, plant};
+    if let Ok(name) = std::env::var("FUSION_PLANTED_FAULT") {
+        let fault = Fault::ALL.iter().find(|fault| fault.name() == name);
+        let fault = fault.ok_or_else(|| anyhow::anyhow!("there is no deliberate fault {name}"))?;
+        // Members are driven by this thread alone.
+        plant(Some(*fault));
+    }
+    Ok(())
+}
+
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Server(args) => match (args.command, args.serve) {
-            (Some(ServerCommand::Drain(args)), _) => relocation::drain(args).await,
-            (None, Some(args)) => process::server(args).await,
-            (None, None) => anyhow::bail!("give --coordinator HOST:PORT to run a server"),
+        Command::Server(args) => match args.command {
+            Some(ServerCommand::Drain(args)) => relocation::drain(args).await,
+            None => process::server(args.serve).await,
         },
         Command::Coordinator(args) => process::coordinator(args).await,
         Command::Demo(args) => demo::run(args).await,
@@ -90,18 +107,17 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 /// Whether it failed for want of TLS.
 fn needs_tls(error: &anyhow::Error) -> bool {
-    let reach = match error.downcast_ref() {
-        Some(Error::NoCoordinator {
-            reason: ConnectError::Reach(reach),
-            ..
-        }) => Some(reach),
-        _ => error.downcast_ref(),
+    let needs =
+        |reach: &ReachError| matches!(reach, ReachError::NotLoopback(_) | ReachError::TlsThere);
+    let tried = |attempt: &Attempt| match attempt {
+        Attempt::NotReached(why) => matches!(&**why, ConnectError::Reach(reach) if needs(reach)),
+        _ => false,
     };
-    matches!(error.downcast_ref(), Some(ListenError::NotLoopback(_)))
-        || matches!(
-            reach,
-            Some(ReachError::NotLoopback(_) | ReachError::TlsThere)
-        )
+    let reach = match error.downcast_ref() {
+        Some(Error::NoCoordinator { tried: all }) => all.iter().any(|(_, attempt)| tried(attempt)),
+        _ => error.downcast_ref().is_some_and(needs),
+    };
+    reach || matches!(error.downcast_ref(), Some(ListenError::NotLoopback(_)))
 }
 
 /// What to do about an error of the client, where a command helps.
@@ -109,8 +125,10 @@ fn advice(error: &Error) -> Option<&'static str> {
     match error {
         Error::UnknownCluster { .. } => Some("; `fusion cluster list` shows those there are"),
         Error::WrongKind { .. } => Some("; use the command of that name"),
+        // They are there, and the right ones.
+        Error::NoCoordinator { tried } if tried.hopeful() => None,
         Error::NoCoordinator { .. } => Some(
-            "; give a running coordinator's address by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
+            "; give the addresses of running coordinators by --coordinator or FUSION_COORDINATOR (`fusion dev` starts one)",
         ),
         Error::OutcomeUnknown { .. } | Error::TimedOut { .. } => {
             Some("; `fusion status` tells how the cluster stands, --timeout allows more time")

@@ -1,8 +1,11 @@
 //! The processes of a deployment: `fusion server` and `fusion coordinator`.
 
-use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs};
+use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs, StoreArgs};
+use anyhow::Context;
 use fusion_core::time::Timing;
-use fusion_net::coordinator::{self, CoordinatorOptions, RedbStore};
+use fusion_net::coordinator::{
+    self, Alone, CoordinatorOptions, Election, RebuildOptions, RedbStore,
+};
 use fusion_net::server::{self, ServerError, ServerOptions};
 use fusion_net::transport::Listener;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -18,10 +21,14 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     // Before anybody is told that the server is there.
     fusion_core::code::check_engine().map_err(ServerError::from)?;
     let network = args.security.network()?;
-    network.check(&args.coordinator)?;
+    let coordinators = args.coordinator;
+    let coordinators = coordinators.context("give --coordinator HOST:PORT")?;
+    for coordinator in coordinators.iter() {
+        network.check(coordinator)?;
+    }
     let listener = network.listen(args.listen).await?;
     let options = ServerOptions {
-        coordinator: args.coordinator,
+        coordinators,
         advertise: args.advertise,
     };
     ready("server", &listener)?;
@@ -35,16 +42,53 @@ pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCod
     log();
     allow_many_files();
     let listener = args.security.network()?.listen(args.listen).await?;
-    let path = args.data;
-    let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
     let options = CoordinatorOptions {
         timing: Timing::for_suspicion(args.suspect_after_ms)?,
+        rebuild: args.rebuild.then_some(RebuildOptions {
+            servers: args.servers,
+        }),
+        advertise: args.advertise,
     };
+    let election = election(args.store, &listener, &options).await?;
     ready("coordinator", &listener)?;
-    until_told(&args.process, async {
-        Ok(coordinator::serve(listener, Arc::new(store), options).await?)
-    })
-    .await
+    let serving = coordinator::serve_elected(listener, Arc::clone(&election), options);
+    let done = until_told(&args.process, async { Ok(serving.await?) }).await;
+    election.resign().await;
+    done
+}
+
+/// Opens the store, or takes part in the election of those that share one.
+async fn election(
+    args: StoreArgs,
+    listener: &Listener,
+    options: &CoordinatorOptions,
+) -> anyhow::Result<Arc<dyn Election>> {
+    match (args.data, args.etcd) {
+        (Some(path), _) => {
+            let store = tokio::task::spawn_blocking(move || RedbStore::open(&path)).await??;
+            Ok(Arc::new(Alone::new(Arc::new(store))))
+        }
+        #[cfg(feature = "etcd")]
+        (None, Some(endpoints)) => {
+            use fusion_net::coordinator::etcd::{Etcd, EtcdOptions};
+            let options = EtcdOptions {
+                endpoints: endpoints.parse()?,
+                prefix: args.etcd_prefix.parse().map_err(anyhow::Error::msg)?,
+                lease: std::time::Duration::from_secs(args.lease_seconds),
+                address: coordinator::advertised(listener, options.advertise.as_deref())?,
+            };
+            Ok(Arc::new(Etcd::new(options).await?))
+        }
+        #[cfg(not(feature = "etcd"))]
+        (None, Some(_)) => {
+            let _ = (listener, options, args.etcd_prefix, args.lease_seconds);
+            anyhow::bail!(
+                "this program was built without etcd; build it with `cargo build --release -p fusion-net --features \
+                 etcd`, which needs protoc (apt-get install protobuf-compiler)"
+            )
+        }
+        (None, None) => anyhow::bail!("give --data FILE or --etcd URL"),
+    }
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.

@@ -5,7 +5,7 @@ use crate::output::{self, say};
 use crate::table::{Table, bytes, count};
 use clap::Args;
 use fusion_core::membership::Waiting;
-use fusion_net::service::{ClusterStatus, Event, MemberState, Role, ServerStatus};
+use fusion_net::service::{ClusterStatus, ControlPlane, Event, MemberState, Role, ServerStatus};
 use serde::Serialize;
 use std::fmt;
 use std::process::ExitCode;
@@ -33,6 +33,7 @@ struct StatusReport {
     clusters: Vec<Report>,
     events: Vec<Event>,
     problem: Option<String>,
+    control: ControlPlane,
 }
 
 /// A cluster with its sums.
@@ -87,11 +88,12 @@ impl Report {
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let status = args.connection.client().await?.status().await?;
     let report = StatusReport {
-        coordinator: args.connection.coordinator,
+        coordinator: args.connection.coordinator.to_string(),
         servers: status.servers,
         clusters: status.clusters.into_iter().map(Report::new).collect(),
         events: status.events,
         problem: status.problem,
+        control: status.control,
     };
     if args.json {
         output::json(&report)?;
@@ -103,7 +105,22 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
 
 impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "coordinator {}\n", self.coordinator)?;
+        let control = &self.control;
+        writeln!(
+            f,
+            "coordinator {}, store: {}",
+            control.answers, control.store
+        )?;
+        if !control.standbys.is_empty() {
+            writeln!(f, "standing by: {}", control.standbys.join(", "))?;
+        }
+        if let Some(problem) = &control.problem {
+            writeln!(
+                f,
+                "the store does not answer, and soon no coordinator will be active: {problem}"
+            )?;
+        }
+        writeln!(f)?;
         if let Some(problem) = &self.problem {
             writeln!(
                 f,

@@ -50,11 +50,10 @@ impl Loss {
             Loss::Primary => "one primary".to_owned(),
             Loss::Fused => "one fused structure".to_owned(),
             Loss::Primaries(count) => format!("{count} primaries at once"),
-            Loss::Mixed(count) => format!(
-                "{} primaries and {} fused at once",
-                count.div_ceil(2),
-                count / 2
-            ),
+            Loss::Mixed(count) => {
+                let (lost, fused) = (primaries(count.div_ceil(2)), count / 2);
+                format!("{lost} and {fused} fused at once")
+            }
             Loss::Coordinator => format!("the coordinator, for {} s", AWAY.as_secs()),
         }
     }
@@ -67,6 +66,14 @@ impl Loss {
             Loss::Primaries(count) => (count, 0),
             Loss::Mixed(count) => (count.div_ceil(2), count / 2),
         }
+    }
+}
+
+/// A number of primaries in words.
+fn primaries(count: usize) -> String {
+    match count {
+        1 => "1 primary".to_owned(),
+        count => format!("{count} primaries"),
     }
 }
 

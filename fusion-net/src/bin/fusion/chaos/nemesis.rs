@@ -4,8 +4,8 @@
 use super::fault::{Direction, Kind, OF_SERVERS, OF_THE_COORDINATOR, thousandths};
 use crate::output::say;
 use anyhow::{Context, bail};
-use fusion_core::id::Epoch;
-use fusion_core::membership::Reason;
+use fusion_core::id::{Epoch, PrimaryIndex, Row};
+use fusion_core::membership::{Reason, What};
 use fusion_net::client::Client;
 use fusion_net::local::{Links, LocalCluster, Place};
 use fusion_net::service::{ClusterStatus, Role, Status};
@@ -89,6 +89,9 @@ impl Nemesis {
     /// One round: faults, their end, and everything whole again.
     pub(super) async fn round(&mut self, local: &mut LocalCluster) -> anyhow::Result<()> {
         let status = self.client.status().await?;
+        if self.rng.random_bool(0.4) {
+            self.relocate(&status).await?;
+        }
         let faults = self.choose(local);
         // What happens when: a fault begins, or it ends.
         let mut moments: Vec<(Duration, bool, usize)> = Vec::new();
@@ -117,6 +120,40 @@ impl Nemesis {
         let pause = self.rng.random_range(0..1000);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         Ok(())
+    }
+
+    /// An operator moves a member; faults may strike while it moves.
+    async fn relocate(&mut self, status: &Status) -> anyhow::Result<()> {
+        let clusters = status.clusters.choose(&mut self.rng);
+        let Some((cluster, member)) =
+            clusters.and_then(|c| Some((c, c.members.choose(&mut self.rng)?)))
+        else {
+            return Ok(());
+        };
+        let index = u16::try_from(member.index)?;
+        let (what, role) = match member.role {
+            Role::Primary => (What::Primary(PrimaryIndex(index)), "primary"),
+            Role::Fused => (What::Row(Row(index)), "fused"),
+        };
+        // Refused when something else is under way.
+        let moved = self.client.move_member(&cluster.name, what, None).await;
+        if moved.is_ok() {
+            *self
+                .tally
+                .faults
+                .entry("operator: move".to_owned())
+                .or_default() += 1;
+            let now = self.began.elapsed().as_secs_f64();
+            self.line(&format!(
+                "{now:7.1} s  move: {} {role} {index}",
+                cluster.name
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn line(&self, line: &str) -> std::io::Result<()> {
+        if self.quiet { Ok(()) } else { say!("{line}") }
     }
 
     fn choose(&mut self, local: &LocalCluster) -> Vec<Fault> {
@@ -210,10 +247,7 @@ impl Nemesis {
             .entry(format!("{whom}: {}", fault.kind))
             .or_default() += 1;
         let line = format!("{now:7.1} s  {}{how} for {lasts} ms: {who}", fault.kind);
-        if !self.quiet {
-            say!("{line}")?;
-        }
-        Ok(())
+        Ok(self.line(&line)?)
     }
 
     async fn begin(&mut self, local: &mut LocalCluster, fault: &Fault) -> anyhow::Result<()> {

@@ -1,0 +1,243 @@
+//! The store in etcd, as the active coordinator uses it: each change is one transaction, and only while the key by
+//! which this coordinator was elected is still there. So a deposed one changes nothing, whatever it believes.
+
+use super::engine::{Engine, MAX_VALUE};
+use crate::coordinator::store::{decode, encode};
+use crate::coordinator::{ConfigStore, StoreContents, StoreError, Swapped, Term};
+use crate::service::Registration;
+use async_trait::async_trait;
+use etcd_client::{Compare, CompareOp, KeyValue, Txn, TxnOp};
+use fusion_core::config::Configuration;
+use fusion_core::id::{ClusterId, Epoch, ServerId};
+use std::sync::Arc;
+
+const FORMAT: &str = "1";
+/// How often a transaction is tried when something else changed between reading and writing.
+const ATTEMPTS: usize = 16;
+/// How many keys go in one transaction; etcd takes 128 operations.
+const BATCH: usize = 100;
+
+/// The key by which a coordinator was elected.
+#[derive(Clone, Debug)]
+pub(super) struct Leadership {
+    pub(super) key: String,
+    /// The revision at which it was made: a key of the same name made later is another one.
+    pub(super) revision: i64,
+}
+
+pub(super) struct EtcdStore {
+    pub(super) engine: Arc<Engine>,
+    pub(super) leadership: Leadership,
+    pub(super) term: Term,
+    pub(super) name: String,
+}
+
+/// What came of one transaction.
+enum Changed {
+    Done,
+    /// Something that it depends on is not as it was read.
+    Conflict,
+}
+
+fn unchanged(key: &str, stored: Option<&KeyValue>) -> Compare {
+    // A key that is not there counts as changed at revision 0.
+    let revision = stored.map_or(0, KeyValue::mod_revision);
+    Compare::mod_revision(key, CompareOp::Equal, revision)
+}
+
+fn number(stored: &KeyValue, what: &'static str) -> Result<u64, StoreError> {
+    let text = stored.value_str().ok().and_then(|text| text.parse().ok());
+    text.ok_or(StoreError::Unreadable { what })
+}
+
+fn fitting(what: &'static str, bytes: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    match bytes.len() {
+        len if len > MAX_VALUE => Err(StoreError::TooLarge {
+            what,
+            bytes: len,
+            max: MAX_VALUE,
+        }),
+        _ => Ok(bytes),
+    }
+}
+
+impl EtcdStore {
+    fn in_office(&self) -> Result<(), StoreError> {
+        if self.term.is_over() {
+            return Err(StoreError::Deposed);
+        }
+        Ok(())
+    }
+
+    /// Changes something if `condition` holds and this coordinator is still the active one.
+    async fn change(
+        &self,
+        condition: Vec<Compare>,
+        change: Vec<TxnOp>,
+    ) -> Result<Changed, StoreError> {
+        self.in_office()?;
+        let Leadership { key, revision } = &self.leadership;
+        let mut conditions = condition;
+        conditions.push(Compare::create_revision(
+            key.as_str(),
+            CompareOp::Equal,
+            *revision,
+        ));
+        let txn = Txn::new().when(conditions).and_then(change);
+        let answer = self.engine.transact(txn).await?;
+        if answer.value.succeeded() {
+            return Ok(Changed::Done);
+        }
+        let leads = self.engine.get(key).await?;
+        if leads.is_some_and(|kv| kv.create_revision() == *revision) {
+            return Ok(Changed::Conflict);
+        }
+        self.term.end();
+        if answer.repeated {
+            // A member that did not answer may have executed it while the key was there.
+            return Err(StoreError::Failed(
+                "this coordinator lost its place while a change was under way".to_owned(),
+            ));
+        }
+        Err(StoreError::Deposed)
+    }
+
+    /// Makes the store if it is not there: once, whoever comes first.
+    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
+        let prefix = &self.engine.prefix;
+        let (format, store) = (prefix.format(), prefix.store());
+        for _ in 0..ATTEMPTS {
+            match self.engine.get(&format).await? {
+                Some(stored) if stored.value() == FORMAT.as_bytes() => return Ok(()),
+                Some(_) => return Err(StoreError::Unreadable { what: "a format" }),
+                None => {}
+            }
+            let id: u64 = rand::random();
+            let conditions = vec![unchanged(&format, None), unchanged(&store, None)];
+            let change = vec![
+                TxnOp::put(format.as_str(), FORMAT, None),
+                TxnOp::put(store.as_str(), id.to_string(), None),
+            ];
+            self.change(conditions, change).await?;
+        }
+        Err(StoreError::Unreadable {
+            what: "half a store",
+        })
+    }
+}
+
+#[async_trait]
+impl ConfigStore for EtcdStore {
+    fn describe(&self) -> String {
+        self.name.clone()
+    }
+
+    async fn load(&self) -> Result<StoreContents, StoreError> {
+        let prefix = &self.engine.prefix;
+        let store = self.engine.get(&prefix.store()).await?;
+        let store = store.ok_or(StoreError::Unreadable { what: "no id" })?;
+        let (configs, _) = self.engine.list(&prefix.configurations()).await?;
+        let configs = configs
+            .iter()
+            .map(|kv| decode(kv.value(), "a configuration").map(Arc::new));
+        let (servers, _) = self.engine.list(&prefix.servers()).await?;
+        let servers = servers.iter().map(|kv| {
+            let id = kv.key_str().ok().and_then(|key| key.rsplit_once('/'));
+            let id = id.and_then(|(_, id)| id.parse().ok());
+            let id = ServerId(id.ok_or(StoreError::Unreadable { what: "a server" })?);
+            Ok((id, decode(kv.value(), "a server")?))
+        });
+        let mut servers = servers.collect::<Result<Vec<_>, StoreError>>()?;
+        servers.sort_by_key(|(id, _)| *id);
+        Ok(StoreContents {
+            store: number(&store, "an id")?,
+            configs: configs.collect::<Result<_, StoreError>>()?,
+            servers,
+        })
+    }
+
+    async fn get(&self, cluster: ClusterId) -> Result<Option<Configuration>, StoreError> {
+        let stored = self
+            .engine
+            .get(&self.engine.prefix.configuration(cluster))
+            .await?;
+        stored
+            .map(|kv| decode(kv.value(), "a configuration"))
+            .transpose()
+    }
+
+    async fn compare_and_swap(&self, next: &Configuration) -> Result<Swapped, StoreError> {
+        let bytes = fitting("a configuration", encode(next)?)?;
+        let key = self.engine.prefix.configuration(next.cluster);
+        self.in_office()?;
+        for _ in 0..ATTEMPTS {
+            let stored = self.engine.get(&key).await?;
+            if stored.as_ref().is_some_and(|kv| kv.value() == bytes) {
+                return Ok(Swapped::Stored);
+            }
+            let found: Option<Configuration> = stored
+                .as_ref()
+                .map(|kv| decode(kv.value(), "a configuration"))
+                .transpose()?;
+            if found.as_ref().map_or(Epoch(0), |c| c.epoch).next() != next.epoch {
+                return Ok(Swapped::Found(found.map(Box::new)));
+            }
+            let condition = vec![unchanged(&key, stored.as_ref())];
+            let put = vec![TxnOp::put(key.as_str(), bytes.clone(), None)];
+            if let Changed::Done = self.change(condition, put).await? {
+                return Ok(Swapped::Stored);
+            }
+        }
+        Err(too_busy())
+    }
+
+    async fn add_server(&self, registration: &Registration) -> Result<ServerId, StoreError> {
+        let bytes = fitting("a registration", encode(registration)?)?;
+        let next = self.engine.prefix.next_server();
+        self.in_office()?;
+        for _ in 0..ATTEMPTS {
+            let stored = self.engine.get(&next).await?;
+            let id = match &stored {
+                Some(kv) => number(kv, "the next server's id")?,
+                None => 1,
+            };
+            let put = vec![
+                TxnOp::put(next.as_str(), (id + 1).to_string(), None),
+                TxnOp::put(self.engine.prefix.server(ServerId(id)), bytes.clone(), None),
+            ];
+            let condition = vec![unchanged(&next, stored.as_ref())];
+            if let Changed::Done = self.change(condition, put).await? {
+                return Ok(ServerId(id));
+            }
+        }
+        Err(too_busy())
+    }
+
+    async fn put_server(
+        &self,
+        id: ServerId,
+        registration: &Registration,
+    ) -> Result<(), StoreError> {
+        let bytes = fitting("a registration", encode(registration)?)?;
+        let put = TxnOp::put(self.engine.prefix.server(id), bytes, None);
+        match self.change(Vec::new(), vec![put]).await? {
+            Changed::Done => Ok(()),
+            Changed::Conflict => Err(too_busy()),
+        }
+    }
+
+    async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {
+        for batch in ids.chunks(BATCH) {
+            let keys = batch.iter().map(|&id| self.engine.prefix.server(id));
+            let delete = keys.map(|key| TxnOp::delete(key, None)).collect();
+            self.change(Vec::new(), delete).await?;
+        }
+        Ok(())
+    }
+}
+
+fn too_busy() -> StoreError {
+    StoreError::Failed(format!(
+        "something else changes the same keys in etcd: {ATTEMPTS} transactions failed"
+    ))
+}

@@ -1,0 +1,114 @@
+//! The coordinator's file is lost, and made anew from what the servers know (PROTOCOL rule 39).
+
+use fusion_net::client::Kind;
+use fusion_tests::cluster::{Rig, Seat, binary, is_whole, start, wait_until};
+use fusion_tests::writers::Writers;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+
+const N: usize = 3;
+const F: usize = 2;
+
+/// A coordinator at the rig's address, with another file.
+fn coordinator(rig: &Rig, file: &str, more: &[&str]) -> Child {
+    let mut command = Command::new(binary());
+    command.args(["coordinator", "--listen", rig.coordinator(), "--data"]);
+    command.arg(rig.folder().join(file)).args(more);
+    command.args(["--suspect-after-ms", "700"]);
+    let piped = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    piped.kill_on_drop(true).spawn().expect("it starts")
+}
+
+/// What a command that fails says.
+async fn refused(child: Child) -> String {
+    let ended = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
+    let output = ended.expect("it ends").expect("it ran");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap_or_default().to_owned();
+    assert!(last.starts_with("fusion: "), "{said}");
+    last
+}
+
+#[tokio::test]
+async fn a_lost_store_is_made_anew_from_the_servers_and_mends_what_dies_then() {
+    let mut rig = start(N + F + 2).await;
+    let raws = rig.create("c", Kind::Map, N, F).await;
+    let mut writers = Writers::new(Kind::Map);
+    writers.write(&raws, 2);
+    writers.wait_more(200).await;
+    let before = rig.client.cluster("c").await.unwrap();
+    rig.kill_coordinator().await.unwrap();
+    std::fs::remove_file(rig.folder().join("coordinator.redb")).unwrap();
+    // Reads and writes go on without it.
+    writers.wait_more(200).await;
+    let _new = coordinator(&rig, "new.redb", &["--rebuild"]);
+    let c = rig
+        .wait_cluster("c", "known again", |c| {
+            c.epoch == before.epoch && is_whole(c)
+        })
+        .await;
+    let members = |members: &[fusion_net::service::MemberStatus]| -> Vec<_> {
+        members.iter().map(|m| (m.id, m.server)).collect()
+    };
+    assert_eq!(members(&c.members), members(&before.members));
+    rig.kill("c", &[Seat::Primary(0), Seat::Fused(0)]).await;
+    rig.wait_cluster("c", "mended", |c| c.epoch > before.epoch && is_whole(c))
+        .await;
+    writers.wait_more(200).await;
+    writers.stop().await.verify(&raws).await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_dead_server_a_store_is_made_anew_only_on_an_operators_word() {
+    let mut rig = start(N + F + 1).await;
+    let raws = rig.create("c", Kind::List, N, F).await;
+    let dead = rig.member("c", Seat::Primary(0)).await.server;
+    let number = rig.host("c", Seat::Primary(0)).await;
+    rig.kill_coordinator().await.unwrap();
+    rig.kill_server(number).await.unwrap();
+    let waiting = coordinator(&rig, "new.redb", &["--rebuild"]);
+    let problem = wait_until("it says whom it waits for", async || {
+        let status = rig.client.status().await.map_err(|e| e.to_string())?;
+        let problem = status.problem.unwrap_or_default();
+        if problem.contains(&format!("waits for servers {dead}.")) {
+            Ok(problem)
+        } else {
+            Err(problem)
+        }
+    });
+    let problem = problem.await;
+    assert!(problem.contains("--servers 5"), "{problem}");
+    drop(waiting);
+    let _new = coordinator(&rig, "newer.redb", &["--rebuild", "--servers", "5"]);
+    rig.wait_cluster("c", "known again, and mended", is_whole)
+        .await;
+    for raw in &raws {
+        raw.len().await.unwrap();
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_in_use_is_not_made_anew_and_an_empty_one_decides_nothing() {
+    let mut rig = start(N + F).await;
+    rig.create("c", Kind::Map, N, F).await;
+    rig.kill_coordinator().await.unwrap();
+    let said = refused(coordinator(&rig, "coordinator.redb", &["--rebuild"])).await;
+    assert!(said.contains("is a store already"), "{said}");
+    // Without --rebuild the servers want nothing of it, and nothing is lost.
+    let foreign = coordinator(&rig, "empty.redb", &[]);
+    wait_until("an empty store knows nobody", async || {
+        match rig.client.status().await {
+            Ok(status) if status.servers.is_empty() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    drop(foreign);
+    rig.start_coordinator().await.unwrap();
+    rig.wait_cluster("c", "as it was", is_whole).await;
+    rig.stop().await;
+}
