@@ -71,8 +71,7 @@ impl Route {
         let call = coordinator
             .client
             .lookup(within(NEWS), name, Some(known.epoch), wait_ms);
-        let answer = call.await;
-        match answer {
+        match call.await {
             // Another cluster of the same name is another one, of another shape perhaps.
             Ok(Ok(config)) if config.cluster != known.cluster => Refreshed::Removed,
             Ok(Ok(config)) if config.epoch > known.epoch => {
