@@ -115,13 +115,7 @@ impl Members {
                 let changes = primary.replicate(fused.id(), usize::MAX, Time(self.now));
                 let changes = changes.expect("a link");
                 let ack = fused.on_replicate(route, &changes, Time(self.now));
-                let back = Route {
-                    from: route.to,
-                    to: route.from,
-                    ..route
-                };
                 let _ = primary.on_ack(route, ack.expect("it fits"), Time(self.now));
-                let _ = primary.on_ack(back, ack.expect("it fits"), Time(self.now));
             }
         }
     }
@@ -257,7 +251,7 @@ impl Members {
                 }
                 answered(&answer);
             }
-            FusedRequest::Chunk { route, chunk } => answered(&fused.on_chunk(route, &chunk)),
+            FusedRequest::Chunk { route, chunk } => answered(&fused.on_chunk(route, &chunk, now)),
             FusedRequest::Recover { route, request } => {
                 let answer = fused.on_recovery(route, &request, now);
                 if matches!(request, RecoveryRequest::Pin { .. }) {

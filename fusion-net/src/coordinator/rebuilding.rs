@@ -9,7 +9,8 @@ use fusion_core::id::ServerId;
 use fusion_core::rebuild::{Rebuild, Rebuilt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio::time::timeout;
 
 /// Between two lines in the log that say what is waited for.

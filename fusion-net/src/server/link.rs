@@ -20,8 +20,10 @@ use tokio::time::{sleep, timeout};
 const BATCH_BYTES: usize = 1 << 20;
 /// After this time without anything else to send, the fused member is told the stable mark.
 const STABLE_DELAY: Duration = Duration::from_millis(20);
-/// How long a message may take before it is sent again.
+/// How long pages may take before they are sent again.
 const CALL: Duration = Duration::from_secs(5);
+/// Changes take at least a second for so many bytes.
+const BYTES_A_SECOND: u32 = 16 << 20;
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
 /// Runs a link until its end; begins it anew after a fault of this program, since a link that is silently gone would
@@ -103,7 +105,8 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
         let (stable, sent_at) = (replicate.stable, replicate.sent_at);
         let outcome = match host.peers.fused.get(&address).await {
             Ok(peer) => {
-                let outcome = send(&host, &peer, route, &cell, replicate, chunk).await;
+                let limit = patience(&config, &replicate);
+                let outcome = send(&host, &peer, route, &cell, (replicate, chunk), limit).await;
                 if matches!(outcome, Outcome::Broken) {
                     host.peers.fused.forget(&peer);
                 }
@@ -137,13 +140,13 @@ async fn send(
     peer: &Pooled<FusedClient>,
     route: Route,
     cell: &Weak<PrimaryCell>,
-    replicate: Replicate,
-    chunk: Option<Chunk>,
+    (replicate, chunk): (Replicate, Option<Chunk>),
+    limit: Duration,
 ) -> Outcome {
     let number = chunk.as_ref().map(|c| c.number);
     // An acknowledgement counts at once: the pages of a learner may take much longer.
     let changes = async {
-        let answer = peer.client.replicate(within(CALL), route, replicate).await;
+        let answer = peer.client.replicate(within(limit), route, replicate).await;
         if answer.is_ok() {
             peer.heard();
         }
@@ -181,6 +184,14 @@ async fn send(
         _ => {}
     }
     refusal.map_or(Outcome::Sent { chunk: number }, Outcome::Refused)
+}
+
+/// How long changes may take before they are sent again by another connection: not so long that a connection which died
+/// unnoticed becomes a complaint.
+fn patience(config: &Configuration, replicate: &Replicate) -> Duration {
+    let bytes = replicate.changes.bytes.len() as u32;
+    let least = config.timing.complain_after() / 2;
+    least + Duration::from_secs(1) * bytes / BYTES_A_SECOND
 }
 
 async fn settle(host: &Arc<Host>, config: &Arc<Configuration>, refusal: Refusal, to: MemberId) {
