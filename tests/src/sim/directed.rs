@@ -5,7 +5,7 @@ use fusion_core::config::{
     ClusterShape, Configuration, FusedState, HeirSeat, MovePhase, PrimaryState,
 };
 use fusion_core::fused::Fused;
-use fusion_core::id::{ClusterId, MemberId, PrimaryIndex, RequestId, ServerId, SessionId};
+use fusion_core::id::{ClusterId, MemberId, PrimaryIndex, RequestId, Row, ServerId, SessionId};
 use fusion_core::membership::{self, Evidence, Heard, Plan, Reason, ServerView};
 use fusion_core::message::{Ack, ClientRequest, Condition, MemberReport, Route};
 use fusion_core::op::{Kind, Op};
@@ -23,6 +23,7 @@ pub const SCHEDULES: &[Schedule] = &[
     ("clocks that drift apart", clocks_that_drift_apart),
     ("an unstable snapshot", an_unstable_snapshot),
     ("a drain of an older epoch", a_drain_of_an_older_epoch),
+    ("a learner's lease", a_learners_lease),
 ];
 
 /// A primary (1) and a fused member (2) of a cluster of one and one.
@@ -224,4 +225,50 @@ fn a_drain_of_an_older_epoch() -> Result<(), String> {
         )),
         _ => Ok(()),
     }
+}
+
+/// The code in sync renews the lease of a primary, its learner does not. Then the learner takes its place, and the primary
+/// is lost: nobody but the former learner is asked whether a lease still runs (rules 10, 33).
+fn a_learners_lease() -> Result<(), String> {
+    let mut pair = Pair::new();
+    let timing = pair.primary.config().timing;
+    let mut joins = pair.primary.config().successor(2);
+    joins.next_id = 4;
+    joins.add_learner(Row(0), super::world::host(4));
+    let joins = Arc::new(joins);
+    pair.adopt(&joins);
+    let mut learner = Fused::create(joins, MemberId(4), Code::new(1, 1).expect("a code"));
+    let start = Time(1_000_000);
+    let renewed = Time(start.0 + timing.lease_primary().as_micros() as u64 * 9 / 10);
+    let ack = pair.replicate(start, start)?;
+    pair.primary.on_ack(pair.route(2), ack, start);
+    let route = pair.route(4);
+    let message = pair.primary.replicate(MemberId(4), 1 << 20, start);
+    let message = message.ok_or("the learner is one of the cluster")?;
+    let ack = learner.on_replicate(route, &message, start);
+    let ack = ack.map_err(|refusal| refusal.to_string())?;
+    pair.primary.on_ack(route, ack, start);
+    let mut from = 0;
+    while let Some(chunk) = pair.primary.chunk(MemberId(4), from) {
+        from = chunk.number + 1;
+        let taken = learner.on_chunk(route, &chunk, start);
+        taken.map_err(|refusal| refusal.to_string())?;
+    }
+    let ack = pair.replicate(renewed, renewed)?;
+    pair.primary.on_ack(pair.route(2), ack, renewed);
+    let mut next = learner.config().successor(3);
+    next.fused.retain(|s| s.id == MemberId(4));
+    next.fused[0].state = FusedState::InSync;
+    learner.adopt(Arc::new(next.clone()));
+    let mut lost = next.successor(4);
+    lost.primaries[0].id = MemberId(5);
+    lost.primaries[0].state = PrimaryState::Lost;
+    learner.adopt(Arc::new(lost));
+    let over = start.after(timing.lease_fused());
+    if learner.lease_left(FIRST, over) == Duration::ZERO && pair.reads(over) {
+        return Err(
+            "invariant 7: a read after the fused member said that the lease is over".into(),
+        );
+    }
+    Ok(())
 }
