@@ -343,6 +343,8 @@ impl Registry {
             let last = died
                 .filter_map(|s| self.detector.seen(s))
                 .map(|s| s.last_heard_ms)
+                // Declared dead when another one took its address: nobody waited for it.
+                .filter(|&ms| ms > 0)
                 .max();
             self.events.push_back(Event {
                 at_ms: now,
@@ -574,5 +576,24 @@ mod tests {
         assert_eq!(views[&ServerId(1)].suspected_since_ms, Some(200));
         assert_eq!(views[&ServerId(2)].suspected_since_ms, None);
         assert_eq!(registry.registered(2), Some(ServerId(2)));
+    }
+
+    #[test]
+    fn a_server_whose_address_was_taken_was_not_noticed_after_the_coordinators_whole_life() {
+        let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+        registry.add_server(ServerId(1), registration(1), 100);
+        let shape = ClusterShape::new("c", Kind::Map, 1, 1, false).unwrap();
+        let host = |server| Host {
+            server: ServerId(server),
+            address: String::new(),
+        };
+        let first = Configuration::create(1, ClusterId(1), 1, &shape, &[host(1), host(2)]);
+        let mut next = first.successor(2);
+        next.primaries[0].host = host(3);
+        registry.install(Arc::new(first), None, 200);
+        registry.add_server(ServerId(2), registration(2), 90_000);
+        let reason = Reason::PrimariesLost(Vec::new());
+        registry.install(Arc::new(next), Some(reason), 90_001);
+        assert_eq!(registry.events[0].detected_after_ms, None);
     }
 }

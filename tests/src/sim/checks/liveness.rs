@@ -27,7 +27,16 @@ pub fn is_whole(world: &World) -> bool {
             _ => false,
         }
     });
+    // One that has died is in sync as long as nobody has noticed.
+    let coded = config.in_sync().all(|seat| {
+        let server = world.servers.get(&seat.host.server);
+        matches!(
+            server.and_then(|s| s.nodes.get(&seat.id)),
+            Some(Node::Fused(_))
+        )
+    });
     level
+        && coded
         && config.lost().next().is_none()
         && config.in_sync().count() == usize::from(config.faults)
         && config.joining().next().is_none()
