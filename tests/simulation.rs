@@ -8,7 +8,7 @@ use fusion_tests::sim::world::World;
 use fusion_tests::sim::{self, checks};
 use std::sync::Arc;
 
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 1500;
 
 #[test]
 fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {

@@ -64,7 +64,7 @@ pub enum MoveError {
     NotWhole,
     /// The server asked for has a member of this cluster, is not alive, or is not known.
     #[error(
-        "server {server} cannot take it: it is not alive, is being drained, or has a member of this cluster"
+        "server {server} cannot take it: it is not alive, is being drained, has a member of this cluster, or has this one"
     )]
     NotUsable {
         /// The server asked for.
@@ -89,17 +89,19 @@ pub fn move_member(
 ) -> Result<Configuration, MoveError> {
     let mut planner = Planner::new(config, evidence);
     planner.free = planner.free_servers();
-    let there = match what {
-        What::Primary(j) => config.active().any(|(k, _)| k == j),
-        What::Row(row) => config.in_sync().any(|s| s.row == row),
+    let place = match what {
+        What::Primary(j) => config.active().find(|(k, _)| *k == j).map(|(_, s)| &s.host),
+        What::Row(row) => config.in_sync().find(|s| s.row == row).map(|s| &s.host),
     };
-    if !there {
+    let Some(place) = place else {
         return Err(MoveError::NoSuchMember {
             what,
             primaries: config.n(),
             faults: config.faults,
         });
-    }
+    };
+    // With members of one cluster on one server its own is free, too.
+    planner.free.retain(|host| host.server != place.server);
     if !planner.is_whole() {
         return Err(MoveError::NotWhole);
     }
