@@ -11,7 +11,7 @@ mod relocation;
 use blame::blame;
 pub use decision::{Plan, Reason, Waiting};
 pub use loss::{LossError, accept_loss};
-pub use relocation::{MoveError, What, move_member};
+pub use relocation::{MoveError, What, cancel_move, move_member};
 
 use crate::config::{
     Configuration, Former, FusedSeat, FusedState, Host, Origin, PrimarySeat, PrimaryState,

@@ -1,5 +1,6 @@
 //! What can be decided of a cluster, and why.
 
+use super::What;
 use crate::config::Configuration;
 use crate::id::{PrimaryIndex, Row, ServerId};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub enum Reason {
     PrimaryDrains(PrimaryIndex),
     /// The heir has everything, and is the primary.
     PrimaryMoved(PrimaryIndex),
+    /// An operator wants a member to stay where it is.
+    MoveCancelled(What),
     /// The heirs of these died, or nothing can be decided for now: their primaries go on where they are.
     MovesGivenUp(Vec<PrimaryIndex>),
 }
@@ -39,6 +42,7 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, members): (&str, Vec<u16>) = match self {
+            Reason::MoveCancelled(what) => return write!(f, "move cancelled: {what} stays"),
             Reason::PrimariesLost(p) => ("primaries lost", p.iter().map(|p| p.0).collect()),
             Reason::ReplacementsPlaced(p) => (
                 "replacements placed for primaries",

@@ -6,7 +6,10 @@
 //! time.
 
 use super::{Evidence, Plan, Planner, Reason, Step, Waiting};
-use crate::config::{Configuration, HeirSeat, Host, MovePhase, Origin, PrimarySeat, PrimaryState};
+use crate::config::{
+    Configuration, FusedSeat, FusedState, HeirSeat, Host, MovePhase, Origin, PrimarySeat,
+    PrimaryState,
+};
 use crate::fault::{Fault, planted};
 use crate::id::{PrimaryIndex, Row, ServerId};
 use crate::message::Condition;
@@ -56,6 +59,12 @@ pub enum MoveError {
         primaries: usize,
         /// How many rows the cluster should have.
         faults: u16,
+    },
+    /// There is nothing to be cancelled.
+    #[error("{what} is not being moved")]
+    NotMoving {
+        /// The member asked for.
+        what: What,
     },
     /// Recovery comes first, and drops learners and heirs (rules 24, 26).
     #[error(
@@ -114,6 +123,38 @@ pub fn move_member(
     };
     let mut next = config.successor(nonce);
     begin(&mut next, what, host);
+    Ok(next)
+}
+
+/// The next configuration, in which `what` stays where it is: its learner or heir goes. A primary that has stopped for it
+/// goes on.
+///
+/// # Errors
+/// [`MoveError::NotMoving`].
+pub fn cancel_move(
+    config: &Configuration,
+    nonce: u64,
+    what: What,
+) -> Result<Configuration, MoveError> {
+    let mut next = config.successor(nonce);
+    let moves = match what {
+        What::Primary(j) => {
+            let seat = next.primaries.get_mut(j.index());
+            seat.is_some_and(|s| s.heir.take().is_some())
+        }
+        What::Row(row) => {
+            // A learner of a row that nobody holds is no move.
+            let held = config.in_sync().any(|s| s.row == row);
+            let learns = |s: &FusedSeat| s.row == row && s.state == FusedState::Joining;
+            let before = next.fused.len();
+            next.fused.retain(|s| !(held && learns(s)));
+            next.fused.len() < before
+        }
+    };
+    if !moves {
+        return Err(MoveError::NotMoving { what });
+    }
+    void_drains(&mut next, &Reason::MoveCancelled(what));
     Ok(next)
 }
 

@@ -172,6 +172,34 @@ fn a_server_is_emptied_one_member_at_a_time_and_only_where_there_is_room() {
 }
 
 #[test]
+fn a_cancelled_move_leaves_the_member_where_it_is_and_a_stopped_primary_goes_on() {
+    let w = draining();
+    let none = cancel_move(&w.config, 9, What::Row(Row(0)));
+    let what = What::Row(Row(0));
+    assert_eq!(none, Err(MoveError::NotMoving { what }));
+    let next = cancel_move(&w.config, 9, What::Primary(J)).unwrap();
+    assert!(!next.drains(J) && next.inheritance(J).is_none());
+    assert_eq!(next.primaries[0].id, MemberId(1));
+
+    let mut w = World::new(3, 2, 2);
+    let before = w.config.clone();
+    w.config = move_member(&w.config, &w.evidence, 9, what, None).unwrap();
+    let next = cancel_move(&w.config, 9, what).unwrap();
+    assert_eq!(
+        (&next.fused, &next.primaries),
+        (&before.fused, &before.primaries)
+    );
+    // A learner of a row that nobody holds stays.
+    w.kill(4);
+    w.hear_all();
+    w.step();
+    assert_eq!(
+        cancel_move(&w.config, 9, what),
+        Err(MoveError::NotMoving { what })
+    );
+}
+
+#[test]
 fn a_member_is_never_moved_onto_the_server_that_it_is_on() {
     let mut w = World::new(2, 1, 0);
     w.config.colocate = true;
