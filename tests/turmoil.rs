@@ -116,6 +116,7 @@ impl World<'_> {
                 async move {
                     let listener = network.listen(anywhere(7500)).await?;
                     let options = ServerOptions {
+                        streams: true,
                         coordinators: COORDINATOR.parse().expect("an address"),
                         advertise: Some(format!("{}:7500", server_name(number))),
                     };

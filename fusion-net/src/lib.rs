@@ -7,6 +7,7 @@ mod clock;
 pub mod connections;
 pub mod coordinator;
 mod coordinators;
+pub mod express;
 pub mod local;
 pub mod peer;
 pub mod server;

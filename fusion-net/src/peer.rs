@@ -1,7 +1,7 @@
 //! Connections to other processes: made when first needed, shared, made again after a failure.
 
 use crate::service::{CoordinatorClient, FusedClient, PrimaryClient};
-use crate::transport::{Network, Stream};
+use crate::transport::Network;
 use crate::wire::{self, ConnectError, Service};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,20 +31,24 @@ fn config() -> Config {
     config
 }
 
-/// A tarpc client that can be made from a connection.
+/// A client of a service, over a connection to one process. Its driver runs as a task of its own.
 pub trait Connect: Clone + Send + Sync + 'static {
-    /// The service that it speaks to.
-    const SERVICE: Service;
-    /// Makes it; its driver runs as a task of its own.
-    fn over(stream: Stream) -> Self;
+    /// Connects to one address.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    fn connect(
+        network: &Network,
+        address: &str,
+    ) -> impl Future<Output = Result<Self, ConnectError>> + Send;
 }
 
 macro_rules! connect {
     ($client:ty, $service:expr) => {
         impl Connect for $client {
-            const SERVICE: Service = $service;
-            fn over(stream: Stream) -> Self {
-                <$client>::new(config(), wire::client_transport(stream)).spawn()
+            async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
+                let stream = wire::connect(network, address, $service, CONNECT_TIMEOUT).await?;
+                Ok(<$client>::new(config(), wire::client_transport(stream)).spawn())
             }
         }
     };
@@ -59,9 +63,7 @@ connect!(CoordinatorClient, Service::Coordinator);
 /// # Errors
 /// [`ConnectError`].
 pub async fn connect<C: Connect>(network: &Network, address: &str) -> Result<C, ConnectError> {
-    Ok(C::over(
-        wire::connect(network, address, C::SERVICE, CONNECT_TIMEOUT).await?,
-    ))
+    C::connect(network, address).await
 }
 
 /// The connections to one service, by address.

@@ -10,8 +10,12 @@ mod sync;
 
 pub use host::{Host, Peers};
 
+pub(crate) use fused::FusedServer;
+pub(crate) use primary::PrimaryServer;
+
 use crate::addresses::Addresses;
 use crate::connections;
+use crate::express;
 use crate::service::{Fused as _, Primary as _};
 use crate::transport::{Incoming, Listener, TlsError};
 use crate::wire::{self, Guest, MAX_REQUESTS, Service};
@@ -26,6 +30,14 @@ use tokio::task::JoinSet;
 /// See [`tick`].
 const TICK: Duration = Duration::from_millis(20);
 
+/// What a server's port answers.
+const OFFERED: [Service; 4] = [
+    Service::Primary,
+    Service::Fused,
+    Service::Operations,
+    Service::Changes,
+];
+
 /// How a server is run.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -33,6 +45,8 @@ pub struct ServerOptions {
     pub coordinators: Addresses,
     /// The address that others reach this process at, when it is not the one it listens on.
     pub advertise: Option<String>,
+    /// Whether it offers [streams](crate::express) beside tarpc; to compare the two, for the most part.
+    pub streams: bool,
 }
 
 /// Why a server could not start.
@@ -74,7 +88,7 @@ pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), Ser
         None => listen.to_string(),
     };
     listener.network().check_own(&address)?;
-    let host = Host::new(Peers::new(listener.network().clone()));
+    let host = Host::new(Peers::new(listener.network().clone()), options.streams);
     let mut tasks = JoinSet::new();
     tasks.spawn(sync::run(Arc::clone(&host), options.coordinators, address));
     tasks.spawn(tick());
@@ -100,19 +114,32 @@ async fn tick() {
 }
 
 async fn serve_connection(incoming: Incoming, guest: Arc<Guest>, host: Arc<Host>) {
-    match wire::accept(incoming, &[Service::Primary, Service::Fused]).await {
+    match wire::accept(incoming, &OFFERED).await {
         Ok((stream, Service::Primary)) => {
             let transport = wire::server_transport(stream, Service::Primary, Arc::clone(&guest));
             let channel = BaseChannel::new(channel_config(), transport);
-            run(channel.execute(primary::PrimaryServer::new(host, guest).serve())).await;
+            run(channel.execute(PrimaryServer::new(host, guest).serve())).await;
         }
         Ok((stream, Service::Fused)) => {
             let transport = wire::server_transport(stream, Service::Fused, guest);
             let channel = BaseChannel::new(channel_config(), transport);
-            run(channel.execute(fused::FusedServer::new(host).serve())).await;
+            run(channel.execute(FusedServer::new(host).serve())).await;
+        }
+        Ok((stream, Service::Operations)) => {
+            let server = PrimaryServer::new(host, Arc::clone(&guest));
+            ended(express::serve_operations(stream, guest, server).await)
+        }
+        Ok((stream, Service::Changes)) => {
+            ended(express::serve_changes(stream, guest, FusedServer::new(host)).await)
         }
         Ok((_, Service::Coordinator)) => {}
         Err(error) => wire::refused(&error),
+    }
+}
+
+fn ended(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a stream ended");
     }
 }
 

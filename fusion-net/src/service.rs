@@ -23,6 +23,8 @@ pub trait Primary {
     async fn recover(route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal>;
     /// Tells a configuration; a higher one is adopted.
     async fn adopt(config: Arc<Configuration>);
+    /// The version of the [streams](crate::express) that batches may come by, if they may.
+    async fn streams() -> Option<u16>;
 }
 
 /// What a process that hosts fused structures answers.
@@ -36,6 +38,8 @@ pub trait Fused {
     async fn recover(route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal>;
     /// Tells a configuration; a higher one is adopted.
     async fn adopt(config: Arc<Configuration>);
+    /// The version of the [streams](crate::express) that changes may come by, if they may.
+    async fn streams() -> Option<u16>;
 }
 
 /// What the coordinator answers.

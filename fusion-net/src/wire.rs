@@ -9,6 +9,7 @@ mod guest;
 mod open;
 mod sides;
 
+pub(crate) use frame::Frames;
 #[cfg(feature = "fuzzing")]
 pub use frame::{Cut, cut_frames};
 pub(crate) use guest::Shares;
@@ -56,6 +57,10 @@ pub enum Service {
     Fused = 2,
     /// The coordinator: servers, clients and operators.
     Coordinator = 3,
+    /// Batches of clients for primaries, [without tarpc](crate::express).
+    Operations = 4,
+    /// Changes for fused structures, without tarpc.
+    Changes = 5,
 }
 
 impl Service {
@@ -64,8 +69,10 @@ impl Service {
     pub fn max_request_bytes(self) -> usize {
         match self {
             // The largest operation has a key and two values; batches of smaller ones have less.
-            Service::Primary => MAX_KEY_BYTES + 2 * MAX_VALUE_BYTES + ENVELOPE_BYTES,
-            Service::Fused => MAX_FRAME_BYTES,
+            Service::Primary | Service::Operations => {
+                MAX_KEY_BYTES + 2 * MAX_VALUE_BYTES + ENVELOPE_BYTES
+            }
+            Service::Fused | Service::Changes => MAX_FRAME_BYTES,
             // The reports of all members of a process, or a configuration.
             Service::Coordinator => 4 << 20,
         }

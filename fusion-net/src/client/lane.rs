@@ -7,7 +7,7 @@ use super::Error;
 use super::route::{Connections, Refreshed, Route};
 use super::session::Session;
 use super::structure::Answer;
-use crate::peer::{Backoff, within};
+use crate::peer::Backoff;
 use fusion_core::config::PrimaryState;
 use fusion_core::id::{PrimaryIndex, RequestId};
 use fusion_core::message::{ClientBatch, ClientReply, ClientRequest, Refusal};
@@ -222,7 +222,7 @@ impl Driver {
         };
         if let Ok(peer) = self.connections.primaries.get(&seat.host.address).await {
             // Not worth another try: a session that is left over goes when room is needed.
-            let _ = peer.client.execute(within(GOODBYE), batch).await;
+            let _ = peer.client.execute(GOODBYE, batch).await;
         }
     }
 
@@ -424,12 +424,12 @@ async fn send(
         return (Answered::Not { unsure: false }, calls);
     };
     let member = batch.member;
-    let call = peer.client.execute(within(CALL), batch);
+    let call = peer.client.execute(CALL, batch);
     tokio::pin!(call);
     let answered = loop {
         tokio::select! {
             answer = &mut call => break match answer.inspect(|_| peer.heard()) {
-                Ok(Ok(answers)) => Answered::Replies(answers.replies),
+                Ok(Ok(answers)) => Answered::Replies(answers),
                 Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
                 Err(_) => {
                     connections.primaries.forget(&peer);

@@ -2,8 +2,9 @@
 
 use super::Error;
 use crate::coordinators::{Coordinators, Found};
+use crate::express::Operations;
 use crate::peer::{Pool, within};
-use crate::service::{AdminError, PrimaryClient};
+use crate::service::AdminError;
 use fusion_core::config::Configuration;
 use fusion_core::id::MemberId;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ const NEWS: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     pub(crate) coordinators: Coordinators,
-    pub(crate) primaries: Pool<PrimaryClient>,
+    pub(crate) primaries: Pool<Operations>,
     /// The tasks of all lanes, so that their end can be waited for.
     pub(crate) lanes: TaskTracker,
     /// How long a call may take, all retries together.

@@ -44,14 +44,25 @@ impl FusedServer {
     }
 }
 
-impl service::Fused for FusedServer {
-    async fn replicate(self, _: Context, route: Route, message: Replicate) -> Result<Ack, Refusal> {
+impl FusedServer {
+    /// Takes changes of a primary.
+    pub(crate) fn take_changes(&self, route: Route, message: &Replicate) -> Result<Ack, Refusal> {
         if let Some(Member::Heir(heir)) = self.host.member(route.cluster, route.to) {
-            return heir.replicate(&self.host, route, &message);
+            return heir.replicate(&self.host, route, message);
         }
         self.with(route, |fused| {
-            fused.on_replicate(route, &message, clock::now())
+            fused.on_replicate(route, message, clock::now())
         })
+    }
+}
+
+impl service::Fused for FusedServer {
+    async fn replicate(self, _: Context, route: Route, message: Replicate) -> Result<Ack, Refusal> {
+        self.take_changes(route, &message)
+    }
+
+    async fn streams(self, _: Context) -> Option<u16> {
+        self.host.streams()
     }
 
     async fn chunk(self, _: Context, route: Route, chunk: Chunk) -> Result<(), Refusal> {

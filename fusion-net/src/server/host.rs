@@ -4,6 +4,7 @@ use super::heir::HeirCell;
 use super::primary::PrimaryCell;
 use super::replacement::Replacement;
 use crate::clock;
+use crate::express::{self, Changes};
 use crate::peer::{Pool, within};
 use crate::service::{FusedClient, Known, PrimaryClient, Registered};
 use crate::transport::Network;
@@ -28,6 +29,8 @@ pub struct Peers {
     pub primaries: Pool<PrimaryClient>,
     /// To fused structures.
     pub fused: Pool<FusedClient>,
+    /// To the same, for changes.
+    pub changes: Pool<Changes>,
 }
 
 impl Peers {
@@ -37,6 +40,7 @@ impl Peers {
         Peers {
             primaries: Pool::new(network.clone()),
             fused: Pool::new(network.clone()),
+            changes: Pool::new(network.clone()),
             network,
         }
     }
@@ -121,6 +125,7 @@ impl Slot {
 /// All members of this process.
 #[derive(Debug)]
 pub struct Host {
+    streams: bool,
     identity: Mutex<Option<Registered>>,
     pub(crate) peers: Peers,
     clusters: Mutex<HashMap<ClusterId, Slot>>,
@@ -133,15 +138,21 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Host {
-    /// A process without members.
+    /// A process without members; `streams` says whether it offers any.
     #[must_use]
-    pub fn new(peers: Peers) -> Arc<Host> {
+    pub fn new(peers: Peers, streams: bool) -> Arc<Host> {
         Arc::new(Host {
+            streams,
             identity: Mutex::default(),
             peers,
             clusters: Mutex::default(),
             news: Notify::new(),
         })
+    }
+
+    /// The version of the streams that it offers, if it does.
+    pub(crate) fn streams(&self) -> Option<u16> {
+        self.streams.then_some(express::VERSION)
     }
 
     /// The id that the coordinator gave this process, once it has.
@@ -450,7 +461,7 @@ mod tests {
 
     /// A fused member (3) on server 3, of a cluster whose primaries are elsewhere.
     fn host_of_a_fused_member() -> (Arc<Host>, Arc<Configuration>) {
-        let host = Host::new(Peers::new(Network::loopback()));
+        let host = Host::new(Peers::new(Network::loopback()), true);
         let given = Registered {
             server: ServerId(3),
             store: 1,

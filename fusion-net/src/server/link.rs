@@ -5,8 +5,8 @@
 use super::host::Host;
 use super::primary::{Marks, PrimaryCell};
 use crate::clock;
+use crate::express::{Broken, Changes};
 use crate::peer::{Backoff, Pooled, within};
-use crate::service::FusedClient;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{Chunk, Condition, Refusal, Replicate, Route};
@@ -103,12 +103,13 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
             to,
         };
         let (stable, sent_at) = (replicate.stable, replicate.sent_at);
-        let outcome = match host.peers.fused.get(&address).await {
+        let outcome = match host.peers.changes.get(&address).await {
             Ok(peer) => {
                 let limit = patience(&config, &replicate);
-                let outcome = send(&host, &peer, route, &cell, (replicate, chunk), limit).await;
+                let work = (replicate, chunk);
+                let outcome = send(&host, &peer, &address, route, &cell, work, limit).await;
                 if matches!(outcome, Outcome::Broken) {
-                    host.peers.fused.forget(&peer);
+                    host.peers.changes.forget(&peer);
                 }
                 outcome
             }
@@ -137,7 +138,8 @@ enum Outcome {
 
 async fn send(
     host: &Host,
-    peer: &Pooled<FusedClient>,
+    peer: &Pooled<Changes>,
+    address: &str,
     route: Route,
     cell: &Weak<PrimaryCell>,
     (replicate, chunk): (Replicate, Option<Chunk>),
@@ -146,7 +148,7 @@ async fn send(
     let number = chunk.as_ref().map(|c| c.number);
     // An acknowledgement counts at once: the pages of a learner may take much longer.
     let changes = async {
-        let answer = peer.client.replicate(within(limit), route, replicate).await;
+        let answer = peer.client.replicate(limit, route, replicate).await;
         if answer.is_ok() {
             peer.heard();
         }
@@ -163,10 +165,19 @@ async fn send(
         answer
     };
     let pages = async {
-        match chunk {
-            Some(chunk) => Some(peer.client.chunk(within(CALL), route, chunk).await),
-            None => None,
-        }
+        let chunk = chunk?;
+        let answer = match host.peers.fused.get(address).await {
+            Ok(peer) => {
+                let answer = peer.client.chunk(within(CALL), route, chunk).await;
+                match answer {
+                    Ok(_) => peer.heard(),
+                    Err(_) => host.peers.fused.forget(&peer),
+                }
+                answer.map_err(|_| Broken)
+            }
+            Err(_) => Err(Broken),
+        };
+        Some(answer)
     };
     let (ack, added) = tokio::join!(changes, pages);
     let Some(primary) = cell.upgrade() else {

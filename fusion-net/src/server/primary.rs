@@ -293,8 +293,9 @@ impl PrimaryServer {
     }
 }
 
-impl service::Primary for PrimaryServer {
-    async fn execute(self, _: Context, batch: ClientBatch) -> Result<Answers, Refusal> {
+impl PrimaryServer {
+    /// Executes a batch at one of the primaries; answers when all that the answers depend on is safe.
+    pub(crate) async fn execute_batch(&self, batch: ClientBatch) -> Result<Answers, Refusal> {
         let gone = Refusal::NotMember {
             cluster: batch.cluster,
             member: batch.member,
@@ -303,6 +304,16 @@ impl service::Primary for PrimaryServer {
             Some(Member::Primary(cell)) => cell.execute(batch, &self.guest).await,
             _ => Err(gone),
         }
+    }
+}
+
+impl service::Primary for PrimaryServer {
+    async fn execute(self, _: Context, batch: ClientBatch) -> Result<Answers, Refusal> {
+        self.execute_batch(batch).await
+    }
+
+    async fn streams(self, _: Context) -> Option<u16> {
+        self.host.streams()
     }
 
     async fn recover(

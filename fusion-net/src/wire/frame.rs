@@ -16,7 +16,7 @@ const HEADER_BYTES: usize = 4;
 
 /// Cuts bytes into frames.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     longest: usize,
     /// Of whoever has connected; nobody for connections of one's own making.
     guest: Option<Arc<Guest>>,
@@ -26,14 +26,14 @@ pub(super) struct Frames {
 
 /// One frame, and what it took of the common share.
 #[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) bytes: BytesMut,
-    pub(super) held: Option<OwnedSemaphorePermit>,
+pub(crate) struct Frame {
+    pub(crate) bytes: BytesMut,
+    pub(crate) held: Option<OwnedSemaphorePermit>,
 }
 
 impl Frames {
     /// Frames of at most `longest` bytes.
-    pub(super) fn new(longest: usize, guest: Option<Arc<Guest>>) -> Frames {
+    pub(crate) fn new(longest: usize, guest: Option<Arc<Guest>>) -> Frames {
         Frames {
             longest,
             guest,

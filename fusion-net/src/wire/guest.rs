@@ -155,7 +155,7 @@ impl Guest {
         self.since(&self.partial, waits);
     }
 
-    pub(super) fn stalls(&self, stalls: bool) {
+    pub(crate) fn stalls(&self, stalls: bool) {
         self.since(&self.stalled, stalls);
     }
 
@@ -167,7 +167,7 @@ impl Guest {
         }
     }
 
-    pub(super) fn has_requests(&self, count: usize) {
+    pub(crate) fn has_requests(&self, count: usize) {
         self.requests.store(count, Ordering::Relaxed);
     }
 

@@ -107,6 +107,9 @@ pub(crate) struct ServerArgs {
         value_name = "HOST:PORT,..."
     )]
     pub(crate) coordinator: Option<Addresses>,
+    /// Speak tarpc only: offer no streams for operations and changes. Slower; to compare, or to look for a fault
+    #[arg(long, env = "FUSION_NO_STREAMS")]
+    pub(crate) no_streams: bool,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
     #[command(flatten)]

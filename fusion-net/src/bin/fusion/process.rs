@@ -30,6 +30,7 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     let options = ServerOptions {
         coordinators,
         advertise: args.advertise,
+        streams: !args.no_streams,
     };
     ready("server", &listener)?;
     until_told(&args.process, async {

@@ -1,0 +1,278 @@
+//! The side that calls.
+
+use super::message::{Acknowledged, append, append_changes, number, whole};
+use super::{VERSION, message};
+use crate::peer::{Connect, connect, within};
+use crate::service::{FusedClient, PrimaryClient};
+use crate::transport::{Network, Stream};
+use crate::wire::{self, ConnectError, Frames, MAX_FRAME_BYTES, Service};
+use fusion_core::message::{Ack, ClientBatch, ClientReply, Refusal, Replicate, Route};
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_util::bytes::{Bytes, BytesMut};
+use tokio_util::codec::Decoder;
+
+/// How long a server may take to say what it offers.
+const OFFER: Duration = Duration::from_secs(1);
+/// A buffer keeps at most so much when it is empty.
+const KEPT_BYTES: usize = 256 << 10;
+/// What is read at once.
+const READ_BYTES: usize = 16 << 10;
+
+/// The connection failed, or did not answer in time; what was asked may have been done.
+#[derive(Debug, Error)]
+#[error("the connection failed, or did not answer in time")]
+pub struct Broken;
+
+/// The way to the primaries of one process.
+#[derive(Clone, Debug)]
+pub enum Operations {
+    /// By a stream.
+    Stream(Calls),
+    /// The process offers none.
+    Tarpc(PrimaryClient),
+}
+
+impl Operations {
+    /// Executes a batch, as [`Primary::execute`](crate::service::Primary::execute) does.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub async fn execute(
+        &self,
+        limit: Duration,
+        batch: ClientBatch,
+    ) -> Result<Result<Vec<ClientReply>, Refusal>, Broken> {
+        match self {
+            Operations::Stream(calls) => {
+                let answer = calls.call(limit, |out, number| append(out, number, &batch, &[]));
+                message::replies(&answer.await?).map_err(|_| Broken)
+            }
+            Operations::Tarpc(client) => {
+                let answer = client.execute(within(limit), batch).await;
+                Ok(answer.map_err(|_| Broken)?.map(|answers| answers.replies))
+            }
+        }
+    }
+}
+
+impl Connect for Operations {
+    async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
+        let client: PrimaryClient = connect(network, address).await?;
+        if client.streams(within(OFFER)).await.ok() != Some(Some(VERSION)) {
+            return Ok(Operations::Tarpc(client));
+        }
+        let calls = Calls::connect(network, address, Service::Operations).await?;
+        Ok(Operations::Stream(calls))
+    }
+}
+
+/// The way to the fused structures of one process.
+#[derive(Clone, Debug)]
+pub enum Changes {
+    /// By a stream.
+    Stream(Calls),
+    /// The process offers none.
+    Tarpc(FusedClient),
+}
+
+impl Changes {
+    /// Sends changes, as [`Fused::replicate`](crate::service::Fused::replicate) does.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub async fn replicate(
+        &self,
+        limit: Duration,
+        route: Route,
+        message: Replicate,
+    ) -> Result<Result<Ack, Refusal>, Broken> {
+        match self {
+            Changes::Stream(calls) => {
+                let answer = calls.call(limit, |out, number| {
+                    append_changes(out, number, route, &message)
+                });
+                let frame = answer.await?;
+                let answer = number(&frame).and_then(|(_, rest)| whole::<Acknowledged>(rest));
+                answer.map_err(|_| Broken)
+            }
+            Changes::Tarpc(client) => {
+                let answer = client.replicate(within(limit), route, message).await;
+                answer.map_err(|_| Broken)
+            }
+        }
+    }
+}
+
+impl Connect for Changes {
+    async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
+        let client: FusedClient = connect(network, address).await?;
+        if client.streams(within(OFFER)).await.ok() != Some(Some(VERSION)) {
+            return Ok(Changes::Tarpc(client));
+        }
+        let calls = Calls::connect(network, address, Service::Changes).await?;
+        Ok(Changes::Stream(calls))
+    }
+}
+
+/// What callers and the connection's task share. Callers bound it: each waits for its answer.
+#[derive(Debug, Default)]
+struct State {
+    /// Frames that are not sent yet.
+    out: BytesMut,
+    /// Of the last call.
+    number: u64,
+    waiting: HashMap<u64, oneshot::Sender<Bytes>>,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// There is something to send.
+    filled: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Calls over one connection, many at a time. It ends with its last handle.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    shared: Arc<Shared>,
+    _task: Arc<Task>,
+}
+
+#[derive(Debug)]
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A call that waits; its number is free when this goes.
+struct Place<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().waiting.remove(&self.number);
+    }
+}
+
+impl Calls {
+    async fn connect(
+        network: &Network,
+        address: &str,
+        service: Service,
+    ) -> Result<Calls, ConnectError> {
+        let limit = crate::peer::CONNECT_TIMEOUT;
+        let stream = wire::connect(network, address, service, limit).await?;
+        Ok(Calls::over(stream))
+    }
+
+    fn over(stream: Stream) -> Calls {
+        let shared = Arc::<Shared>::default();
+        let task = tokio::spawn(drive(stream, Arc::clone(&shared)));
+        Calls {
+            shared,
+            _task: Arc::new(Task(task.abort_handle())),
+        }
+    }
+
+    /// Sends what `encode` appends, and waits for the frame that answers it.
+    async fn call(
+        &self,
+        limit: Duration,
+        encode: impl FnOnce(&mut BytesMut, u64) -> io::Result<()>,
+    ) -> Result<Bytes, Broken> {
+        let (answer, answered) = oneshot::channel();
+        let place = {
+            let mut state = self.shared.lock();
+            if state.closed {
+                return Err(Broken);
+            }
+            state.number += 1;
+            let number = state.number;
+            encode(&mut state.out, number).map_err(|_| Broken)?;
+            state.waiting.insert(number, answer);
+            Place {
+                shared: &self.shared,
+                number,
+            }
+        };
+        self.shared.filled.notify_one();
+        let answered = timeout(limit, answered).await;
+        drop(place);
+        answered.map_err(|_| Broken)?.map_err(|_| Broken)
+    }
+}
+
+/// Runs a connection until it fails.
+async fn drive(stream: Stream, shared: Arc<Shared>) {
+    let (reader, writer) = tokio::io::split(stream);
+    let ended = tokio::select! {
+        ended = read(reader, &shared) => ended,
+        ended = write(writer, &shared) => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a stream ended");
+    }
+    let mut state = shared.lock();
+    state.closed = true;
+    // Whoever waits hears that nobody answers.
+    state.waiting.clear();
+    state.out = BytesMut::new();
+}
+
+async fn read(mut reader: ReadHalf<Stream>, shared: &Shared) -> io::Result<()> {
+    let mut frames = Frames::new(MAX_FRAME_BYTES, None);
+    let mut input = BytesMut::new();
+    loop {
+        input.reserve(READ_BYTES);
+        if reader.read_buf(&mut input).await? == 0 {
+            return Ok(());
+        }
+        while let Some(frame) = frames.decode(&mut input)? {
+            let (number, _) = number(&frame.bytes)?;
+            // Nobody, when the call was given up.
+            let waiting = shared.lock().waiting.remove(&number);
+            if let Some(answer) = waiting {
+                let _ = answer.send(frame.bytes.freeze());
+            }
+        }
+    }
+}
+
+async fn write(mut writer: WriteHalf<Stream>, shared: &Shared) -> io::Result<()> {
+    let mut out = BytesMut::new();
+    loop {
+        shared.filled.notified().await;
+        // Whoever is ready to call does so now, and shares the write.
+        tokio::task::yield_now().await;
+        std::mem::swap(&mut out, &mut shared.lock().out);
+        if out.is_empty() {
+            continue;
+        }
+        writer.write_all(&out).await?;
+        writer.flush().await?;
+        out.clear();
+        if out.capacity() > KEPT_BYTES {
+            out = BytesMut::new();
+        }
+    }
+}
