@@ -84,20 +84,9 @@ impl Entries {
     /// Puts all keys, which are new, from `in_flight` tasks.
     pub(crate) async fn fill(self, to: &Target, in_flight: usize) -> anyhow::Result<()> {
         let to = to.clone();
-        self.each(in_flight, move |number| {
+        each(self.keys, in_flight, move |number| {
             let to = to.clone();
-            async move {
-                let put = Op::Put {
-                    key: Bytes::copy_from_slice(&key(number)),
-                    value: value(number, 0, self.value_bytes),
-                };
-                let reply = to.of(&key(number))?.call(put).await?;
-                ensure!(
-                    reply == Reply::Bool(false),
-                    "put of key {number} was answered by {reply:?}"
-                );
-                Ok(())
-            }
+            async move { to.put(number, 0, self.value_bytes, false).await }
         })
         .await
     }
@@ -105,32 +94,11 @@ impl Entries {
     /// Gets all keys, from `in_flight` tasks.
     pub(crate) async fn check(self, to: &Target, in_flight: usize) -> anyhow::Result<()> {
         let to = to.clone();
-        self.each(in_flight, move |number| {
+        each(self.keys, in_flight, move |number| {
             let to = to.clone();
-            async move {
-                let get = Op::Get {
-                    key: Bytes::copy_from_slice(&key(number)),
-                };
-                let reply = to.of(&key(number))?.call(get).await?;
-                ensure!(
-                    matches!(&reply, Reply::Value(v) if is_value(v, number, self.value_bytes)),
-                    "get of key {number} was answered by {reply:?}"
-                );
-                Ok(())
-            }
+            async move { to.check(number, self.value_bytes).await }
         })
         .await
-    }
-
-    async fn each<F>(
-        self,
-        in_flight: usize,
-        one: impl Fn(u64) -> F + Clone + Send + 'static,
-    ) -> anyhow::Result<()>
-    where
-        F: Future<Output = anyhow::Result<()>> + Send,
-    {
-        each(self.keys, in_flight, one).await
     }
 }
 
@@ -163,22 +131,67 @@ where
     Ok(())
 }
 
-/// Where entries go: over all primaries, or to one.
+/// Where entries go.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
-    /// By the hash of the key.
+    /// Over all primaries, by the hash of the key.
     Spread(Spread),
     /// To this primary.
     One(Raw),
+    /// To these in turn, by number.
+    Parts(Vec<Raw>),
 }
 
 impl Target {
     /// The primary of a key.
-    pub(crate) fn of(&self, key: &Key) -> anyhow::Result<&Raw> {
+    pub(crate) fn of(&self, number: u64) -> anyhow::Result<&Raw> {
         match self {
-            Target::Spread(map) => Ok(map.part_of(key)?.raw()),
+            Target::Spread(map) => Ok(map.part_of(&key(number))?.raw()),
             Target::One(raw) => Ok(raw),
+            Target::Parts(parts) => Ok(&parts[(number % parts.len() as u64) as usize]),
         }
+    }
+
+    /// Puts a key that must be there already, or must not.
+    pub(crate) async fn put(
+        &self,
+        number: u64,
+        version: u32,
+        len: usize,
+        known: bool,
+    ) -> anyhow::Result<()> {
+        let put = Op::Put {
+            key: Bytes::copy_from_slice(&key(number)),
+            value: value(number, version, len),
+        };
+        let reply = self.of(number)?.call(put).await?;
+        ensure!(
+            reply == Reply::Bool(known),
+            "put of key {number} was answered by {reply:?}"
+        );
+        Ok(())
+    }
+
+    /// Gets a key, whose value must have that length.
+    pub(crate) async fn check(&self, number: u64, len: usize) -> anyhow::Result<()> {
+        let key = Bytes::copy_from_slice(&key(number));
+        let reply = self.of(number)?.call(Op::Get { key }).await?;
+        ensure!(
+            matches!(&reply, Reply::Value(v) if is_value(v, number, len)),
+            "get of key {number} was answered by {reply:.200?}"
+        );
+        Ok(())
+    }
+
+    /// Removes a key, whose value must have that length.
+    pub(crate) async fn remove(&self, number: u64, len: usize) -> anyhow::Result<()> {
+        let key = Bytes::copy_from_slice(&key(number));
+        let reply = self.of(number)?.call(Op::Remove { key }).await?;
+        ensure!(
+            matches!(&reply, Reply::Value(v) if is_value(v, number, len)),
+            "removal of key {number} was answered by {reply:.200?}"
+        );
+        Ok(())
     }
 }
 

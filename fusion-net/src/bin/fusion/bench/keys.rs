@@ -18,16 +18,6 @@ pub(crate) enum Popularity {
 /// The exponent of the Zipf distribution.
 const EXPONENT: f64 = 0.99;
 
-impl Popularity {
-    /// Its name in tables.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Popularity::Uniform => "uniform",
-            Popularity::Zipf => "zipf",
-        }
-    }
-}
-
 /// Chooses numbers of keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Chooser {

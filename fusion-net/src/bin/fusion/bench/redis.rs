@@ -1,6 +1,7 @@
 //! A real Redis to compare with: its processes, and a small client that does no more than the measurement needs.
 
 pub(crate) mod connection;
+pub(crate) mod load;
 pub(crate) mod processes;
 pub(crate) mod resp;
 pub(crate) mod shared;

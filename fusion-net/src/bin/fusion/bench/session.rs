@@ -1,7 +1,7 @@
 //! How one task reaches one side.
 
 use super::action::{Answer, Step};
-use super::entries::{Spread, key};
+use super::entries::{Target, key};
 use super::redis::resp::Resp;
 use super::redis::{Connection, Shared};
 use anyhow::bail;
@@ -12,11 +12,11 @@ use fusion_net::client::{Error, Raw};
 /// The longest that Redis may wait for its replicas.
 const WAIT_MS: &[u8] = b"30000";
 
-/// The structures of a cluster.
+/// What steps go to.
 #[derive(Clone, Debug)]
 pub(crate) enum Structures {
-    /// A map over all primaries.
-    Map(Spread),
+    /// Maps.
+    Maps(Target),
     /// Lists or queues, one on each primary.
     Parts(Vec<Raw>),
 }
@@ -133,7 +133,7 @@ fn meaning(step: &Step, answer: Resp) -> Answer {
 
 async fn fusion(structures: &Structures, step: &Step) -> anyhow::Result<Answer> {
     let reply = match (structures, step) {
-        (Structures::Map(map), step) => {
+        (Structures::Maps(maps), step) => {
             let (key, number) = match step {
                 Step::Put { number, .. } | Step::Get { number } | Step::Delete { number } => {
                     (key(*number), *number)
@@ -149,7 +149,7 @@ async fn fusion(structures: &Structures, step: &Step) -> anyhow::Result<Answer> 
                 Step::Get { .. } => Op::Get { key: bytes },
                 _ => Op::Remove { key: bytes },
             };
-            match map.part_of(&key)?.raw().call(op).await {
+            match maps.of(number)?.call(op).await {
                 Err(Error::KeyError { .. }) => {
                     return Ok(Answer::Wrong(format!("key {number} is not there")));
                 }

@@ -1,11 +1,11 @@
 //! Both sides, running and filled.
 
 use super::action::{Action, Block};
-use super::entries::{Entries, KEY_BYTES, Spread, Target, element, key, value};
+use super::entries::{Entries, Spread, Target, element};
 use super::keys::{Chooser, Popularity};
 use super::measure::{Sample, Window, measure};
 use super::plan::{Cell, Plan, Side};
-use super::redis::{Connection, Group, Redis, Shared};
+use super::redis::{Connection, Group, Redis, Shared, load};
 use super::session::{Session, Structures};
 use super::source::{Ledger, Source};
 use anyhow::Context;
@@ -83,7 +83,8 @@ impl Stage {
             let single = stage.single.map(&name).await?;
             stage.maps.insert(value_bytes, (map, single));
             if let Some(group) = stage.group() {
-                fill(group.open(database).await?, group.replicas(), entries).await?;
+                let numbers = 0..entries.keys;
+                load::put(group, database, numbers, |_| value_bytes, 0).await?;
             }
         }
         Ok(stage)
@@ -146,8 +147,10 @@ impl Stage {
         let mut all = Vec::new();
         for task in 0..tasks {
             let session = match cell.side {
-                Side::Fusion => Session::Fusion(Structures::Map(map.clone())),
-                Side::FusionSingle => Session::Fusion(Structures::Map(single.clone())),
+                Side::Fusion => Session::Fusion(Structures::Maps(Target::Spread(map.clone()))),
+                Side::FusionSingle => {
+                    Session::Fusion(Structures::Maps(Target::Spread(single.clone())))
+                }
                 Side::Redis | Side::RedisMany => {
                     let (connection, replicas) = self.connection(database).await?;
                     Session::Redis {
@@ -240,7 +243,8 @@ impl Stage {
         let spec = ClusterSpec::new(PAIR, kind, self.primaries, self.faults);
         self.client.create(&spec).await?;
         if kind == Kind::Map {
-            return Ok(Structures::Map(self.client.map(PAIR).await?));
+            let map = Target::Spread(self.client.map(PAIR).await?);
+            return Ok(Structures::Maps(map));
         }
         let mut parts: Vec<Raw> = Vec::new();
         for index in 0..self.primaries {
@@ -257,32 +261,4 @@ impl Stage {
         connection.ask(&[b"FLUSHDB"]).await?;
         Ok(())
     }
-}
-
-/// Puts all entries to Redis, and waits until all replicas have them.
-pub(crate) async fn fill(
-    mut connection: Connection,
-    replicas: usize,
-    entries: Entries,
-) -> anyhow::Result<()> {
-    let many = ((1 << 20) / (entries.value_bytes + KEY_BYTES)).clamp(1, 1024) as u64;
-    let mut from = 0;
-    while from < entries.keys {
-        let to = entries.keys.min(from + many);
-        for number in from..to {
-            let value = value(number, 0, entries.value_bytes);
-            connection.queue(&[b"SET", &key(number), &value]);
-        }
-        connection.queue(&[b"WAIT", replicas.to_string().as_bytes(), b"30000"]);
-        connection.send().await?;
-        for _ in from..=to {
-            let answer = connection.answer().await?;
-            anyhow::ensure!(
-                !matches!(answer, super::redis::resp::Resp::Error(_)),
-                "Redis answers {answer:?} while it is filled"
-            );
-        }
-        from = to;
-    }
-    Ok(())
 }
