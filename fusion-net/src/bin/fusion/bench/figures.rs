@@ -65,12 +65,12 @@ impl Latencies {
         self.nanoseconds.len()
     }
 
-    /// So many of 100 took no longer, in microseconds; 0 when there are none.
-    pub(crate) fn percentile_us(&self, percent: f64) -> f64 {
+    /// This part of them took no longer, in microseconds; 0 when there are none.
+    pub(crate) fn quantile_us(&self, part: f64) -> f64 {
         if self.nanoseconds.is_empty() {
             return 0.0;
         }
-        self.nanoseconds.value_at_quantile(percent / 100.0) as f64 / 1000.0
+        self.nanoseconds.value_at_quantile(part) as f64 / 1000.0
     }
 }
 
@@ -96,13 +96,13 @@ mod tests {
         }
         all.add(Duration::from_secs(1000), 1);
         assert_eq!(all.count(), 1000);
-        for (percent, us) in [(50.0, 500.0), (99.0, 990.0), (99.9, 999.0)] {
-            let found = all.percentile_us(percent);
-            assert!((found / us - 1.0).abs() < 0.002, "{percent}: {found}");
+        for (part, us) in [(0.5, 500.0), (0.99, 990.0), (0.999, 999.0)] {
+            let found = all.quantile_us(part);
+            assert!((found / us - 1.0).abs() < 0.002, "{part}: {found}");
         }
-        let longest = all.percentile_us(100.0);
+        let longest = all.quantile_us(1.0);
         assert!((longest / 120e6 - 1.0).abs() < 0.002, "{longest}");
-        assert_eq!(Latencies::new().unwrap().percentile_us(50.0), 0.0);
+        assert_eq!(Latencies::new().unwrap().quantile_us(0.5), 0.0);
     }
 
     #[test]
@@ -111,6 +111,6 @@ mod tests {
         all.add(Duration::from_micros(10), 32);
         all.add(Duration::from_micros(1000), 1);
         assert_eq!(all.count(), 33);
-        assert!(all.percentile_us(90.0) < 11.0);
+        assert!(all.quantile_us(0.9) < 11.0);
     }
 }

@@ -226,6 +226,9 @@ async fn remove(target: &Target, kind: Kind) -> anyhow::Result<()> {
 async fn redis(layout: Layout, kind: Kind) -> anyhow::Result<(String, [u64; 3])> {
     let redis = Redis::start(layout.primaries, layout.faults).await?;
     let pids = redis.pids();
+    for group in redis.groups() {
+        load::fill_backlog(group).await?;
+    }
     let before: u64 = resident::settled(&pids).await?.values().sum();
     let mut grown = [0; 3];
     for (moment, grown) in Moment::ALL.into_iter().zip(&mut grown) {

@@ -140,9 +140,9 @@ pub(crate) async fn measure(
     let mut sample = Sample {
         operations: tally.latencies.count(),
         seconds,
-        p50_us: tally.latencies.percentile_us(50.0),
-        p99_us: tally.latencies.percentile_us(99.0),
-        p999_us: tally.latencies.percentile_us(99.9),
+        p50_us: tally.latencies.quantile_us(0.5),
+        p99_us: tally.latencies.quantile_us(0.99),
+        p999_us: tally.latencies.quantile_us(0.999),
         ..tally.wrongs.clone()
     };
     // Looked at a little early or late: what it comes to in a second is exact.

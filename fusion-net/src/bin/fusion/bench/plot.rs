@@ -37,7 +37,8 @@ pub(crate) fn draw(report: &Report) -> String {
         .iter()
         .flat_map(|group| [throughput(group), latency(group)])
         .collect();
-    page(&report.settings.line(), &legend(report), &charts)
+    let heading = report.settings.line().replacen("; ", "\n", 1);
+    page(&heading, &legend(report), &charts)
 }
 
 fn sides<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Side> {

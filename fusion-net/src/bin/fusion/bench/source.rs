@@ -133,8 +133,8 @@ impl Source {
     pub(crate) fn next(&mut self) -> Option<Step> {
         let seq = self.seq;
         self.seq += 1;
-        let lists = self.ledger.lists.len().max(1);
-        let list = (self.task + seq as usize) % lists;
+        // In turn, tasks would come to move in step, and share batches as no real callers do.
+        let list = self.rng.random_range(0..self.ledger.lists.len().max(1));
         let new = |list| element(id(list, self.task as u64, seq), self.value_bytes);
         Some(match self.action {
             Action::Put => self.put(seq),

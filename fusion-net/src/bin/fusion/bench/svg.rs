@@ -221,7 +221,7 @@ impl Series {
     }
 }
 
-/// A page with a heading, a legend, and charts two in a row.
+/// A page with a heading of some lines, a legend, and charts two in a row.
 pub(crate) fn page(heading: &str, legend: &[Legend], charts: &[Chart]) -> String {
     let mut out = String::new();
     // A string takes whatever is written to it.
@@ -231,7 +231,9 @@ pub(crate) fn page(heading: &str, legend: &[Legend], charts: &[Chart]) -> String
 
 fn draw(out: &mut String, heading: &str, legend: &[Legend], charts: &[Chart]) -> std::fmt::Result {
     let legend_rows = legend.len().div_ceil(3) as f64;
-    let top = EDGE + 24.0 + legend_rows * LINE;
+    let lines: Vec<&str> = heading.lines().collect();
+    let below = EDGE + lines.len() as f64 * 15.0;
+    let top = below + 12.0 + legend_rows * LINE;
     let width = 2.0 * (WIDTH + EDGE) + EDGE;
     let height = top + charts.len().div_ceil(2) as f64 * (HEIGHT + EDGE) + EDGE;
     writeln!(
@@ -240,16 +242,18 @@ fn draw(out: &mut String, heading: &str, legend: &[Legend], charts: &[Chart]) ->
          font-family=\"system-ui, Helvetica, Arial, sans-serif\" font-size=\"12\" fill=\"#222\">"
     )?;
     writeln!(out, "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>")?;
-    writeln!(
-        out,
-        "<text x=\"{EDGE}\" y=\"{}\" font-size=\"11\" fill=\"#444\">{}</text>",
-        EDGE + 10.0,
-        escape(heading)
-    )?;
+    for (i, line) in lines.into_iter().enumerate() {
+        let y = EDGE + 10.0 + i as f64 * 15.0;
+        writeln!(
+            out,
+            "<text x=\"{EDGE}\" y=\"{y}\" font-size=\"11\" fill=\"#444\">{}</text>",
+            escape(line)
+        )?;
+    }
     for (i, entry) in legend.iter().enumerate() {
         let (x, y) = (
             EDGE + (i % 3) as f64 * (width / 3.2),
-            EDGE + 30.0 + (i / 3) as f64 * LINE,
+            below + 18.0 + (i / 3) as f64 * LINE,
         );
         let (color, dashes) = (entry.color, entry.stroke.dashes());
         writeln!(

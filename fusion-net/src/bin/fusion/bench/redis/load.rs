@@ -38,6 +38,13 @@ pub(crate) async fn remove(
     .await
 }
 
+/// Makes a primary and its replicas take the memory of their backlogs (1 MiB each), which no element must be charged for.
+pub(crate) async fn fill_backlog(group: &Group) -> anyhow::Result<()> {
+    let len = |_| 64 << 10;
+    put(group, 0, std::iter::repeat_n(0, 32), len, 0).await?;
+    remove(group, 0, std::iter::once(0)).await
+}
+
 async fn send(
     group: &Group,
     database: usize,
