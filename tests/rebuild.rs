@@ -10,6 +10,7 @@ use fusion_tests::cluster::{Rig, Seat, binary, is_whole, start, wait_until};
 use fusion_tests::writers::Writers;
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 const N: usize = 3;
@@ -25,14 +26,20 @@ fn coordinator(rig: &Rig, file: &str, more: &[&str]) -> Child {
     piped.kill_on_drop(true).spawn().expect("it starts")
 }
 
-/// What a command that fails says.
-async fn refused(child: Child) -> String {
-    let ended = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
-    let output = ended.expect("it ends").expect("it ran");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    let last = said.lines().last().unwrap_or_default().to_owned();
-    assert!(last.starts_with("fusion: "), "{said}");
+/// What a command that fails says last; all that it says is shown when the test fails.
+async fn refused(mut child: Child) -> String {
+    let said = BufReader::new(child.stderr.take().expect("it is piped"));
+    let (mut lines, mut last) = (said.lines(), String::new());
+    let all = async {
+        while let Some(line) = lines.next_line().await.expect("text") {
+            println!("{line}");
+            last = line;
+        }
+        child.wait().await.expect("it ran")
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(30), all).await;
+    assert_eq!(ended.expect("it ends").code(), Some(1), "{last}");
+    assert!(last.starts_with("fusion: "), "{last}");
     last
 }
 
@@ -147,7 +154,13 @@ async fn a_cluster_that_was_removed_while_a_server_was_away_comes_back_on_an_ope
     rig.create("d", Kind::Map, N, F).await;
     let c = rig.client.cluster("c").await.unwrap();
     let away = rig.pause("c", &[Seat::Primary(0)]).await;
-    rig.client.remove_cluster("c").await.unwrap();
+    // Nothing is on its way to it any more then: what it waited for was answered.
+    let server = c.members[0].server;
+    rig.wait_status("it is taken for dead", |status| {
+        status.servers.iter().any(|s| s.id == server && !s.alive)
+    })
+    .await;
+    rig.client.remove("c").await.unwrap();
     for member in &c.members[1..] {
         wait_until("the others drop it", async || {
             match has_forgotten(&member.address, member.role, c.id).await {
