@@ -196,7 +196,7 @@ impl service::Coordinator for CoordinatorServer {
     }
 
     async fn cancel_move(self, _: Context, name: String, what: What) -> Result<(), AdminError> {
-        let c = self.office.active()?;
+        let c = self.office.working()?;
         let staying = commit(&c, Some(Reason::MoveCancelled(what)), move |registry| {
             let config = registry
                 .by_name(&name)
