@@ -259,3 +259,45 @@ async fn a_move_to_a_server_that_cannot_take_it_is_refused_in_one_line() {
     assert_eq!(whole.await, N);
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn a_move_is_cancelled_and_the_member_stays_where_it_was() {
+    let rig = start(N + F + 1).await;
+    rig.create("c", Kind::Map, N, F).await;
+    let cancel = ["cluster", "move", "c", "--primary", "0", "--cancel"];
+    let refused = fusion(&rig, &cancel).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.lines().count() == 1 && said.contains("primary 0 is not being moved"),
+        "{said}"
+    );
+    let before = rig.member("c", Seat::Primary(0)).await;
+    // Whoever is to take it is stopped, so that the move goes on until that is noticed.
+    let status = rig.client.status().await.unwrap();
+    let spare = status.servers.iter().find(|s| s.members == 0).unwrap();
+    let number = rig
+        .server_with_pid(spare.pid)
+        .expect("it is one of this rig's");
+    rig.server(number)
+        .expect("it runs")
+        .pause()
+        .expect("it can be");
+    let what = What::Primary(PrimaryIndex(0));
+    let moving = rig.client.move_member("c", what, Some(spare.id)).await;
+    moving.expect("it is not suspected yet");
+    let cancelled = fusion(&rig, &cancel).await;
+    assert!(cancelled.status.success(), "{}", text(&cancelled.stderr));
+    rig.resume(&[number]);
+    wait_until("whole again", async || {
+        let cluster = rig.client.cluster("c").await.map_err(|e| e.to_string())?;
+        let mut states = cluster.members.iter().map(|m| m.state);
+        let quiet = !states.any(|state| matches!(state, MemberState::Moving { .. }));
+        (is_whole(&cluster) && quiet)
+            .then_some(())
+            .ok_or(format!("{cluster:?}"))
+    })
+    .await;
+    assert_eq!(rig.member("c", Seat::Primary(0)).await.id, before.id);
+    rig.stop().await;
+}

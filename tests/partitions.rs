@@ -1,11 +1,13 @@
 //! Links between real processes are cut, both ways and one way, slowed and reset, and processes stop and die, while
 //! clients write and read: what they were told is checked as a history of each structure.
 
+use bytes::Bytes;
+use fusion_core::op::Op;
 use fusion_net::client::Kind;
 use fusion_net::local::{Links, Place};
 use fusion_tests::cluster::{Killed, Rig, Seat, is_whole, start_faulty};
 use fusion_tests::recorder::Recorder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const N: usize = 3;
 const F: usize = 2;
@@ -215,4 +217,40 @@ async fn a_primary_that_stops_for_longer_than_its_leases_gives_no_stale_answer()
     scene.recorder.wait_more(100).await;
     scene.rig.resume(&paused);
     scene.end().await;
+}
+
+/// A read without leases makes the client ask the coordinator, which it cannot reach: what the primary answers meanwhile
+/// comes at once all the same.
+#[tokio::test]
+async fn an_answer_does_not_wait_for_a_coordinator_that_hangs() {
+    let rig = start_faulty(2).await;
+    let raws = rig.create("c", Kind::Map, 1, 1).await;
+    let links = rig.links().expect("they are faulty ones").clone();
+    let key = Bytes::from_static(b"key");
+    let put = |value: &'static [u8]| {
+        let (key, value) = (key.clone(), Bytes::from_static(value));
+        let raw = raws[0].clone();
+        async move { raw.call(Op::Put { key, value }).await }
+    };
+    put(b"before").await.unwrap();
+    let primary = Place::Server(rig.host("c", Seat::Primary(0)).await);
+    let fused = Place::Server(rig.host("c", Seat::Fused(0)).await);
+    for (a, b) in [(Place::Client, Place::Coordinator), (primary, fused)] {
+        links.cut(a, b);
+        links.cut(b, a);
+    }
+    let write = tokio::spawn(put(b"after"));
+    let reader = raws[0].clone();
+    let read = tokio::spawn(async move { reader.call(Op::Get { key }).await });
+    // The outage outlasts the lease.
+    tokio::time::sleep(LONG).await;
+    links.mend(primary, fused);
+    links.mend(fused, primary);
+    let since = Instant::now();
+    write.await.unwrap().unwrap();
+    let took = since.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    links.mend_all();
+    read.await.unwrap().unwrap();
+    rig.stop().await;
 }

@@ -8,7 +8,7 @@ use fusion_tests::sim::world::World;
 use fusion_tests::sim::{self, checks};
 use std::sync::Arc;
 
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 1500;
 
 #[test]
 fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {
@@ -33,6 +33,7 @@ fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {
     assert!(sum.conflicts > SEEDS, "{sum:?}");
     assert!(sum.primaries_moved > SEEDS / 2, "{sum:?}");
     assert!(sum.drains > sum.primaries_moved, "{sum:?}");
+    assert!(sum.cancelled > SEEDS / 30, "{sum:?}");
     assert!(sum.unleased > SEEDS, "{sum:?}");
     assert!(sum.beyond_f < SEEDS / 20, "{sum:?}");
 }

@@ -17,7 +17,7 @@ mod buf;
 
 use crate::class::ClassId;
 use crate::limits::MAX_CHANGE_BYTES;
-use crate::page::PageId;
+use crate::page::{PageId, PageTable};
 use thiserror::Error;
 
 pub use buf::ChangeBuf;
@@ -172,6 +172,37 @@ pub fn validate(change: &[u8]) -> Result<(), MalformedChange> {
         });
     }
     writes(change).try_for_each(|write| write.map(drop))
+}
+
+/// Hands each place of `pages` that a change writes to, with the bytes that are added there, to `add`. Which pages there
+/// are does not matter: the limits of the classes alone bound what a change takes.
+///
+/// # Errors
+/// [`MalformedChange`] when the change is none; nothing was handed out then.
+pub(crate) fn add_to_pages(
+    pages: &mut PageTable,
+    change: &[u8],
+    mut add: impl FnMut(&mut [u8], &[u8]),
+) -> Result<(), MalformedChange> {
+    validate(change)?;
+    for write in writes(change) {
+        if let Write::Xor {
+            class,
+            slot,
+            offset,
+            bytes,
+        } = write?
+        {
+            let place = class.locate(slot);
+            let page = pages.get_mut(PageId {
+                class,
+                page: place.page,
+            });
+            let from = place.offset + offset as usize;
+            add(&mut page[from..from + bytes.len()], bytes);
+        }
+    }
+    Ok(())
 }
 
 struct Writes<'a> {

@@ -3,7 +3,7 @@
 //! A lost primary is a sum over its sources: each surviving primary and each chosen fused structure, times a
 //! coefficient. Each page of each source is multiplied once and may come in any order.
 
-use crate::change::{MalformedChange, Write, validate, writes};
+use crate::change::{MalformedChange, add_to_pages};
 use crate::code::{Code, CodeError, add_product};
 use crate::id::{PrimaryIndex, Row};
 use crate::page::{PageError, PageId, PageTable};
@@ -166,9 +166,6 @@ impl Decoder {
     /// Evens out a change of a survivor that is in its pages but not yet in the snapshot of fused structure `row`
     /// (rule 32): as if the fused structure had applied it before its snapshot.
     ///
-    /// Which pages the survivor has is not known here, so that the limits of the classes alone bound what a change
-    /// takes.
-    ///
     /// # Errors
     /// [`DecodeError`] if the primary is no survivor, the row was not chosen, or the change is malformed; nothing has
     /// changed then.
@@ -183,30 +180,15 @@ impl Decoder {
             return Err(DecodeError::NotASurvivor(primary));
         }
         let chosen = self.chosen.get(&row).ok_or(DecodeError::NotChosen(row))?;
-        validate(change)?;
         if !self.undo.contains_key(&(row, primary)) {
             let coefficient = self.code.coefficient(row, primary)?;
             let both = self.code.product(chosen.coefficient, coefficient)?;
             self.undo.insert((row, primary), self.code.prepare(both)?);
         }
         let multiplier = &self.undo[&(row, primary)];
-        for write in writes(change) {
-            if let Write::Xor {
-                class,
-                slot,
-                offset,
-                bytes,
-            } = write?
-            {
-                let place = class.locate(slot);
-                let page = self.image.get_mut(PageId {
-                    class,
-                    page: place.page,
-                });
-                let from = place.offset + offset as usize;
-                add_product(multiplier, &mut page[from..from + bytes.len()], bytes);
-            }
-        }
+        add_to_pages(&mut self.image, change, |page, bytes| {
+            add_product(multiplier, page, bytes);
+        })?;
         Ok(())
     }
 
@@ -215,14 +197,7 @@ impl Decoder {
     #[must_use]
     pub fn finish(self) -> PageTable {
         let mut image = self.image;
-        let zero: Vec<PageId> = image
-            .iter()
-            .filter(|(_, bytes)| bytes.iter().all(|&byte| byte == 0))
-            .map(|(id, _)| id)
-            .collect();
-        for id in zero {
-            image.remove(id);
-        }
+        image.drop_zeros();
         image
     }
 }

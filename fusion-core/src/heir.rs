@@ -5,14 +5,14 @@
 //! among themselves; XOR makes the order between the two no matter. When the primary has stopped, and all its changes
 //! are here, the structure is rebuilt from the pages, and only then is the heir ready.
 
-use crate::change::{Write, validate, writes};
+use crate::change::add_to_pages;
 use crate::config::{Configuration, PrimaryState};
 use crate::entry::Descriptor;
 use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, Seq};
 use crate::listening::Listening;
 use crate::message::{Ack, Chunk, Condition, JoinSnapshot, Refusal, Replicate, Route};
-use crate::page::{PageId, PageTable};
+use crate::page::PageTable;
 use crate::primary::{check_route, unsealed};
 use crate::recovery::Image;
 use crate::structure::RebuildError;
@@ -176,7 +176,7 @@ impl Heir {
             if seq > next {
                 break;
             }
-            if self.add_change(&change).is_err() {
+            if add_to_pages(&mut self.pages, &change, xor).is_err() {
                 // It would be refused for ever: leave, so that the move ends (rule 21).
                 self.failed = true;
                 return Err(Refusal::Malformed);
@@ -244,28 +244,6 @@ impl Heir {
         }
     }
 
-    fn add_change(&mut self, change: &[u8]) -> Result<(), crate::change::MalformedChange> {
-        validate(change)?;
-        for write in writes(change) {
-            if let Write::Xor {
-                class,
-                slot,
-                offset,
-                bytes,
-            } = write?
-            {
-                let place = class.locate(slot);
-                let page = self.pages.get_mut(PageId {
-                    class,
-                    page: place.page,
-                });
-                let from = place.offset + offset as usize;
-                xor(&mut page[from..from + bytes.len()], bytes);
-            }
-        }
-        Ok(())
-    }
-
     /// What is to be rebuilt now, once: the primary has stopped, and everything up to its last change is here.
     pub fn take_copy(&mut self) -> Option<Copy> {
         let whole = self.last == Some(self.seq) && self.has_snapshot() && !self.failed;
@@ -278,13 +256,7 @@ impl Heir {
 
     fn copy(&self) -> Copy {
         let mut pages = self.pages.clone();
-        let zero = pages
-            .iter()
-            .filter(|(_, page)| page.iter().all(|&b| b == 0));
-        let zero: Vec<PageId> = zero.map(|(id, _)| id).collect();
-        for id in zero {
-            pages.remove(id);
-        }
+        pages.drop_zeros();
         Copy {
             seq: self.seq,
             pages,

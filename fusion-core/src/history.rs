@@ -196,7 +196,7 @@ impl fmt::Display for Violation {
 pub fn check(history: &History) -> Vec<Violation> {
     let mut violations = real_time::check(&history.operations);
     violations.extend(lost_writes::check(&history.operations));
-    violations.extend(exactly_once::check(&history.operations, history.others));
+    violations.extend(exactly_once::check(history));
     // The order means nothing then: what follows from it would only bury the cause.
     if violations.is_empty() {
         violations.extend(answers::check(history));

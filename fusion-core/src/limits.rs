@@ -39,7 +39,8 @@ pub const MAX_SESSION_SLOTS: usize = 1 << 16;
 pub const MAX_SESSION_BYTES: u64 = 64 << 20;
 /// The most bytes of changes that a primary holds unacknowledged before it answers `Busy` (rule 11).
 pub const MAX_UNSTABLE_BYTES: usize = 128 << 20;
-/// The most bytes of changes that a primary holds for a pin before it answers `Busy`.
+/// The most bytes of changes that a primary holds for a pin or an heir, with those of [`MAX_UNSTABLE_BYTES`], before it
+/// answers `Busy`.
 pub const MAX_LOG_BYTES: usize = 512 << 20;
 /// About how many bytes of pages go into one chunk for a learner, or one answer to a replacement.
 pub const TRANSFER_BYTES: usize = 1 << 20;
@@ -72,6 +73,8 @@ impl Bounds {
 
 /// A pin or snapshot that its replacement has not asked about for so long goes; the replacement starts again (rule 34).
 pub const MAX_PIN_IDLE: Duration = Duration::from_secs(60);
+/// A primary that has stopped to be moved waits for its heir so long at most, then the move is given up (rule 36).
+pub const MAX_DRAIN: Duration = Duration::from_secs(30);
 /// The most entries that one `range` or `scan` call returns.
 pub const MAX_SCAN_ENTRIES: usize = 4096;
 /// About the most bytes that one `range` or `scan` call returns (one entry is always returned).

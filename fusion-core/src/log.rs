@@ -11,6 +11,9 @@ pub struct ChangeLog {
     base: Seq,
     changes: VecDeque<Bytes>,
     bytes: usize,
+    /// Changes up to here are counted apart from the later ones; never before `base`.
+    mark: Seq,
+    bytes_after_mark: usize,
 }
 
 impl ChangeLog {
@@ -19,6 +22,7 @@ impl ChangeLog {
     pub fn after(base: Seq) -> Self {
         ChangeLog {
             base,
+            mark: base,
             ..ChangeLog::default()
         }
     }
@@ -41,14 +45,33 @@ impl ChangeLog {
         self.bytes
     }
 
+    /// The bytes of the changes after the [mark](Self::mark_to).
+    #[must_use]
+    pub fn bytes_after_mark(&self) -> usize {
+        self.bytes_after_mark
+    }
+
+    /// Moves the mark forward to `seq`, or to the last change.
+    pub fn mark_to(&mut self, seq: Seq) {
+        let seq = seq.min(self.last());
+        if seq > self.mark {
+            let at = |seq: Seq| (seq.0 - self.base.0) as usize;
+            let passed = self.changes.range(at(self.mark)..at(seq));
+            self.bytes_after_mark -= passed.map(Bytes::len).sum::<usize>();
+            self.mark = seq;
+        }
+    }
+
     /// Appends the change after [`last`](Self::last).
     pub fn push(&mut self, change: Bytes) {
         self.bytes += change.len();
+        self.bytes_after_mark += change.len();
         self.changes.push_back(change);
     }
 
     /// Lets changes up to `seq` go.
     pub fn drop_to(&mut self, seq: Seq) {
+        self.mark_to(seq);
         while self.base < seq {
             let Some(change) = self.changes.pop_front() else {
                 return;
@@ -120,6 +143,22 @@ mod tests {
         assert_eq!((log.base(), log.last(), log.bytes()), (Seq(3), Seq(4), 10));
         log.drop_to(Seq(9));
         assert_eq!((log.base(), log.last(), log.bytes()), (Seq(4), Seq(4), 0));
+    }
+
+    #[test]
+    fn what_is_after_the_mark_is_counted_apart() {
+        let mut log = log_of(5, 4);
+        assert_eq!(log.bytes_after_mark(), 40);
+        log.mark_to(Seq(7));
+        log.mark_to(Seq(6));
+        assert_eq!((log.bytes(), log.bytes_after_mark()), (40, 20));
+        log.drop_to(Seq(6));
+        assert_eq!((log.bytes(), log.bytes_after_mark()), (30, 20));
+        log.drop_to(Seq(8));
+        log.push(Bytes::from_static(b"abc"));
+        assert_eq!((log.bytes(), log.bytes_after_mark()), (13, 13));
+        log.mark_to(Seq(99));
+        assert_eq!((log.bytes(), log.bytes_after_mark()), (13, 0));
     }
 
     #[test]

@@ -3,11 +3,15 @@
 //! A pure function of the current configuration, of which servers are suspected, and of what members reported
 //! (PROTOCOL rules 7, 23 to 27, 34). It never acts on evidence of another epoch.
 
+mod blame;
+mod decision;
 mod loss;
 mod relocation;
 
+use blame::blame;
+pub use decision::{Plan, Reason, Waiting};
 pub use loss::{LossError, accept_loss};
-pub use relocation::{MoveError, What, move_member};
+pub use relocation::{MoveError, What, cancel_move, move_member};
 
 use crate::config::{
     Configuration, Former, FusedSeat, FusedState, Host, Origin, PrimarySeat, PrimaryState,
@@ -15,9 +19,7 @@ use crate::config::{
 use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, Row, ServerId};
 use crate::message::{Condition, MemberReport};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 /// What a coordinator knows of one server. Times are milliseconds of the coordinator's own clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,122 +63,6 @@ pub struct Heard {
     pub report: MemberReport,
     /// When, by the coordinator's clock.
     pub at_ms: u64,
-}
-
-/// Why the configuration changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reason {
-    /// Primaries died, or a replacement did.
-    PrimariesLost(Vec<PrimaryIndex>),
-    /// A server came for replacements that had none.
-    ReplacementsPlaced(Vec<PrimaryIndex>),
-    /// Fused members died.
-    FusedRemoved(Vec<Row>),
-    /// Replacements have the images of the lost primaries.
-    PrimariesRecovered(Vec<PrimaryIndex>),
-    /// More than f were lost, and an operator said to go on: these primaries begin empty.
-    LossAccepted(Vec<PrimaryIndex>),
-    /// Primaries that were taken for dead answered before they were replaced.
-    PrimariesReturned(Vec<PrimaryIndex>),
-    /// Learners are to make the codes of missing rows.
-    LearnersAdded(Vec<Row>),
-    /// A learner is to take the place of a fused member that is moved.
-    FusedMoves(Row),
-    /// Learners have everything.
-    LearnersPromoted(Vec<Row>),
-    /// A primary is to be moved: its heir begins to copy it.
-    PrimaryMoves(PrimaryIndex),
-    /// Its heir has the snapshot: the primary stops.
-    PrimaryDrains(PrimaryIndex),
-    /// The heir has everything, and is the primary.
-    PrimaryMoved(PrimaryIndex),
-    /// The heirs of these died, or nothing can be decided for now: their primaries go on where they are.
-    MovesGivenUp(Vec<PrimaryIndex>),
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, members): (&str, Vec<u16>) = match self {
-            Reason::PrimariesLost(p) => ("primaries lost", p.iter().map(|p| p.0).collect()),
-            Reason::ReplacementsPlaced(p) => (
-                "replacements placed for primaries",
-                p.iter().map(|p| p.0).collect(),
-            ),
-            Reason::FusedRemoved(r) => {
-                ("fused structures removed", r.iter().map(|r| r.0).collect())
-            }
-            Reason::PrimariesRecovered(p) => {
-                ("primaries recovered", p.iter().map(|p| p.0).collect())
-            }
-            Reason::PrimariesReturned(p) => (
-                "primaries that were taken for dead serve again",
-                p.iter().map(|p| p.0).collect(),
-            ),
-            Reason::LossAccepted(p) => (
-                "loss accepted, primaries begun empty",
-                p.iter().map(|p| p.0).collect(),
-            ),
-            Reason::LearnersAdded(r) => (
-                "fused structures being re-created",
-                r.iter().map(|r| r.0).collect(),
-            ),
-            Reason::FusedMoves(r) => ("fused structures moving", vec![r.0]),
-            Reason::LearnersPromoted(r) => (
-                "fused structures in sync again",
-                r.iter().map(|r| r.0).collect(),
-            ),
-            Reason::PrimaryMoves(p) => ("primaries being copied to another server", vec![p.0]),
-            Reason::PrimaryDrains(p) => ("primaries stopped, to be moved", vec![p.0]),
-            Reason::PrimaryMoved(p) => ("primaries moved", vec![p.0]),
-            Reason::MovesGivenUp(p) => (
-                "moves given up, primaries stay where they are",
-                p.iter().map(|p| p.0).collect(),
-            ),
-        };
-        write!(f, "{what}: {members:?}")
-    }
-}
-
-/// What keeps a cluster from being whole, when nothing can be decided now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Waiting {
-    /// More primaries are dead than fused structures are left: data is lost unless one comes back (rule 25).
-    MoreThanF {
-        /// The dead primaries.
-        primaries: Vec<PrimaryIndex>,
-        /// The fused structures in sync and alive.
-        in_sync: usize,
-    },
-    /// Members wait for a server without a member of this cluster.
-    NoServer {
-        /// How many more servers are needed.
-        needed: usize,
-    },
-    /// Members are being recovered or re-created.
-    Recovering,
-    /// A dead fused structure is removed as soon as every active primary has answered (rule 23).
-    Evidence,
-    /// A member is in a later epoch than the configuration store says, or in the same one with another content: the
-    /// store has lost something, and must not act until it is made anew from the members (rule 39).
-    StoreBehind,
-    /// A member is being moved; nothing is lost meanwhile.
-    Moving,
-    /// A server is to be emptied, but no other one without a member of this cluster is alive.
-    NoRoomToDrain {
-        /// The server.
-        server: ServerId,
-    },
-}
-
-/// The outcome of [`plan`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// The cluster is whole.
-    Keep,
-    /// It is not, and nothing can be done at this moment.
-    Wait(Waiting),
-    /// The next configuration, to be stored by compare-and-swap.
-    Change(Box<Configuration>, Reason),
 }
 
 struct Planner<'a> {
@@ -592,43 +478,6 @@ impl<'a> Planner<'a> {
             _ => Step::Change(Reason::LearnersAdded(added)),
         }
     }
-}
-
-/// Who is to blame when members cannot hear each other: the one that most complaints are about or from, until no
-/// complaint is left; of two alike an heir, then a fused member, since a primary has what the codes are made of. A guess
-/// may be wrong and costs only work (rule 22).
-fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
-    let (config, evidence) = (planner.config, planner.evidence);
-    // Whoever is dead anyway explains the complaints about it.
-    let lives = |id: MemberId| {
-        config
-            .host_of(id)
-            .is_some_and(|host| !planner.dead(id, host))
-    };
-    let mut broken: BTreeSet<(MemberId, MemberId)> = BTreeSet::new();
-    for (&from, heard) in &evidence.reports {
-        if heard.report.epoch == config.epoch && lives(from) {
-            let about = heard.report.complaints.iter().filter(|&&m| lives(m));
-            // Two that complain about each other have one broken link.
-            broken.extend(about.map(|&m| (from.min(m), from.max(m))));
-        }
-    }
-    let mut blamed = BTreeSet::new();
-    while !broken.is_empty() {
-        let mut counts: BTreeMap<MemberId, usize> = BTreeMap::new();
-        for (from, about) in &broken {
-            *counts.entry(*from).or_default() += 1;
-            *counts.entry(*about).or_default() += 1;
-        }
-        let worst = counts.into_iter().max_by_key(|&(id, count)| {
-            let heir = config.inherits(id).is_some();
-            (count, heir, config.fused_seat(id).is_some(), id)
-        });
-        let Some((worst, _)) = worst else { break };
-        broken.retain(|&(from, about)| from != worst && about != worst);
-        blamed.insert(worst);
-    }
-    blamed
 }
 
 /// Chooses a server for each member of a new cluster: different ones, the least loaded first.

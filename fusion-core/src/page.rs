@@ -183,6 +183,18 @@ impl PageTable {
         Ok(())
     }
 
+    /// Lets go of the pages that are zero: in a sum of members' pages they are those that only others have.
+    pub(crate) fn drop_zeros(&mut self) {
+        let zero: Vec<PageId> = self
+            .iter()
+            .filter(|(_, bytes)| bytes.iter().all(|&byte| byte == 0))
+            .map(|(id, _)| id)
+            .collect();
+        for id in zero {
+            self.remove(id);
+        }
+    }
+
     /// Takes a page away; says whether it was there.
     pub fn remove(&mut self, id: PageId) -> bool {
         let pages = &mut self.classes[id.class.index()];

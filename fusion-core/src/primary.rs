@@ -9,7 +9,7 @@ mod pins;
 use crate::config::{Configuration, PrimaryState};
 use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, Seq, SessionId};
-use crate::limits::Bounds;
+use crate::limits::{Bounds, MAX_DRAIN};
 use crate::listening::Listening;
 use crate::log::ChangeLog;
 use crate::message::{ClientRequest, Condition, Refusal, Route};
@@ -68,6 +68,8 @@ pub struct Primary {
     bounds: Bounds,
     links: BTreeMap<MemberId, Link>,
     pins: Pins,
+    /// Since when it has stopped to be moved, as far as it was asked for complaints.
+    drains_since: Option<Time>,
 }
 
 impl Primary {
@@ -130,10 +132,17 @@ impl Primary {
             bounds: Bounds::USUAL,
             links: BTreeMap::new(),
             pins: Pins::default(),
+            drains_since: None,
         };
         primary.relink(stable);
         primary.settle_lease();
         primary
+    }
+
+    #[cfg(test)]
+    pub(crate) fn limit_log(&mut self, unstable_bytes: usize, log_bytes: usize) {
+        self.bounds.unstable_bytes = unstable_bytes;
+        self.bounds.log_bytes = log_bytes;
     }
 
     /// Gives learners smaller chunks than [`TRANSFER_BYTES`], so that a simulation of little data has many.
@@ -263,14 +272,10 @@ impl Primary {
         }
     }
 
+    /// What is unstable has its bound whatever else the log is kept for (rule 11).
     fn at_a_bound(&self) -> bool {
-        let moves = self.config.inheritance(self.index).is_some();
-        let limit = if self.pins.is_empty() && !moves {
-            self.bounds.unstable_bytes
-        } else {
-            self.bounds.log_bytes
-        };
-        self.log.bytes() >= limit
+        self.log.bytes_after_mark() >= self.bounds.unstable_bytes
+            || self.log.bytes() >= self.bounds.log_bytes
     }
 
     fn record(&mut self, change: bytes::Bytes) {
@@ -289,6 +294,7 @@ impl Primary {
         };
         let least = least.unwrap_or(self.applied);
         self.stable = self.stable.max(least.min(self.applied));
+        self.log.mark_to(self.stable);
         let pinned = self.pins.base().filter(|_| !planted(Fault::LogNotPinned));
         // An heir does not count, but must find what it has not got yet.
         let heir = self.links.values().find(|l| l.heir);
@@ -383,12 +389,36 @@ impl Primary {
         Condition::Serving
     }
 
-    /// Those that copy it and that it has not heard of for T_c, for its next report; asked for once a heartbeat (rule
-    /// 22).
+    /// Those that copy it and that it has not heard of for T_c, and an heir that holds it up; for its next report, asked
+    /// for once a heartbeat (rule 22).
     pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
         let timing = self.config.timing;
-        let silent = self.listening.complaints(now, &timing);
-        if self.suspended { Vec::new() } else { silent }
+        let mut silent = self.listening.complaints(now, &timing);
+        if self.suspended {
+            return Vec::new();
+        }
+        if let Some(heir) = self.slow_heir(now)
+            && !silent.contains(&heir)
+        {
+            silent.push(heir);
+        }
+        silent
+    }
+
+    /// A move must not keep clients waiting for long: an heir is complained about, and so the move given up, when the
+    /// log is full for its sake alone, or when this primary has stopped for it for [`MAX_DRAIN`].
+    fn slow_heir(&mut self, now: Time) -> Option<MemberId> {
+        if !self.is_draining() {
+            self.drains_since = None;
+        }
+        let heir = self.config.inheritance(self.index)?.id;
+        let fills_the_log = self.log.bytes() >= self.bounds.log_bytes
+            && self.pins.is_empty()
+            && self.links.get(&heir)?.needs_after() < self.stable;
+        let drains_long = self.is_draining()
+            && now.since(*self.drains_since.get_or_insert(now)) >= MAX_DRAIN
+            && self.stable == self.applied;
+        (fills_the_log || drains_long).then_some(heir)
     }
 }
 

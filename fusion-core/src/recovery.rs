@@ -5,7 +5,10 @@
 //! after the last change that any fused member in sync has. Survivors go on serving all the while: what they did
 //! after a fused snapshot is undone by their change logs.
 
+mod image;
 mod transfer;
+
+pub use image::Image;
 
 use crate::code::Code;
 use crate::config::{Configuration, PrimaryState};
@@ -15,8 +18,6 @@ use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::listening::Listening;
 use crate::message::{RecoveryReply, RecoveryRequest};
-use crate::page::PageTable;
-use crate::structure::{RebuildError, Structure};
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,47 +49,6 @@ pub enum RecoveryError {
     /// The codes cannot be solved, which a Reed-Solomon matrix excludes.
     #[error("the codes cannot be decoded: {0}")]
     Undecodable(String),
-}
-
-/// A lost primary as it was, ready to serve again.
-#[derive(Debug)]
-pub struct Image {
-    seq: Seq,
-    /// `None`: nothing of it, not even its descriptor, had come to any fused member.
-    structure: Option<Structure>,
-}
-
-impl Image {
-    /// Builds the structure and its indexes from the recovered pages. Takes time linear in the number of elements.
-    ///
-    /// # Errors
-    /// [`RebuildError`] when the pages are not those of the expected structure, which a correct recovery excludes.
-    pub fn rebuild(
-        seq: Seq,
-        pages: PageTable,
-        expected: Descriptor,
-    ) -> Result<Image, RebuildError> {
-        let structure = if seq == Seq(0) {
-            None
-        } else {
-            let structure = Structure::rebuild(pages)?;
-            structure.check_descriptor(expected)?;
-            Some(structure)
-        };
-        Ok(Image { seq, structure })
-    }
-
-    /// The last change that it includes.
-    #[must_use]
-    pub fn seq(&self) -> Seq {
-        self.seq
-    }
-
-    /// The structure; `None` when the primary died before anything of it was safe, and so is to be started empty.
-    #[must_use]
-    pub fn into_structure(self) -> Option<Structure> {
-        self.structure
-    }
 }
 
 /// What came of it.

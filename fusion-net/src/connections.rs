@@ -14,9 +14,6 @@ use tokio::task::JoinSet;
 pub const MAX_CONNECTIONS: usize = 4096;
 /// File descriptors for what is no connection of others: one's own ones, the store, the log.
 const OWN_FILES: u64 = 256;
-/// What the long requests of all connections may take while they come in and are worked on, in KiB: 1 GiB. As much may
-/// their answers take until they have gone out.
-const SHARE_KIB: usize = 1 << 20;
 /// How long one that was asked to leave may take, before the next one is asked.
 const LEAVING: Duration = Duration::from_millis(100);
 
@@ -92,11 +89,7 @@ where
     T: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(most));
-    let share = || Arc::new(Semaphore::new(SHARE_KIB));
-    let shares = Shares {
-        requests: share(),
-        answers: share(),
-    };
+    let shares = Shares::default();
     let guests = Arc::<Guests>::default();
     let mut connections = JoinSet::new();
     loop {

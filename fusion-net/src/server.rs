@@ -14,7 +14,7 @@ use crate::addresses::Addresses;
 use crate::connections;
 use crate::service::{Fused as _, Primary as _};
 use crate::transport::{Incoming, Listener, TlsError};
-use crate::wire::{self, Guest, Service};
+use crate::wire::{self, Guest, MAX_REQUESTS, Service};
 use futures::StreamExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,8 +25,6 @@ use tokio::task::JoinSet;
 
 /// See [`tick`].
 const TICK: Duration = Duration::from_millis(20);
-/// The most requests under way on one connection; more wait to be read.
-const MAX_REQUESTS: usize = 1024;
 
 /// How a server is run.
 #[derive(Clone, Debug)]
@@ -125,13 +123,11 @@ pub(crate) fn channel_config() -> Config {
     }
 }
 
-/// Runs a connection's handlers within its own task; at the bound, no further request is read.
+/// Runs a connection's handlers within its own task. At the bound no further request is read, but deadlines are kept.
 pub(crate) async fn run<S, F>(requests: S)
 where
     S: futures::Stream<Item = F>,
     F: Future<Output = ()>,
 {
-    requests
-        .for_each_concurrent(MAX_REQUESTS, |handler| handler)
-        .await;
+    requests.for_each_concurrent(None, |handler| handler).await;
 }

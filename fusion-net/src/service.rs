@@ -59,6 +59,8 @@ pub trait Coordinator {
     ) -> Result<Vec<PrimaryIndex>, AdminError>;
     /// Moves a member to another server, or to the best free one; answers its new place when the move has begun.
     async fn move_member(name: String, what: What, to: Option<ServerId>) -> Result<(), AdminError>;
+    /// Lets a member that is being moved stay where it is.
+    async fn cancel_move(name: String, what: What) -> Result<(), AdminError>;
     /// Wants a server empty, or not any more: it gets no new members, and those that it has are moved away. Answers when
     /// that is durable; `status` tells how far it is.
     async fn drain(server: ServerId, wanted: bool) -> Result<(), AdminError>;

@@ -6,12 +6,14 @@
 
 mod frame;
 mod guest;
+mod open;
 mod sides;
 
 #[cfg(feature = "fuzzing")]
 pub use frame::{Cut, cut_frames};
 pub(crate) use guest::Shares;
 pub use guest::{Guest, Room};
+pub(crate) use open::MAX_REQUESTS;
 pub(crate) use sides::server_transport;
 pub use sides::{ClientSide, ServerSide, client_transport, decode_request};
 

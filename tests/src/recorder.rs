@@ -91,8 +91,8 @@ impl Recorder {
             let history = History {
                 kind: self.kind,
                 operations,
-                // The structure's descriptor, and the session of each writer.
-                others: 1 + EACH,
+                // The structure's descriptor, and the session of each writer, opened and closed.
+                others: 1 + 2 * EACH,
                 contents: Some(Contents {
                     seq,
                     model: contents(way, self.kind).await,

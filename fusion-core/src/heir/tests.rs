@@ -201,3 +201,50 @@ fn what_is_no_change_makes_an_heir_leave_and_an_older_epoch_is_refused() {
     assert_eq!(refused, Err(Refusal::Malformed));
     assert_eq!(m.heir.condition(), Condition::Missing);
 }
+
+/// Asks the primary for complaints for so long, once a heartbeat, while everybody answers; what it said at last.
+fn complaints_after(m: &mut Move, ms: u64) -> Vec<MemberId> {
+    let heartbeat = m.primary.config().timing.heartbeat();
+    let (mut now, mut said) = (NOW, Vec::new());
+    while now.since(NOW) < std::time::Duration::from_millis(ms) {
+        now = now.after(heartbeat);
+        for to in [FUSED, B] {
+            let seq = m.primary.acked(to).unwrap();
+            let message = m.primary.replicate(to, 0, now).unwrap();
+            let route = Route { to, ..m.route() };
+            let sent_at = message.sent_at;
+            m.primary.on_ack(route, Ack { seq, sent_at }, now);
+        }
+        said = m.primary.complaints(now);
+    }
+    said
+}
+
+#[test]
+fn a_primary_that_has_stopped_for_long_complains_about_its_heir() {
+    let mut m = Move::new();
+    m.settle();
+    m.changes();
+    assert_eq!(complaints_after(&mut m, 60_000), [], "it serves");
+    m.next(MovePhase::Draining);
+    let most = crate::limits::MAX_DRAIN.as_millis() as u64;
+    assert_eq!(complaints_after(&mut m, most / 2), []);
+    m.next(MovePhase::Copying);
+    assert_eq!(complaints_after(&mut m, most), [], "it went on meanwhile");
+    m.next(MovePhase::Draining);
+    assert_eq!(complaints_after(&mut m, 2 * most), [B]);
+}
+
+#[test]
+fn a_primary_whose_log_is_full_for_its_heir_alone_complains_about_it() {
+    let mut m = Move::new();
+    m.primary.limit_log(1 << 20, 2000);
+    while m.put() != Submitted::Busy {
+        m.settle();
+        assert!(m.number < 200, "never busy");
+    }
+    assert_eq!(complaints_after(&mut m, 1000), [B]);
+    m.changes();
+    assert_eq!(complaints_after(&mut m, 1000), []);
+    assert!(matches!(m.put(), Submitted::Done { .. }));
+}

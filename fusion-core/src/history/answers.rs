@@ -112,24 +112,29 @@ impl<'a> Order<'a> {
                     way.at += 1;
                     agree(&mut way.model, operation, told)?;
                 }
-                _ => self.explain(seq, way, aside),
+                _ => self.explain(seq, way, aside)?,
             }
         }
     }
 
     /// Nobody was told of this number: a session's, or a change of unknown outcome.
-    fn explain(&self, seq: Seq, way: &mut Sweep, aside: &mut Vec<Sweep>) {
+    fn explain(&self, seq: Seq, way: &mut Sweep, aside: &mut Vec<Sweep>) -> Result<(), Violation> {
         let possible = (0..self.unknown.len())
             .filter(|u| self.unknown[*u].known < seq && !way.happened.contains(u));
         let mut others: Vec<Sweep> = possible.map(|u| self.happens(way, u)).collect();
-        if way.others == 0
-            && let Some(other) = others.pop()
-        {
+        if let Some(left) = way.others.checked_sub(1) {
+            way.others = left;
+        } else if let Some(other) = others.pop() {
             *way = other;
         } else {
-            way.others = way.others.saturating_sub(1);
+            return Err(Violation::Unasked {
+                seqs: vec![seq],
+                count: 1,
+                allowed: 0,
+            });
         }
         aside.extend(others);
+        Ok(())
     }
 
     fn happens(&self, way: &Sweep, u: usize) -> Sweep {

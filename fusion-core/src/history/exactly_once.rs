@@ -1,16 +1,20 @@
 //! Every change is one that somebody asked for, made once: numbers that no answer has are those of sessions and of
 //! changes of unknown outcome, and there are no more of them.
 
-use super::{MAX_TOLD, Operation, Outcome, Violation};
+use super::{History, MAX_TOLD, Operation, Outcome, Violation};
 use crate::id::Seq;
 
-pub(super) fn check(operations: &[Operation], others: u64) -> Option<Violation> {
+pub(super) fn check(history: &History) -> Option<Violation> {
+    let (operations, others) = (&history.operations, history.others);
     let unknown = operations
         .iter()
         .filter(|o| o.op.is_mutation() && o.outcome == Outcome::Unknown)
         .count() as u64;
     let allowed = others + unknown;
-    let last = operations.iter().filter_map(Operation::seq).max()?;
+    // Whoever looked in the end knows of changes after the last answer, too.
+    let looked = history.contents.as_ref().map(|c| c.seq);
+    let answered = operations.iter().filter_map(Operation::seq).max();
+    let last = answered.max(looked)?;
     let mut numbers: Vec<Seq> = operations
         .iter()
         .filter(|o| o.op.is_mutation())

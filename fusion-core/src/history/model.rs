@@ -3,7 +3,7 @@
 use super::{list, map, queue};
 use crate::op::{Kind, Op, OpError, OpResult, Reply};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What one structure holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Model {
 
     /// Whether an operation may be told so now; it is executed. `Err` with what it should have been told.
     ///
-    /// Ranges and scans may be cut short, and scans give entries in any order.
+    /// Ranges and scans may be cut short, and scans give entries in any order, each once.
     pub(super) fn agree(&mut self, op: &Op, told: &OpResult) -> Result<(), OpResult> {
         let agreed = match (&*self, op, told) {
             (
@@ -79,7 +79,8 @@ impl Model {
                 let right = told
                     .iter()
                     .all(|(key, value)| entries.get(key) == Some(value));
-                right && (!whole || told.len() == entries.len())
+                let keys: BTreeSet<&Bytes> = told.iter().map(|(key, _)| key).collect();
+                right && keys.len() == told.len() && (!whole || told.len() == entries.len())
             }
             (Model::Sequence(_, elements), Op::Range { start, limit }, Ok(Reply::Values(told))) => {
                 let start = usize::try_from(*start)

@@ -6,7 +6,10 @@
 //! time.
 
 use super::{Evidence, Plan, Planner, Reason, Step, Waiting};
-use crate::config::{Configuration, HeirSeat, Host, MovePhase, Origin, PrimarySeat, PrimaryState};
+use crate::config::{
+    Configuration, FusedSeat, FusedState, HeirSeat, Host, MovePhase, Origin, PrimarySeat,
+    PrimaryState,
+};
 use crate::fault::{Fault, planted};
 use crate::id::{PrimaryIndex, Row, ServerId};
 use crate::message::Condition;
@@ -57,6 +60,12 @@ pub enum MoveError {
         /// How many rows the cluster should have.
         faults: u16,
     },
+    /// There is nothing to be cancelled.
+    #[error("{what} is not being moved")]
+    NotMoving {
+        /// The member asked for.
+        what: What,
+    },
     /// Recovery comes first, and drops learners and heirs (rules 24, 26).
     #[error(
         "the cluster is not whole, or a member of it is being moved; try again when `fusion status` shows neither"
@@ -64,7 +73,7 @@ pub enum MoveError {
     NotWhole,
     /// The server asked for has a member of this cluster, is not alive, or is not known.
     #[error(
-        "server {server} cannot take it: it is not alive, is being drained, or has a member of this cluster"
+        "server {server} cannot take it: it is not alive, is being drained, has a member of this cluster, or has this one"
     )]
     NotUsable {
         /// The server asked for.
@@ -89,17 +98,19 @@ pub fn move_member(
 ) -> Result<Configuration, MoveError> {
     let mut planner = Planner::new(config, evidence);
     planner.free = planner.free_servers();
-    let there = match what {
-        What::Primary(j) => config.active().any(|(k, _)| k == j),
-        What::Row(row) => config.in_sync().any(|s| s.row == row),
+    let place = match what {
+        What::Primary(j) => config.active().find(|(k, _)| *k == j).map(|(_, s)| &s.host),
+        What::Row(row) => config.in_sync().find(|s| s.row == row).map(|s| &s.host),
     };
-    if !there {
+    let Some(place) = place else {
         return Err(MoveError::NoSuchMember {
             what,
             primaries: config.n(),
             faults: config.faults,
         });
-    }
+    };
+    // With members of one cluster on one server its own is free, too.
+    planner.free.retain(|host| host.server != place.server);
     if !planner.is_whole() {
         return Err(MoveError::NotWhole);
     }
@@ -112,6 +123,38 @@ pub fn move_member(
     };
     let mut next = config.successor(nonce);
     begin(&mut next, what, host);
+    Ok(next)
+}
+
+/// The next configuration, in which `what` stays where it is: its learner or heir goes. A primary that has stopped for it
+/// goes on.
+///
+/// # Errors
+/// [`MoveError::NotMoving`].
+pub fn cancel_move(
+    config: &Configuration,
+    nonce: u64,
+    what: What,
+) -> Result<Configuration, MoveError> {
+    let mut next = config.successor(nonce);
+    let moves = match what {
+        What::Primary(j) => {
+            let seat = next.primaries.get_mut(j.index());
+            seat.is_some_and(|s| s.heir.take().is_some())
+        }
+        What::Row(row) => {
+            // A learner of a row that nobody holds is no move.
+            let held = config.in_sync().any(|s| s.row == row);
+            let learns = |s: &FusedSeat| s.row == row && s.state == FusedState::Joining;
+            let before = next.fused.len();
+            next.fused.retain(|s| !(held && learns(s)));
+            next.fused.len() < before
+        }
+    };
+    if !moves {
+        return Err(MoveError::NotMoving { what });
+    }
+    void_drains(&mut next, &Reason::MoveCancelled(what));
     Ok(next)
 }
 

@@ -402,7 +402,7 @@ fn at_the_bound_of_unstable_changes_it_is_busy_before_it_executes() {
 #[test]
 fn a_pinned_log_has_a_greater_bound_of_its_own() {
     let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    primary.bounds.unstable_bytes = 1;
+    primary.bounds.unstable_bytes = 2 * ONE;
     primary.bounds.log_bytes = 10 * ONE;
     ack(&mut primary, 3, Seq(1));
     losing_the_other(&mut primary);
@@ -424,6 +424,20 @@ fn a_pinned_log_has_a_greater_bound_of_its_own() {
         enqueue(&mut primary, done + 1),
         Submitted::Done { .. }
     ));
+}
+
+#[test]
+fn a_pin_does_not_lift_the_bound_of_unstable_changes() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    primary.bounds.unstable_bytes = 4 * ONE;
+    ack(&mut primary, 3, Seq(1));
+    losing_the_other(&mut primary);
+    let route = from_replacement(&primary);
+    let recovery = RecoveryId(1);
+    let pin = RecoveryRequest::Pin { recovery };
+    primary.on_recovery(route, &pin, Time(0)).unwrap();
+    let busy = (1..50).find(|&number| enqueue(&mut primary, number) == Submitted::Busy);
+    assert!(busy.is_some_and(|b| b > 2), "{busy:?}");
 }
 
 #[test]

@@ -254,6 +254,16 @@ impl Client {
         moving.await
     }
 
+    /// Lets a member that is being moved stay where it is. A server that is to be emptied begins to move it again.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it is not being moved, or is there already.
+    pub async fn cancel_move(&self, name: &str, what: What) -> Result<(), Error> {
+        let staying = self
+            .ask(|c, context| async move { c.cancel_move(context, name.to_owned(), what).await });
+        staying.await
+    }
+
     /// Wants a server empty (or not any more): it gets no new members, and all that it has are moved to others, one
     /// after another, without loss of tolerance. Answers when that is durable; a server in `status` that is draining and
     /// has no members may be stopped.

@@ -12,6 +12,7 @@ use fusion_core::config::PrimaryState;
 use fusion_core::id::{PrimaryIndex, RequestId};
 use fusion_core::message::{ClientBatch, ClientReply, ClientRequest, Refusal};
 use fusion_core::op::Op;
+use futures::future::{BoxFuture, FutureExt, OptionFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -136,6 +137,10 @@ struct Driver {
     opening: bool,
     waiting: VecDeque<Pending>,
     backoff: Backoff,
+    /// Nothing is sent before, since something failed.
+    hold: Option<Instant>,
+    /// A coordinator is asked for the next configuration. It may hang; what is under way goes on.
+    looking: Option<BoxFuture<'static, Refreshed>>,
 }
 
 impl Driver {
@@ -150,6 +155,8 @@ impl Driver {
             opening: false,
             waiting: VecDeque::new(),
             backoff: Backoff::new(MAX_BACKOFF),
+            hold: None,
+            looking: None,
         }
     }
 
@@ -162,7 +169,7 @@ impl Driver {
             SINGLES
         };
         while open || !self.waiting.is_empty() || !under_way.is_empty() {
-            while under_way.len() < batches && !self.waiting.is_empty() {
+            while under_way.len() < batches && !self.waiting.is_empty() && self.hold.is_none() {
                 match self.batch() {
                     Some((address, batch, calls)) => {
                         let (connections, route) =
@@ -172,15 +179,21 @@ impl Driver {
                     None => break,
                 }
             }
-            if !self.waiting.is_empty() && under_way.is_empty() {
+            if !self.waiting.is_empty() && under_way.is_empty() && self.hold.is_none() {
                 // Nobody to send to now: the primary is being recovered.
-                self.look_again().await;
-                continue;
+                self.look_again();
             }
+            let held: OptionFuture<_> = self.hold.map(sleep_until).into();
+            let looked: OptionFuture<_> = self.looking.as_mut().into();
             tokio::select! {
                 biased;
                 Some((answered, calls)) = under_way.next(), if !under_way.is_empty() => {
-                    self.take_answers(answered, calls).await;
+                    self.take_answers(answered, calls);
+                }
+                Some(refreshed) = looked => self.take_news(refreshed),
+                Some(()) = held => {
+                    self.hold = None;
+                    self.expire();
                 }
                 call = queue.recv(), if open && self.waiting.len() < QUEUE => match call {
                     Some(call) => {
@@ -303,7 +316,7 @@ impl Driver {
         }
     }
 
-    async fn take_answers(&mut self, answered: Answered, calls: Vec<Pending>) {
+    fn take_answers(&mut self, answered: Answered, calls: Vec<Pending>) {
         if calls.is_empty() {
             self.opening = false;
             self.session.opened |= matches!(answered, Answered::Replies(_));
@@ -322,7 +335,7 @@ impl Driver {
                     unsure: c.unsure || unsure,
                     ..c
                 }));
-                self.look_again().await;
+                self.look_again();
                 return;
             }
         };
@@ -355,9 +368,9 @@ impl Driver {
         self.put_back(again.into_iter());
         if unleased {
             // It cannot reach all fused members: perhaps it was replaced.
-            self.look_again().await;
+            self.look_again();
         } else if busy {
-            sleep(self.backoff.wait()).await;
+            self.hold = Some(Instant::now() + self.backoff.wait());
         }
     }
 
@@ -381,15 +394,23 @@ impl Driver {
         }
     }
 
-    /// Waits for the cluster's next configuration, a little while.
-    async fn look_again(&mut self) {
+    /// Sends nothing for a little while, and looks for the cluster's next configuration.
+    fn look_again(&mut self) {
         let wait = self.backoff.wait();
-        let pause = Instant::now() + wait;
-        match self.route.refresh(&self.connections, wait).await {
+        self.hold = Some(Instant::now() + wait);
+        if self.looking.is_none() {
+            let (connections, route) = (self.connections.clone(), Arc::clone(&self.route));
+            self.looking = Some(async move { route.refresh(&connections, wait).await }.boxed());
+        }
+    }
+
+    fn take_news(&mut self, refreshed: Refreshed) {
+        self.looking = None;
+        match refreshed {
             Refreshed::Newer => {
                 // News is a success: what failed before was another primary.
                 self.backoff.reset();
-                return;
+                self.hold = None;
             }
             Refreshed::Removed => {
                 let name = self.route.config().name.clone();
@@ -398,12 +419,9 @@ impl Driver {
                     let gone = Error::UnknownCluster { name: name.clone() };
                     let _ = pending.call.answer.send(Err(gone));
                 }
-                return;
             }
             Refreshed::Same => {}
         }
-        sleep_until(pause).await;
-        self.expire();
     }
 }
 

@@ -323,6 +323,17 @@ impl service::Coordinator for CoordinatorServer {
         moving.await.map(|_| ())
     }
 
+    async fn cancel_move(self, _: Context, name: String, what: What) -> Result<(), AdminError> {
+        let c = self.office.active()?;
+        let staying = commit(&c, Some(Reason::MoveCancelled(what)), move |registry| {
+            let config = registry
+                .by_name(&name)
+                .ok_or(AdminError::UnknownCluster { name })?;
+            membership::cancel_move(&config, rand::random(), what).map_err(AdminError::Move)
+        });
+        staying.await.map(|_| ())
+    }
+
     async fn drain(self, _: Context, server: ServerId, wanted: bool) -> Result<(), AdminError> {
         // To the end even when the caller goes away: what is stored must be known, too.
         let coordinator = self.office.active()?;

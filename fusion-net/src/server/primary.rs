@@ -311,6 +311,7 @@ impl service::Primary for PrimaryServer {
         route: Route,
         request: RecoveryRequest,
     ) -> Result<RecoveryReply, Refusal> {
+        self.guest.is_member();
         match self.host.member(route.cluster, route.to) {
             Some(Member::Primary(cell)) => {
                 cell.with(|primary| primary.on_recovery(route, &request, clock::now()))

@@ -1,7 +1,7 @@
 //! One that has connected: what it holds up, and how it is asked to leave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -14,11 +14,39 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What the longest answer to a batch takes, in KiB: its values end when they are beyond 4 MiB, with one of 8 MiB.
 const MAX_ANSWER_KIB: u32 = 13 << 10;
 
-/// What the long requests, and the answers, of all connections of a process may take, in KiB.
+/// What the requests and the answers of many connections may take together, beyond what each has of its own.
+#[derive(Clone, Debug)]
+struct Share {
+    requests: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+}
+
+impl Share {
+    fn of_kib(requests: usize, answers: usize) -> Share {
+        Share {
+            requests: Arc::new(Semaphore::new(requests)),
+            answers: Arc::new(Semaphore::new(answers)),
+        }
+    }
+}
+
+/// What all connections of a process may take for messages that are not done with, beyond 256 KiB that each has of its
+/// own: 512 MiB for the requests of clients and operators, as much for their answers, 1 GiB for what other members
+/// send (changes, pages), and 512 MiB for what they are answered. Members have a share of their own, so that no client
+/// can hold up replication or recovery.
 #[derive(Clone, Debug)]
 pub(crate) struct Shares {
-    pub(crate) requests: Arc<Semaphore>,
-    pub(crate) answers: Arc<Semaphore>,
+    clients: Share,
+    members: Share,
+}
+
+impl Default for Shares {
+    fn default() -> Shares {
+        Shares {
+            clients: Share::of_kib(512 << 10, 512 << 10),
+            members: Share::of_kib(1 << 20, 512 << 10),
+        }
+    }
 }
 
 fn take(share: &Arc<Semaphore>, kib: usize) -> Option<OwnedSemaphorePermit> {
@@ -46,6 +74,8 @@ pub struct Guest {
     began: Instant,
     /// What all of them may take together.
     shares: Shares,
+    /// It speaks for a member of a cluster.
+    member: AtomicBool,
     /// When the last frame was complete.
     heard: AtomicU64,
     /// Since when the rest of a frame is waited for; 0: it is not.
@@ -61,6 +91,7 @@ impl Guest {
         Arc::new(Guest {
             began: Instant::now(),
             shares,
+            member: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             partial: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
@@ -73,11 +104,24 @@ impl Guest {
     #[cfg(any(test, feature = "fuzzing"))]
     #[must_use]
     pub fn alone(share_kib: usize) -> Arc<Guest> {
-        let share = || Arc::new(Semaphore::new(share_kib));
+        let share = || Share::of_kib(share_kib, share_kib);
         Guest::new(Shares {
-            requests: share(),
-            answers: share(),
+            clients: share(),
+            members: share(),
         })
+    }
+
+    /// It speaks for a member: what it sends and is answered counts among members from now on.
+    pub(crate) fn is_member(&self) {
+        self.member.store(true, Ordering::Relaxed);
+    }
+
+    fn share(&self) -> &Share {
+        if self.member.load(Ordering::Relaxed) {
+            &self.shares.members
+        } else {
+            &self.shares.clients
+        }
     }
 
     /// Never 0.
@@ -85,19 +129,19 @@ impl Guest {
         self.began.elapsed().as_millis() as u64 + 1
     }
 
-    /// Memory for a long request, if there is so much left.
+    /// Memory for requests beyond what the connection has of its own, if there is so much left.
     pub(super) fn room_for_request(&self, kib: usize) -> Option<OwnedSemaphorePermit> {
-        take(&self.shares.requests, kib)
+        take(&self.share().requests, kib)
     }
 
     /// Memory for a long answer on its way out, if there is so much left.
     pub(super) fn room_for_sending(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        take(&self.shares.answers, bytes.div_ceil(1 << 10))
+        take(&self.share().answers, bytes.div_ceil(1 << 10))
     }
 
     /// Waits for memory for the longest answer to a batch.
     pub(crate) async fn room_for_answer(&self) -> Room {
-        let share = Arc::clone(&self.shares.answers);
+        let share = Arc::clone(&self.share().answers);
         let permit = share.acquire_many_owned(MAX_ANSWER_KIB).await;
         Room(permit.ok())
     }
@@ -164,6 +208,22 @@ impl Guest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_clients_hold_is_not_taken_from_members() {
+        let shares = Shares::default();
+        let (client, member) = (Guest::new(shares.clone()), Guest::new(shares.clone()));
+        member.is_member();
+        let all = shares.clients.requests.available_permits();
+        let held = client.room_for_request(all).expect("nobody has any");
+        assert!(client.room_for_request(1).is_none());
+        assert!(member.room_for_request(all).is_some());
+        let answers = client.room_for_sending(all << 10).expect("nobody has any");
+        assert!(client.room_for_sending(1).is_none());
+        assert!(member.room_for_sending(1 << 20).is_some());
+        drop((held, answers));
+        assert!(client.room_for_request(1).is_some());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn half_a_frame_is_waited_for_no_longer_than_half_a_minute() {

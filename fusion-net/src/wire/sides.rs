@@ -2,17 +2,16 @@
 
 use super::frame::{Frame, Frames, OWN_BYTES};
 use super::guest::Guest;
+use super::open::{FrameBytes, OpenRequests};
 use super::{MAX_DEADLINE, MAX_FRAME_BYTES, Service};
 use crate::transport::Stream;
 use futures::{Sink, SinkExt, Stream as Messages, StreamExt};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 use tarpc::{ClientMessage, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::bytes::{Bytes, BytesMut};
@@ -20,8 +19,6 @@ use tokio_util::codec::Framed;
 
 /// A buffer for what goes out keeps at most so much when it is empty.
 const KEPT_BYTES: usize = 256 << 10;
-/// When so many requests are open, those whose time is over are looked for: nobody answers them.
-const SWEEP: usize = 2048;
 
 /// The side that asks.
 #[derive(Debug)]
@@ -35,18 +32,10 @@ pub struct ClientSide<Req, Resp> {
 pub struct ServerSide<Req, Resp> {
     frames: Framed<Stream, Frames>,
     guest: Arc<Guest>,
-    open: HashMap<u64, Open>,
+    open: OpenRequests,
     /// Of the memory that long answers share, until they have gone out.
     sending: Vec<OwnedSemaphorePermit>,
     types: PhantomData<fn(Req) -> Resp>,
-}
-
-/// A request that is not answered yet.
-#[derive(Debug)]
-struct Open {
-    deadline: Instant,
-    /// Of the memory that long frames share; a request takes about what its frame did.
-    _held: Option<OwnedSemaphorePermit>,
 }
 
 /// Wraps a stream whose preface was agreed on; the side that asks.
@@ -64,10 +53,13 @@ pub(crate) fn server_transport<Req, Resp>(
     guest: Arc<Guest>,
 ) -> ServerSide<Req, Resp> {
     let longest = service.max_request_bytes();
+    if service == Service::Fused {
+        guest.is_member();
+    }
     ServerSide {
         frames: Framed::new(stream, Frames::new(longest, Some(Arc::clone(&guest)))),
         guest,
-        open: HashMap::new(),
+        open: OpenRequests::default(),
         sending: Vec::new(),
         types: PhantomData,
     }
@@ -154,25 +146,18 @@ impl<Req: Serialize, Resp> Sink<ClientMessage<Req>> for ClientSide<Req, Resp> {
 }
 
 impl<Req, Resp> ServerSide<Req, Resp> {
-    /// A request came, with what its frame holds of the common share, or one is not wanted any more.
-    fn note(&mut self, message: &ClientMessage<Req>, held: Option<OwnedSemaphorePermit>) {
+    /// A request came in this frame, or one is not wanted any more.
+    fn note(&mut self, message: &ClientMessage<Req>, frame: FrameBytes) -> io::Result<()> {
         match message {
             ClientMessage::Request(request) => {
-                if self.open.len() >= SWEEP {
-                    let now = Instant::now();
-                    self.open.retain(|_, open| open.deadline > now);
-                }
                 let deadline = request.context.deadline;
-                let open = Open {
-                    deadline,
-                    _held: held,
-                };
-                self.open.insert(request.id, open);
+                self.open.add(request.id, deadline, frame, &self.guest)?;
             }
-            ClientMessage::Cancel { request_id, .. } => drop(self.open.remove(request_id)),
+            ClientMessage::Cancel { request_id, .. } => self.open.remove(*request_id),
             _ => {}
         }
         self.guest.has_requests(self.open.len());
+        Ok(())
     }
 }
 
@@ -184,12 +169,20 @@ where
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        // tarpc polls whenever a deadline is over, and then answers that request no more.
+        if this.open.expire() {
+            this.guest.has_requests(this.open.len());
+        }
+        if this.open.is_full(context) {
+            return Poll::Pending;
+        }
         let Some(frame) = ready!(this.frames.poll_next_unpin(context)) else {
             return Poll::Ready(None);
         };
         let message = frame.and_then(|frame| {
             let message = decode_request(&frame.bytes)?;
-            this.note(&message, frame.held);
+            let (bytes, held) = (frame.bytes.len(), frame.held);
+            this.note(&message, FrameBytes { bytes, held })?;
             Ok(message)
         });
         Poll::Ready(Some(message))
@@ -208,9 +201,11 @@ impl<Req, Resp: Serialize> Sink<Response<Resp>> for ServerSide<Req, Resp> {
 
     fn start_send(self: Pin<&mut Self>, response: Response<Resp>) -> io::Result<()> {
         let this = self.get_mut();
-        this.open.remove(&response.request_id);
+        this.open.remove(response.request_id);
         this.guest.has_requests(this.open.len());
         let answer = encode(&response)?;
+        // It gives back the memory that it was promised.
+        drop(response);
         if answer.len() > OWN_BYTES {
             let room = this.guest.room_for_sending(answer.len());
             this.sending.push(room.ok_or_else(|| {

@@ -221,6 +221,7 @@ impl World {
                 checks::level::on_activation(self, &[*j]);
                 self.activated(&next, *j);
             }
+            Reason::MoveCancelled(_) => self.stats.cancelled += 1,
             Reason::PrimaryDrains(_) => self.stats.drains += 1,
             Reason::PrimariesReturned(indices) => self.stats.returns += indices.len() as u64,
             Reason::LearnersPromoted(rows) => self.stats.promotions += rows.len() as u64,
@@ -256,30 +257,45 @@ impl World {
         self.stats.servers_drained += 1;
     }
 
-    /// An operator moves a member, if the coordinator that he asks thinks that it may be moved; its answer goes the way
-    /// of every compare-and-swap.
+    /// An operator moves a member, or lets one that is being moved stay, if the coordinator that he asks thinks that it
+    /// may be so; its answer goes the way of every compare-and-swap.
     pub fn move_a_member(&mut self, id: u64) {
-        let what = if self.rng.permille(300) {
-            What::Row(Row(self.rng.below(self.shape.faults as u64) as u16))
-        } else {
-            What::Primary(PrimaryIndex(
-                self.rng.below(self.shape.primaries as u64) as u16
-            ))
-        };
+        let config = &self.coordinators[id as usize].config;
+        let heir = config.heirs().next().map(|(j, _)| What::Primary(j));
+        let learner = config.joining().next().map(|s| What::Row(s.row));
+        let moving = heir.or(learner).filter(|_| self.rng.permille(300));
+        let what = moving.unwrap_or_else(|| self.any_member());
         let nonce = self.rng.below(u64::MAX);
         let coordinator = &self.coordinators[id as usize];
         if !matches!(coordinator.asked, Asked::Nothing) {
             return;
         }
-        let evidence = coordinator
-            .detector
-            .evidence(&coordinator.config, self.views(id));
-        let moved = membership::move_member(&coordinator.config, &evidence, nonce, what, None);
-        if let Ok(next) = moved {
-            self.stats.moves += 1;
-            self.coordinators[id as usize].asked = Asked::Swap(Box::new(next), what.reason());
-            let delay = self.store_delay();
-            self.at(delay, Event::Stored(id));
+        let config = &coordinator.config;
+        let (next, reason) = match membership::cancel_move(config, nonce, what) {
+            Ok(next) => (next, Reason::MoveCancelled(what)),
+            Err(_) => {
+                let evidence = coordinator.detector.evidence(config, self.views(id));
+                match membership::move_member(config, &evidence, nonce, what, None) {
+                    Ok(next) => {
+                        self.stats.moves += 1;
+                        (next, what.reason())
+                    }
+                    Err(_) => return,
+                }
+            }
+        };
+        self.coordinators[id as usize].asked = Asked::Swap(Box::new(next), reason);
+        let delay = self.store_delay();
+        self.at(delay, Event::Stored(id));
+    }
+
+    fn any_member(&mut self) -> What {
+        if self.rng.permille(300) {
+            What::Row(Row(self.rng.below(self.shape.faults as u64) as u16))
+        } else {
+            What::Primary(PrimaryIndex(
+                self.rng.below(self.shape.primaries as u64) as u16
+            ))
         }
     }
 

@@ -65,6 +65,8 @@ stats! {
     promotions,
     /// Members that an operator began to move.
     moves,
+    /// Moves that an operator cancelled.
+    cancelled,
     /// Primaries that stopped to be moved.
     drains,
     /// Primaries that were moved.

@@ -81,7 +81,7 @@ enum ClusterCommand {
     /// Move a member to another server, without loss of tolerance, and wait until it is there
     #[command(
         group(ArgGroup::new("member").required(true).args(["primary", "row"])),
-        after_help = "A primary serves while it is copied, and stops for a moment only, in which clients wait.\n\nExamples:\n  fusion cluster move scores --primary 2\n  fusion cluster move scores --row 0 --to 7"
+        after_help = "A primary serves while it is copied, and stops for a moment only, in which clients wait.\n\nExamples:\n  fusion cluster move scores --primary 2\n  fusion cluster move scores --row 0 --to 7\n  fusion cluster move scores --primary 2 --cancel"
     )]
     Move {
         /// The cluster
@@ -95,6 +95,9 @@ enum ClusterCommand {
         /// The id of the server that takes it; the best free one otherwise
         #[arg(long, value_name = "SERVER")]
         to: Option<u64>,
+        /// Let it stay where it is instead: it is being moved
+        #[arg(long, conflicts_with = "to")]
+        cancel: bool,
     },
     /// Remove a cluster and all that is in it
     #[command(after_help = "Example:\n  fusion cluster remove scores")]
@@ -168,12 +171,18 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
             primary,
             row,
             to,
+            cancel,
         } => {
             let what = match (primary, row) {
                 (Some(index), _) => What::Primary(PrimaryIndex(index)),
                 (None, row) => What::Row(Row(row.unwrap_or_default())),
             };
-            relocation::move_member(&client, &name, what, to.map(ServerId)).await?;
+            if cancel {
+                client.cancel_move(&name, what).await?;
+                say!("{what} of {name} stays where it is")?;
+            } else {
+                relocation::move_member(&client, &name, what, to.map(ServerId)).await?;
+            }
         }
         ClusterCommand::Remove { name } => client.remove(&name).await?,
     }

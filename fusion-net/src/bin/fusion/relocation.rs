@@ -117,7 +117,7 @@ pub(crate) async fn move_member(
             [m] if old(m) && m.state == MemberState::Active => {
                 progress.end()?;
                 anyhow::bail!(
-                    "the move was given up, and {what} of {name} is where it was: a server failed meanwhile; `fusion status` tells how it stands"
+                    "the move was given up, and {what} of {name} is where it was: a server failed meanwhile, or it was cancelled; `fusion status` tells how it stands"
                 );
             }
             all => {

@@ -48,8 +48,8 @@ pub(super) async fn check(
             .map(|said| format!("{name}: a wrong error: {said}"));
         report.violations.extend(wrong);
         measure(report, structure, &operations);
-        // The descriptor of the structure, and the session of each writer.
-        let others = 1 + WRITERS;
+        // The descriptor of the structure, and the session of each writer, opened and closed.
+        let others = 1 + 2 * WRITERS;
         let history = History {
             kind: structure.kind,
             operations,

@@ -1,0 +1,75 @@
+use super::*;
+
+/// Both primaries' servers and the only code's are dead.
+fn beyond_f() -> World {
+    let mut w = World::new(3, 1, 4);
+    for server in [1, 2] {
+        w.kill(server);
+    }
+    w.hear_all();
+    w
+}
+
+#[test]
+fn a_loss_is_accepted_only_when_there_is_one_and_nobody_may_read_what_is_gone() {
+    let mut w = World::new(3, 1, 4);
+    w.kill(1);
+    let accept = |w: &World, word| accept_loss(&w.config, &w.evidence, 9, word);
+    assert_eq!(accept(&w, true), Err(LossError::NothingLost));
+    w.step();
+    // The only code dies while it is needed.
+    w.kill(4);
+    let fused = MemberId(4);
+    assert!(matches!(w.waits(), Waiting::MoreThanF { .. }));
+    let indices = vec![0];
+    assert_eq!(
+        accept(&w, false),
+        Err(LossError::MayStillRead {
+            indices: indices.clone()
+        })
+    );
+    w.report(fused, Condition::Serving);
+    assert!(accept(&w, false).is_err(), "it says nothing of the lease");
+    let heard = w.evidence.reports.get_mut(&fused).unwrap();
+    heard.report.leases_over = vec![PrimaryIndex(0)];
+    heard.report.epoch = Epoch(1);
+    assert!(accept(&w, false).is_err(), "it was not sealed then");
+    w.evidence.reports.get_mut(&fused).unwrap().report.epoch = w.config.epoch;
+    let (_, lost) = accept(&w, false).unwrap();
+    assert_eq!(lost, [PrimaryIndex(0)]);
+}
+
+#[test]
+fn after_a_loss_is_accepted_the_lost_begin_empty_and_all_codes_are_made_anew() {
+    let w = beyond_f();
+    let before = w.config.clone();
+    let word = accept_loss(&w.config, &w.evidence, 9, false);
+    assert!(matches!(word, Err(LossError::MayStillRead { .. })));
+    let (next, lost) = accept_loss(&w.config, &w.evidence, 9, true).unwrap();
+    assert_eq!(lost, [PrimaryIndex(0), PrimaryIndex(1)]);
+    assert_eq!(
+        next.primaries[2], before.primaries[2],
+        "it keeps everything"
+    );
+    for seat in &next.primaries[..2] {
+        assert_eq!(
+            (seat.state, seat.origin),
+            (PrimaryState::Active, Origin::Created)
+        );
+        assert!(seat.id.0 >= before.next_id);
+    }
+    assert!(next.in_sync().next().is_none());
+    assert!(next.fused.iter().all(|s| s.id.0 >= before.next_id));
+    assert_eq!((next.fused.len(), next.servers().len()), (1, 4));
+    assert_eq!(next.tolerates(), 0);
+}
+
+#[test]
+fn a_loss_without_servers_to_go_on_with_is_not_accepted() {
+    let mut w = beyond_f();
+    for server in [4, 5, 6, 7, 8] {
+        w.kill(server);
+    }
+    let refused = accept_loss(&w.config, &w.evidence, 9, true);
+    assert_eq!(refused, Err(LossError::NoServer { needed: 2 }));
+}

@@ -1,0 +1,221 @@
+use super::*;
+
+#[test]
+fn a_moved_code_is_held_twice_until_the_learner_is_complete() {
+    let mut w = World::new(3, 2, 2);
+    let old = w.config.fused[1].clone();
+    let moving = |w: &World, row, to: Option<u64>| {
+        move_member(
+            &w.config,
+            &w.evidence,
+            9,
+            What::Row(Row(row)),
+            to.map(ServerId),
+        )
+    };
+    assert!(matches!(
+        moving(&w, 2, None),
+        Err(MoveError::NoSuchMember { .. })
+    ));
+    let server = ServerId(4);
+    assert_eq!(moving(&w, 1, Some(4)), Err(MoveError::NotUsable { server }));
+    w.config = moving(&w, 1, Some(7)).unwrap();
+    assert_eq!(moving(&w, 0, None), Err(MoveError::NotWhole));
+    assert_eq!(
+        w.config.in_sync().count(),
+        2,
+        "it tolerates as much as before"
+    );
+    assert_eq!(w.waits(), Waiting::Recovering);
+    let learner = w.config.joining().next().unwrap().id;
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(1)]));
+    assert!(w.config.fused_seat(old.id).is_none());
+    let seat = w.config.fused_seat(learner).unwrap();
+    assert_eq!((seat.row, seat.host.server), (Row(1), ServerId(7)));
+    assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
+}
+
+#[test]
+fn a_move_is_void_when_a_primary_is_lost() {
+    let mut w = World::new(3, 2, 2);
+    w.config = move_member(&w.config, &w.evidence, 9, What::Row(Row(0)), None).unwrap();
+    w.kill(1);
+    w.step();
+    assert_eq!(w.config.joining().count(), 0);
+    assert_eq!(w.config.in_sync().count(), 2);
+}
+
+#[test]
+fn the_learner_of_a_move_takes_the_row_when_the_old_holder_dies_first() {
+    let mut w = World::new(3, 2, 2);
+    w.config = move_member(&w.config, &w.evidence, 9, What::Row(Row(0)), None).unwrap();
+    w.kill(4);
+    w.hear_all();
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+    let learner = w.config.joining().next().unwrap().id;
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(0)]));
+    assert_eq!(w.config.tolerates(), 2);
+}
+
+const J: PrimaryIndex = PrimaryIndex(0);
+
+/// Primary 0 is being moved from server 1 to a spare, and has stopped.
+fn draining() -> World {
+    let mut w = World::new(3, 2, 2);
+    w.config = move_member(&w.config, &w.evidence, 9, What::Primary(J), None).unwrap();
+    w.hear_all();
+    assert_eq!(w.waits(), Waiting::Moving);
+    let heir = w.config.inheritance(J).unwrap().id;
+    w.report(heir, Condition::Complete);
+    assert_eq!(w.step(), Reason::PrimaryDrains(J));
+    assert!(w.config.drains(J));
+    w
+}
+
+#[test]
+fn a_moved_primary_goes_to_its_heir_when_both_have_said_so_in_one_epoch() {
+    let mut w = draining();
+    let (old, heir) = (MemberId(1), w.config.inheritance(J).unwrap().clone());
+    assert_eq!(
+        w.waits(),
+        Waiting::Moving,
+        "what was said was of another epoch"
+    );
+    w.report(old, Condition::Drained { seq: Seq(7) });
+    assert_eq!(w.waits(), Waiting::Moving);
+    w.report(heir.id, Condition::Ready { seq: Seq(6) });
+    assert_eq!(w.waits(), Waiting::Moving, "not where it stopped");
+    w.report(heir.id, Condition::Ready { seq: Seq(7) });
+    assert_eq!(w.config.tolerates(), 2);
+    assert_eq!(w.step(), Reason::PrimaryMoved(J));
+    let seat = &w.config.primaries[0];
+    assert_eq!((seat.id, &seat.host), (heir.id, &heir.host));
+    assert_eq!(
+        (seat.moved_from, seat.state),
+        (Some(old), PrimaryState::Active)
+    );
+    assert_eq!(w.config.host_of(old), None);
+    assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
+}
+
+#[test]
+fn any_other_change_voids_a_drain_and_the_loss_of_a_primary_the_whole_move() {
+    let mut w = draining();
+    w.kill(4);
+    w.hear_all();
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+    assert!(!w.config.drains(J) && w.config.inheritance(J).is_some());
+
+    let mut w = draining();
+    w.kill(2);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(1)]));
+    assert!(w.config.heirs().next().is_none());
+}
+
+#[test]
+fn a_dead_heir_ends_the_move_and_so_does_it_when_nothing_can_be_decided() {
+    let mut w = draining();
+    let server = w.config.inheritance(J).unwrap().host.server;
+    w.kill(server.0);
+    assert_eq!(w.step(), Reason::MovesGivenUp(vec![J]));
+    assert_eq!(w.config.primaries[0].id, MemberId(1));
+
+    let mut w = draining();
+    for server in [2, 3, 4] {
+        w.kill(server);
+    }
+    assert_eq!(w.step(), Reason::MovesGivenUp(vec![J]));
+    assert!(matches!(w.waits(), Waiting::MoreThanF { .. }));
+}
+
+#[test]
+fn a_drain_waits_for_learners_since_they_have_their_snapshots_from_the_primaries_that_are() {
+    let mut w = World::new(3, 2, 2);
+    w.config = move_member(&w.config, &w.evidence, 9, What::Primary(J), None).unwrap();
+    w.kill(4);
+    w.hear_all();
+    w.step();
+    w.hear_all();
+    assert_eq!(w.step(), Reason::LearnersAdded(vec![Row(0)]));
+    let heir = w.config.inheritance(J).unwrap().id;
+    w.report(heir, Condition::Complete);
+    assert!(matches!(w.waits(), Waiting::Recovering | Waiting::Moving));
+    let learner = w.config.joining().next().unwrap().id;
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(0)]));
+    w.report(heir, Condition::Complete);
+    assert_eq!(w.step(), Reason::PrimaryDrains(J));
+}
+
+#[test]
+fn a_server_is_emptied_one_member_at_a_time_and_only_where_there_is_room() {
+    let mut w = World::new(3, 2, 1);
+    let drain = |w: &mut World, server: u64| {
+        let view = w.evidence.servers.get_mut(&ServerId(server)).unwrap();
+        view.draining = true;
+    };
+    drain(&mut w, 6);
+    drain(&mut w, 1);
+    w.hear_all();
+    let server = ServerId(1);
+    assert_eq!(w.waits(), Waiting::NoRoomToDrain { server });
+    w.evidence.servers.get_mut(&ServerId(6)).unwrap().draining = false;
+    assert_eq!(w.step(), Reason::PrimaryMoves(J));
+    assert_eq!(w.config.inheritance(J).unwrap().host.server, ServerId(6));
+    let mut w = World::new(3, 2, 1);
+    drain(&mut w, 5);
+    w.hear_all();
+    assert_eq!(w.step(), Reason::FusedMoves(Row(1)));
+    assert_eq!(w.config.joining().next().unwrap().host.server, ServerId(6));
+}
+
+#[test]
+fn a_cancelled_move_leaves_the_member_where_it_is_and_a_stopped_primary_goes_on() {
+    let w = draining();
+    let none = cancel_move(&w.config, 9, What::Row(Row(0)));
+    let what = What::Row(Row(0));
+    assert_eq!(none, Err(MoveError::NotMoving { what }));
+    let next = cancel_move(&w.config, 9, What::Primary(J)).unwrap();
+    assert!(!next.drains(J) && next.inheritance(J).is_none());
+    assert_eq!(next.primaries[0].id, MemberId(1));
+
+    let mut w = World::new(3, 2, 2);
+    let before = w.config.clone();
+    w.config = move_member(&w.config, &w.evidence, 9, what, None).unwrap();
+    let next = cancel_move(&w.config, 9, what).unwrap();
+    assert_eq!(
+        (&next.fused, &next.primaries),
+        (&before.fused, &before.primaries)
+    );
+    // A learner of a row that nobody holds stays.
+    w.kill(4);
+    w.hear_all();
+    w.step();
+    assert_eq!(
+        cancel_move(&w.config, 9, what),
+        Err(MoveError::NotMoving { what })
+    );
+}
+
+#[test]
+fn a_member_is_never_moved_onto_the_server_that_it_is_on() {
+    let mut w = World::new(2, 1, 0);
+    w.config.colocate = true;
+    w.hear_all();
+    for what in [What::Primary(J), What::Row(Row(0))] {
+        let own = match what {
+            What::Primary(_) => ServerId(1),
+            What::Row(_) => ServerId(3),
+        };
+        let to_own = move_member(&w.config, &w.evidence, 9, what, Some(own));
+        assert_eq!(to_own, Err(MoveError::NotUsable { server: own }));
+        let moved = move_member(&w.config, &w.evidence, 9, what, None).unwrap();
+        let new = match what {
+            What::Primary(j) => moved.inheritance(j).unwrap().host.server,
+            What::Row(_) => moved.joining().next().unwrap().host.server,
+        };
+        assert_ne!(new, own);
+    }
+}
