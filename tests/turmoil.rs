@@ -263,6 +263,7 @@ async fn client(network: Network, signals: Arc<Signals>) -> turmoil::Result {
     let options = || ClientOptions {
         timeout: Duration::from_secs(10),
         network: network.clone(),
+        ..ClientOptions::default()
     };
     let client = loop {
         match Client::connect_with(COORDINATOR, options()).await {

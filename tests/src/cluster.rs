@@ -231,6 +231,7 @@ impl Rig {
         let options = ClientOptions {
             timeout,
             network: self.network().clone(),
+            ..ClientOptions::default()
         };
         let client = Client::connect_with(self.coordinator(), options).await;
         client.expect("the coordinator answers")

@@ -60,6 +60,9 @@ pub struct ClientOptions {
     pub timeout: Duration,
     /// How the coordinator and the servers are reached; without TLS, on this machine only.
     pub network: Network,
+    /// Whether concurrent calls go together in one request (the default). Without it each call is a request of its own,
+    /// which is slower wherever calls are concurrent: for measuring.
+    pub coalesce: bool,
 }
 
 impl Default for ClientOptions {
@@ -67,6 +70,7 @@ impl Default for ClientOptions {
         ClientOptions {
             timeout: Duration::from_secs(30),
             network: Network::loopback(),
+            coalesce: true,
         }
     }
 }
@@ -113,6 +117,7 @@ impl Client {
             primaries: Pool::new(options.network),
             lanes: TaskTracker::new(),
             timeout: options.timeout,
+            coalesce: options.coalesce,
         };
         connections.coordinator(options.timeout).await?;
         Ok(Client { connections })

@@ -26,6 +26,8 @@ const MAX_BATCH: usize = 512;
 const MAX_BATCH_BYTES: usize = 4 << 20;
 /// How many batches are under way at a time.
 const BATCHES: usize = 2;
+/// How many requests are under way at a time where each has one call only.
+const SINGLES: usize = 512;
 /// The most calls that wait to be sent; further ones wait for room.
 const QUEUE: usize = 4096;
 const MAX_BACKOFF: Duration = Duration::from_millis(250);
@@ -161,8 +163,13 @@ impl Driver {
     async fn run(mut self, mut queue: mpsc::Receiver<Call>) {
         let mut under_way = FuturesUnordered::new();
         let mut open = true;
+        let batches = if self.connections.coalesce {
+            BATCHES
+        } else {
+            SINGLES
+        };
         while open || !self.waiting.is_empty() || !under_way.is_empty() {
-            while under_way.len() < BATCHES && !self.waiting.is_empty() && self.hold.is_none() {
+            while under_way.len() < batches && !self.waiting.is_empty() && self.hold.is_none() {
                 match self.batch() {
                     Some((address, batch, calls)) => {
                         let (connections, route) =
@@ -253,7 +260,12 @@ impl Driver {
         let mut requests = Vec::new();
         let mut calls = Vec::new();
         let mut bytes = 0;
-        while requests.len() < MAX_BATCH
+        let most = if self.connections.coalesce {
+            MAX_BATCH
+        } else {
+            1
+        };
+        while requests.len() < most
             && let Some(next) = self.waiting.front()
             && (requests.is_empty() || bytes + next.call.op.payload_bytes() <= MAX_BATCH_BYTES)
         {

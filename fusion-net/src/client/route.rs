@@ -22,6 +22,8 @@ pub(crate) struct Connections {
     pub(crate) lanes: TaskTracker,
     /// How long a call may take, all retries together.
     pub(crate) timeout: Duration,
+    /// Whether concurrent calls go together in one request.
+    pub(crate) coalesce: bool,
 }
 
 impl Connections {

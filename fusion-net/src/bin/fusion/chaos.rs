@@ -178,6 +178,7 @@ async fn play(args: &ChaosArgs, seed: u64, folder: &Path) -> anyhow::Result<Repo
     let calls = ClientOptions {
         timeout: CALL,
         network: local.network().clone(),
+        ..ClientOptions::default()
     };
     let client = Client::connect_with(local.coordinator(), calls).await?;
     let (began, f) = (Instant::now(), usize::from(args.faults));

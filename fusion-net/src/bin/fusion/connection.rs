@@ -32,6 +32,7 @@ impl ConnectionArgs {
         let options = ClientOptions {
             timeout: Duration::from_secs(self.timeout),
             network: self.security.network()?,
+            ..ClientOptions::default()
         };
         Ok(Client::connect_to(self.coordinator.clone(), options).await?)
     }

@@ -14,8 +14,19 @@ pub(crate) fn of_servers(local: &LocalCluster) -> BTreeMap<u32, u64> {
     pids.filter_map(|pid| Some((pid, resident(pid)?))).collect()
 }
 
+/// The resident memory that a process shares with no other, in bytes: neither the program nor its libraries.
+pub(crate) fn own(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    Some(field(&text, "Private_Clean:")? + field(&text, "Private_Dirty:")?)
+}
+
 fn parse(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    field(status, "VmRSS:")
+}
+
+/// A line of the kernel's, in bytes.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -32,5 +43,6 @@ mod tests {
         );
         assert_eq!(parse("Name:\tx\n"), None);
         assert!(resident(std::process::id()).is_some_and(|bytes| bytes > 0));
+        assert!(own(std::process::id()).is_some_and(|bytes| bytes > 0));
     }
 }

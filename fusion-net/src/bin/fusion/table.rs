@@ -20,6 +20,15 @@ impl Table {
         }
     }
 
+    /// As [`new`](Self::new), with as many columns as there are names.
+    pub(crate) fn of(header: Vec<String>) -> Table {
+        Table {
+            indent: 0,
+            header,
+            rows: Vec::new(),
+        }
+    }
+
     /// Moves it to the right.
     pub(crate) fn indent(mut self, indent: usize) -> Table {
         self.indent = indent;
@@ -28,8 +37,13 @@ impl Table {
 
     /// Adds a row with a cell for each column.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.header.len());
-        self.rows.push(cells.to_vec());
+        self.add(cells.to_vec());
+    }
+
+    /// As [`row`](Self::row).
+    pub(crate) fn add(&mut self, cells: Vec<String>) {
+        debug_assert_eq!(cells.len(), self.header.len());
+        self.rows.push(cells);
     }
 
     fn width(&self, column: usize) -> usize {

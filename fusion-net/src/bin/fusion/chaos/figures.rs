@@ -2,7 +2,7 @@
 //! servers are killed, and the longest wait for one answer counts.
 
 use super::report::Spread;
-use crate::bench::workload::{Entries, Target};
+use crate::bench::entries::{Entries, Target};
 use crate::output::{self, say};
 use crate::playground;
 use crate::table::{Table, count};
@@ -128,7 +128,7 @@ pub(super) async fn run(
             .await?;
         for index in 0..n {
             let target = Target::One(client.raw(NAME, index).await?);
-            entries.fill("fill", &target, 256).await?;
+            entries.fill(&target, 256).await?;
         }
         let mut losses = vec![Loss::Nothing, Loss::Primary, Loss::Fused];
         if f > 1 {
