@@ -1,10 +1,16 @@
 //! The coordinator's file is lost, and made anew from what the servers know (PROTOCOL rule 39).
 
+use fusion_core::id::{ClusterId, Epoch, MemberId};
+use fusion_core::message::{RecoveryRequest, Refusal, Route};
 use fusion_net::client::Kind;
+use fusion_net::peer;
+use fusion_net::service::{FusedClient, PrimaryClient, Role};
+use fusion_net::transport::Network;
 use fusion_tests::cluster::{Rig, Seat, binary, is_whole, start, wait_until};
 use fusion_tests::writers::Writers;
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 const N: usize = 3;
@@ -20,14 +26,20 @@ fn coordinator(rig: &Rig, file: &str, more: &[&str]) -> Child {
     piped.kill_on_drop(true).spawn().expect("it starts")
 }
 
-/// What a command that fails says.
-async fn refused(child: Child) -> String {
-    let ended = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
-    let output = ended.expect("it ends").expect("it ran");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    let last = said.lines().last().unwrap_or_default().to_owned();
-    assert!(last.starts_with("fusion: "), "{said}");
+/// What a command that fails says last; all that it says is shown when the test fails.
+async fn refused(mut child: Child) -> String {
+    let said = BufReader::new(child.stderr.take().expect("it is piped"));
+    let (mut lines, mut last) = (said.lines(), String::new());
+    let all = async {
+        while let Some(line) = lines.next_line().await.expect("text") {
+            println!("{line}");
+            last = line;
+        }
+        child.wait().await.expect("it ran")
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(30), all).await;
+    assert_eq!(ended.expect("it ends").code(), Some(1), "{last}");
+    assert!(last.starts_with("fusion: "), "{last}");
     last
 }
 
@@ -110,5 +122,76 @@ async fn a_store_in_use_is_not_made_anew_and_an_empty_one_decides_nothing() {
     drop(foreign);
     rig.start_coordinator().await.unwrap();
     rig.wait_cluster("c", "as it was", is_whole).await;
+    rig.stop().await;
+}
+
+/// Whether the process at this address has forgotten the cluster.
+async fn has_forgotten(address: &str, role: Role, cluster: ClusterId) -> bool {
+    let route = Route {
+        cluster,
+        epoch: Epoch(0),
+        from: MemberId(0),
+        to: MemberId(0),
+    };
+    let (network, limit) = (Network::loopback(), peer::within(Duration::from_secs(5)));
+    let refused = match role {
+        Role::Primary => {
+            let client: PrimaryClient = peer::connect(&network, address).await.unwrap();
+            client.recover(limit, route, RecoveryRequest::Vector).await
+        }
+        Role::Fused => {
+            let client: FusedClient = peer::connect(&network, address).await.unwrap();
+            client.recover(limit, route, RecoveryRequest::Vector).await
+        }
+    };
+    matches!(refused.unwrap(), Err(Refusal::NotMember { .. }))
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_removed_while_a_server_was_away_comes_back_on_an_operators_word_only() {
+    let mut rig = start(N + F).await;
+    rig.create("c", Kind::Map, N, F).await;
+    rig.create("d", Kind::Map, N, F).await;
+    let c = rig.client.cluster("c").await.unwrap();
+    let away = rig.pause("c", &[Seat::Primary(0)]).await;
+    // Nothing is on its way to it any more then: what it waited for was answered.
+    let server = c.members[0].server;
+    rig.wait_status("it is taken for dead", |status| {
+        status.servers.iter().any(|s| s.id == server && !s.alive)
+    })
+    .await;
+    rig.client.remove("c").await.unwrap();
+    for member in &c.members[1..] {
+        wait_until("the others drop it", async || {
+            match has_forgotten(&member.address, member.role, c.id).await {
+                true => Ok(()),
+                false => Err(member.address.clone()),
+            }
+        })
+        .await;
+    }
+    rig.kill_coordinator().await.unwrap();
+    rig.resume(&away);
+    let said = refused(coordinator(&rig, "new.redb", &["--rebuild"])).await;
+    assert!(said.contains("cluster c (id "), "{said}");
+    assert!(said.contains("--drop") && said.contains("--keep"), "{said}");
+    let mistyped = ["--rebuild", "--drop", "c", "--drop", "e"];
+    let said = refused(coordinator(&rig, "newer.redb", &mistyped)).await;
+    assert!(said.contains("no server knows of a cluster e"), "{said}");
+    let _new = coordinator(&rig, "newest.redb", &["--rebuild", "--drop", "c"]);
+    rig.wait_cluster("d", "known again", is_whole).await;
+    let status = rig.client.status().await.unwrap();
+    let names: Vec<&str> = status.clusters.iter().map(|c| &*c.name).collect();
+    assert_eq!(names, ["d"]);
+    let member = &c.members[0];
+    wait_until(
+        "the one that was away drops it, too",
+        async || match has_forgotten(&member.address, member.role, c.id).await {
+            true => Ok(()),
+            false => Err(member.address.clone()),
+        },
+    )
+    .await;
+    rig.create("c", Kind::Map, N, F).await;
     rig.stop().await;
 }

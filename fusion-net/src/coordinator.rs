@@ -4,6 +4,7 @@
 //! `fusion_core::membership`'s; here are clocks, the durable store and the service. Of several coordinators that share
 //! a store one is active; the others stand by and say who is.
 
+mod changes;
 mod election;
 #[cfg(feature = "etcd")]
 pub mod etcd;
@@ -38,6 +39,9 @@ use tokio::time::Instant;
 
 /// How long to wait after a change that the store refused.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long to wait between two attempts to forget what nobody needs any more.
+const FORGET_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a coordinator is run.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +109,9 @@ impl Coordinator {
     fn new(options: CoordinatorOptions, elected: Elected) -> Arc<Coordinator> {
         let registry = Registry::new(elected.contents, &options.timing);
         Arc::new(Coordinator {
-            rebuilding: Mutex::new(options.rebuild.map(Rebuilding::new)),
+            rebuilding: Mutex::new(
+                (options.rebuild.clone()).map(|wishes| Rebuilding::new(wishes, &options.timing)),
+            ),
             options,
             store: elected.store,
             term: elected.term,
@@ -203,6 +209,7 @@ pub async fn serve_elected(
 /// Looks again and again whether a configuration should change (PROTOCOL rule 22).
 async fn decide(coordinator: Arc<Coordinator>) {
     let tick = coordinator.options.timing.heartbeat() / 4;
+    let mut forget_from = Instant::now();
     while !coordinator.term.is_over() {
         let _ = tokio::time::timeout(tick, coordinator.evidence.notified()).await;
         let now = coordinator.now_ms();
@@ -213,7 +220,7 @@ async fn decide(coordinator: Arc<Coordinator>) {
         };
         for (next, reason) in proposals {
             let (name, epoch, why) = (next.name.clone(), next.epoch, reason.to_string());
-            let decided = service::commit(&coordinator, Some(reason), move |registry| {
+            let decided = changes::commit(&coordinator, Some(reason), move |registry| {
                 // Something else may have been decided since the proposal was made: it is void then.
                 let before = registry.epoch_of(next.cluster);
                 if before.map(Epoch::next) == Some(next.epoch) {
@@ -231,23 +238,19 @@ async fn decide(coordinator: Arc<Coordinator>) {
                 }
             }
         }
-        forget(&coordinator, now).await;
+        let something = {
+            let registry = coordinator.registry();
+            !registry.forgettable(now).is_empty() || !registry.remains.over(now).is_empty()
+        };
+        if something && forget_from <= Instant::now() {
+            if let Err(error) = changes::forget(&coordinator, now).await {
+                tracing::warn!(%error, "dead servers and removed clusters could not be forgotten in the store; they are tried again");
+            }
+            forget_from = Instant::now() + FORGET_PAUSE;
+        }
         // What this loop itself took is no pause.
         let now = coordinator.now_ms();
         coordinator.registry().detector.worked_until(now);
-    }
-}
-
-/// Forgets dead servers that no configuration names; while nothing else is decided, so that none is named meanwhile.
-async fn forget(coordinator: &Arc<Coordinator>, now: u64) {
-    if coordinator.registry().forgettable(now).is_empty() {
-        return;
-    }
-    let _one_at_a_time = coordinator.deciding.lock().await;
-    let ids = coordinator.registry().forgettable(now);
-    coordinator.registry().forget(&ids);
-    if let Err(error) = coordinator.store.forget_servers(&ids).await {
-        tracing::warn!(%error, "dead servers could not be forgotten in the store; they are tried again by the next coordinator");
     }
 }
 

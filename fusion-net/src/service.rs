@@ -45,7 +45,8 @@ pub trait Fused {
 /// What the coordinator answers.
 #[tarpc::service]
 pub trait Coordinator {
-    /// Makes a server process known; the same incarnation gets the same id again.
+    /// Makes a server process known; the same incarnation gets the same id again, and whoever had its address before is
+    /// taken for dead.
     async fn register(registration: Registration) -> Result<Registered, AdminError>;
     /// To a coordinator whose store is made anew: one configuration that a server has, or that it has none.
     async fn hand_over(handed: HandOver) -> Result<(), AdminError>;
@@ -96,7 +97,8 @@ pub struct Answers {
 pub struct Registration {
     /// Random, one for each run of the process.
     pub incarnation: u64,
-    /// The address at which others reach it.
+    /// The address at which others reach it. One process has it at a time: a registration of a new incarnation declares
+    /// the former holder of its address dead, at once and without its silence being waited for.
     pub address: String,
     /// The process id, for operators.
     pub pid: u32,
@@ -119,8 +121,8 @@ pub struct Registered {
 pub struct HandOver {
     /// The process.
     pub registration: Registration,
-    /// What the lost store said to it.
-    pub identity: Registered,
+    /// What the lost store said to it; `None`: it was never registered, and has nothing.
+    pub identity: Option<Registered>,
     /// How many configurations it has.
     pub of: u32,
     /// One of them.

@@ -2,12 +2,14 @@
 
 use super::store::{ConfigStore, StoreContents, StoreError};
 use crate::clock;
+use crate::peer::Backoff;
 use async_trait::async_trait;
 use fusion_core::time::Time;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// The longest sleep between two looks at the clock: tokio's own does not count suspension.
@@ -106,10 +108,16 @@ pub trait Election: Send + Sync + 'static {
     async fn resign(&self);
 }
 
-/// The election of a coordinator that is the only one, since nobody else can open its store.
+/// The longest pause between two attempts to read the store anew.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The election of a coordinator that is the only one, since nobody else can open its store. Its term ends only when what
+/// came of a change is not known, and the next one begins as soon as the store can be read.
 pub struct Alone {
     store: Arc<dyn ConfigStore>,
     standing: watch::Sender<Standing>,
+    /// A store that cannot be read at the start is the wrong one, say; one that cannot be read any more may come back.
+    began: AtomicBool,
 }
 
 impl Alone {
@@ -119,6 +127,7 @@ impl Alone {
         Alone {
             store,
             standing: watch::Sender::default(),
+            began: AtomicBool::new(false),
         }
     }
 }
@@ -130,10 +139,25 @@ impl Election for Alone {
     }
 
     async fn win(&self) -> Result<Elected, StoreError> {
+        let mut backoff = Backoff::new(MAX_BACKOFF);
+        let contents = loop {
+            match self.store.load().await {
+                Ok(contents) => break contents,
+                Err(error) if !self.began.load(Ordering::SeqCst) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "the store cannot be read; trying on");
+                    let problem = Some(error.to_string());
+                    self.standing.send_modify(|s| s.problem = problem);
+                    sleep(backoff.wait()).await;
+                }
+            }
+        };
+        self.began.store(true, Ordering::SeqCst);
+        self.standing.send_modify(|s| s.problem = None);
         Ok(Elected {
             store: Arc::clone(&self.store),
             term: Term::until(Time::NEVER),
-            contents: self.store.load().await?,
+            contents,
         })
     }
 

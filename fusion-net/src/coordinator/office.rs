@@ -80,6 +80,7 @@ impl Office {
 
 /// Takes office as often as it is elected, and leaves it with everything that was believed. Ends by an error only.
 pub(super) async fn hold(office: Arc<Office>) -> CoordinatorError {
+    let mut options = office.options.clone();
     loop {
         let elected = match office.election.win().await {
             Ok(elected) => elected,
@@ -87,11 +88,12 @@ pub(super) async fn hold(office: Arc<Office>) -> CoordinatorError {
         };
         let term = elected.term.clone();
         let empty = elected.contents.configs.is_empty() && elected.contents.servers.is_empty();
-        if office.options.rebuild.is_some() && !empty {
+        if options.rebuild.is_some() && !empty {
             return CoordinatorError::NotNew;
         }
-        let coordinator = Coordinator::new(office.options.clone(), elected);
+        let coordinator = Coordinator::new(options.clone(), elected);
         office.set(Some(Arc::clone(&coordinator)));
+        let held = Arc::clone(&coordinator);
         let mut deciding = tokio::spawn(async move {
             rebuilding::run(&coordinator).await?;
             decide(coordinator).await;
@@ -106,6 +108,10 @@ pub(super) async fn hold(office: Arc<Office>) -> CoordinatorError {
             () = term.ended() => deciding.abort(),
         }
         office.set(None);
+        if held.rebuilding().is_none() {
+            // Made anew once: what the next term finds is that store.
+            options.rebuild = None;
+        }
         tracing::warn!("this coordinator is not the active one any more; it stands by");
     }
 }

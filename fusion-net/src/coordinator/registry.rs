@@ -1,17 +1,17 @@
 //! What a coordinator knows: servers, configurations, reports.
 
+mod overview;
+mod remains;
+
 use super::store::StoreContents;
-use crate::service::{
-    AdminError, ClusterStatus, ControlPlane, Event, MemberState, MemberStatus, Registration, Role,
-    ServerStatus, Status, SyncRequest,
-};
-use fusion_core::config::{Configuration, FusedState, MAX_ADDRESS_BYTES, PrimaryState};
+use crate::service::{AdminError, Event, Registration, SyncRequest};
+use fusion_core::config::{Configuration, MAX_ADDRESS_BYTES};
 use fusion_core::detector::{Detector, Seen};
-use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
+use fusion_core::id::{ClusterId, Epoch, PrimaryIndex, ServerId};
 use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting, What};
-use fusion_core::message::Condition;
 use fusion_core::time::Timing;
-use std::collections::{BTreeMap, VecDeque};
+use remains::Remains;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// How many events are kept for operators.
@@ -21,12 +21,14 @@ const FORGET_MS: u64 = 60_000;
 /// Silence does not count for so long after a coordinator became the active one: servers have to find it first.
 const GRACE_MS: u64 = 500;
 /// The most servers that are known at a time, dead ones too until they are forgotten.
-const MAX_SERVERS: usize = 1 << 14;
-/// The most clusters, removed ones too: their names are kept so that old messages of them are known for what they are.
-const MAX_CLUSTERS: usize = 1 << 16;
+pub(crate) const MAX_SERVERS: usize = 1 << 14;
+/// The most clusters, removed ones too as long as somebody may hold a part of them.
+pub(crate) const MAX_CLUSTERS: usize = 1 << 16;
 
 /// About how many bytes of configurations go into one answer to a heartbeat.
 const MAX_NEWS_BYTES: usize = 4 << 20;
+/// How many clusters that the store does not know are named in the log, each once.
+const MAX_STRAYS: usize = 64;
 
 /// At most about so many bytes a configuration takes in a frame.
 fn encoded_bytes(config: &Configuration) -> usize {
@@ -46,6 +48,9 @@ pub(crate) struct Registry {
     clusters: BTreeMap<ClusterId, Arc<Configuration>>,
     servers: BTreeMap<ServerId, Registration>,
     pub(crate) detector: Detector,
+    pub(crate) remains: Remains,
+    /// Clusters that servers know and the store does not.
+    strays: BTreeSet<ClusterId>,
     events: VecDeque<Event>,
     /// Why the last decision could not be stored, if it could not.
     pub(crate) problem: Option<String>,
@@ -60,7 +65,14 @@ impl Registry {
         for config in &contents.configs {
             detector.installed(config, 0);
         }
+        let servers: BTreeSet<ServerId> = contents.servers.iter().map(|(id, _)| *id).collect();
+        let mut remains = Remains::default();
+        for config in contents.configs.iter().filter(|c| c.removed) {
+            remains.removed(config.cluster, servers.clone(), 0);
+        }
         Registry {
+            remains,
+            strays: BTreeSet::new(),
             store: contents.store,
             clusters: contents
                 .configs
@@ -96,14 +108,7 @@ impl Registry {
 
     /// Whether one more server may register; anybody who reaches the coordinator may ask.
     pub(crate) fn check_room_for_server(&self, new: &Registration) -> Result<(), AdminError> {
-        let port = new
-            .address
-            .rsplit_once(':')
-            .map(|(_, port)| port.parse::<u16>());
-        if new.address.len() > MAX_ADDRESS_BYTES || !matches!(port, Some(Ok(_))) {
-            let address = new.address.chars().take(80).collect();
-            return Err(AdminError::BadAddress { address });
-        }
+        check_address(&new.address)?;
         check_room("servers", self.servers.len(), MAX_SERVERS)
     }
 
@@ -111,7 +116,8 @@ impl Registry {
         check_room("clusters", self.clusters.len(), MAX_CLUSTERS)
     }
 
-    /// A new run of a process. Whatever ran at its address before is dead: the address is taken.
+    /// A new run of a process. Whatever ran at its address before is dead, since the address is taken: so a registration
+    /// of a new incarnation declares the former holder of its address dead at once, without waiting for its silence.
     pub(crate) fn add_server(&mut self, id: ServerId, registration: Registration, now: u64) {
         for (&other, known) in &self.servers {
             if known.address == registration.address {
@@ -128,10 +134,22 @@ impl Registry {
         if !self.detector.hear(request.server, now) {
             return false;
         }
-        for known in &request.known {
+        let removed = |id| self.clusters.get(id).is_some_and(|c: &Arc<_>| c.removed);
+        for known in request.known.iter().filter(|k| !removed(&k.cluster)) {
             self.detector
                 .hear_epoch(known.cluster, known.epoch, known.nonce);
+            if !self.clusters.contains_key(&known.cluster)
+                && self.strays.len() < MAX_STRAYS
+                && self.strays.insert(known.cluster)
+            {
+                tracing::warn!(server = %request.server, cluster = %known.cluster, epoch = %known.epoch,
+                    "a server knows a cluster that the store does not: the store is older than that, or was made anew \
+                     without it; restart the server when its members are not wanted");
+            }
         }
+        let known: BTreeSet<ClusterId> = request.known.iter().map(|k| k.cluster).collect();
+        let servers = || self.servers.keys().copied().collect();
+        self.remains.hear(request.server, &known, now, servers);
         for report in &request.reports {
             let Some(config) = self.clusters.get(&report.cluster) else {
                 continue;
@@ -178,6 +196,13 @@ impl Registry {
     pub(crate) fn forget(&mut self, ids: &[ServerId]) {
         self.servers.retain(|id, _| !ids.contains(id));
         self.detector.forget(ids);
+        self.remains.forget_servers(ids);
+    }
+
+    /// Nobody holds a part of them any more, and nobody will again.
+    pub(crate) fn forget_clusters(&mut self, ids: &[ClusterId]) {
+        self.clusters.retain(|id, _| !ids.contains(id));
+        self.remains.forget(ids);
     }
 
     fn living(&self) -> impl Iterator<Item = &Arc<Configuration>> {
@@ -358,144 +383,24 @@ impl Registry {
             }
         }
         self.detector.installed(&next, now);
+        if next.removed {
+            let servers = self.servers.keys().copied().collect();
+            self.remains.removed(next.cluster, servers, now);
+        }
         self.clusters.insert(next.cluster, next);
     }
+}
 
-    pub(crate) fn status(&self, now: u64, control: ControlPlane) -> Status {
-        let views = self.views();
-        let servers = self.servers.iter().map(|(&id, s)| {
-            let seen = self.detector.seen(id).unwrap_or_default();
-            ServerStatus {
-                id,
-                pid: s.pid,
-                address: s.address.clone(),
-                alive: seen.suspected_since_ms.is_none(),
-                members: views.get(&id).map_or(0, |v| v.load),
-                draining: s.draining,
-                heard_ms_ago: now.saturating_sub(seen.last_heard_ms),
-            }
-        });
-        Status {
-            servers: servers.collect(),
-            clusters: self
-                .living()
-                .map(|c| self.cluster_status(c, views.clone()))
-                .collect(),
-            events: self.events.iter().cloned().collect(),
-            problem: self.problem.clone(),
-            control,
-        }
+/// Whether others can reach a server there, as far as one can see.
+pub(crate) fn check_address(address: &str) -> Result<(), AdminError> {
+    let port = address
+        .rsplit_once(':')
+        .map(|(_, port)| port.parse::<u16>());
+    if address.len() > MAX_ADDRESS_BYTES || !matches!(port, Some(Ok(_))) {
+        let address = address.chars().take(80).collect();
+        return Err(AdminError::BadAddress { address });
     }
-
-    fn cluster_status(
-        &self,
-        config: &Configuration,
-        views: BTreeMap<ServerId, ServerView>,
-    ) -> ClusterStatus {
-        let alive = |server: ServerId| {
-            views
-                .get(&server)
-                .is_some_and(|v| v.suspected_since_ms.is_none())
-        };
-        let primaries = config.primaries.iter().enumerate().map(|(index, seat)| {
-            let lost = seat.state == PrimaryState::Lost;
-            self.member_status(
-                config,
-                seat.id,
-                (Role::Primary, index),
-                &seat.host,
-                alive(seat.host.server),
-                lost,
-            )
-        });
-        let fused = config.fused.iter().map(|seat| {
-            let joins = seat.state == FusedState::Joining;
-            let place = (Role::Fused, seat.row.index());
-            self.member_status(
-                config,
-                seat.id,
-                place,
-                &seat.host,
-                alive(seat.host.server),
-                joins,
-            )
-        });
-        let members: Vec<MemberStatus> = primaries.chain(fused).collect();
-        let in_role = |role| members.iter().filter(move |m| m.role == role);
-        let active =
-            |m: &&MemberStatus| matches!(m.state, MemberState::Active | MemberState::Moving { .. });
-        let gone = in_role(Role::Primary).filter(|m| !active(m)).count();
-        let codes = in_role(Role::Fused).filter(active).count();
-        let waiting: Option<Waiting> = match self.plan(config, views) {
-            Plan::Wait(waiting) => Some(waiting),
-            Plan::Keep | Plan::Change(..) => None,
-        };
-        ClusterStatus {
-            name: config.name.clone(),
-            id: config.cluster,
-            kind: config.kind,
-            epoch: config.epoch,
-            primaries: config.n(),
-            faults: usize::from(config.faults),
-            tolerates: codes.saturating_sub(gone),
-            serving: gone == 0,
-            waiting,
-            members,
-        }
-    }
-
-    /// How far the heir of a primary is, if it has one.
-    fn copied(&self, config: &Configuration, role: Role, index: usize) -> Option<(u64, u64)> {
-        let index = PrimaryIndex(index as u16);
-        let heir = config
-            .inheritance(index)
-            .filter(|_| role == Role::Primary)?;
-        let report = self.detector.report(config.cluster, heir.id);
-        Some(match report.map(|r| r.condition) {
-            Some(Condition::Learning { done, total }) => (done, total),
-            Some(_) => (1, 1),
-            None => (0, 0),
-        })
-    }
-
-    fn member_status(
-        &self,
-        config: &Configuration,
-        id: MemberId,
-        (role, index): (Role, usize),
-        host: &fusion_core::config::Host,
-        alive: bool,
-        building: bool,
-    ) -> MemberStatus {
-        let report = self.detector.report(config.cluster, id);
-        let condition = report.map(|r| r.condition);
-        let state = match (alive, building, condition) {
-            (false, _, _) | (_, _, Some(Condition::Missing)) => MemberState::Dead,
-            (_, false, _) => match self.copied(config, role, index) {
-                Some((done, total)) => MemberState::Moving { done, total },
-                None => MemberState::Active,
-            },
-            (_, true, Some(Condition::Recovering { done, total })) => {
-                MemberState::Recovering { done, total }
-            }
-            (_, true, Some(Condition::Learning { done, total })) => {
-                MemberState::Joining { done, total }
-            }
-            _ if role == Role::Primary => MemberState::Recovering { done: 1, total: 1 },
-            _ => MemberState::Joining { done: 0, total: 0 },
-        };
-        MemberStatus {
-            id,
-            role,
-            index,
-            server: host.server,
-            address: host.address.clone(),
-            state,
-            elements: report.map_or(0, |r| r.elements),
-            payload_bytes: report.map_or(0, |r| r.payload_bytes),
-            page_bytes: report.map_or(0, |r| r.page_bytes),
-        }
-    }
+    Ok(())
 }
 
 fn check_room(what: &str, have: usize, max: usize) -> Result<(), AdminError> {
@@ -509,91 +414,4 @@ fn check_room(what: &str, have: usize, max: usize) -> Result<(), AdminError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::service::Known;
-    use fusion_core::config::{ClusterShape, Host};
-    use fusion_core::op::Kind;
-
-    fn registration(incarnation: u64) -> Registration {
-        Registration {
-            incarnation,
-            address: "127.0.0.1:1".to_owned(),
-            pid: 1,
-            draining: false,
-        }
-    }
-
-    /// A server may die, and be known to, while a decision that began earlier is still being made.
-    #[test]
-    fn a_death_after_the_decision_began_is_no_overflow_and_forgets_nobody() {
-        let mut registry = Registry::new(StoreContents::default(), &Timing::default());
-        registry.add_server(ServerId(1), registration(1), 100);
-        registry.add_server(ServerId(2), registration(2), 200);
-        assert_eq!(registry.forgettable(150), []);
-        assert_eq!(registry.forgettable(200 + FORGET_MS), [ServerId(1)]);
-    }
-
-    #[test]
-    fn news_are_cut_to_what_fits_one_answer_and_never_to_none() {
-        let shape = ClusterShape::new("c", Kind::Map, 1, 1, false).unwrap();
-        let address = "a".repeat(1 << 20);
-        let hosts = [1, 2].map(|i| Host {
-            server: ServerId(i),
-            address: address.clone(),
-        });
-        let mut registry = Registry::new(StoreContents::default(), &Timing::default());
-        for cluster in 1..=5 {
-            let config = Configuration::create(0, ClusterId(cluster), 1, &shape, &hosts);
-            registry.install(Arc::new(config), None, 1);
-        }
-        let mut request = SyncRequest {
-            server: ServerId(1),
-            known: Vec::new(),
-            reports: Vec::new(),
-            wait: true,
-        };
-        let mut rounds = 0;
-        while request.known.len() < 5 {
-            let news = registry.news_for(&request);
-            assert!((1..=2).contains(&news.len()));
-            request.known.extend(news.iter().map(|c| Known {
-                cluster: c.cluster,
-                epoch: c.epoch,
-                nonce: c.nonce,
-            }));
-            rounds += 1;
-        }
-        assert_eq!((rounds, registry.news_for(&request).len()), (5, 0));
-    }
-
-    #[test]
-    fn who_takes_an_address_declares_the_one_before_dead() {
-        let mut registry = Registry::new(StoreContents::default(), &Timing::default());
-        registry.add_server(ServerId(1), registration(1), 100);
-        registry.add_server(ServerId(2), registration(2), 200);
-        let views = registry.views();
-        assert_eq!(views[&ServerId(1)].suspected_since_ms, Some(200));
-        assert_eq!(views[&ServerId(2)].suspected_since_ms, None);
-        assert_eq!(registry.registered(2), Some(ServerId(2)));
-    }
-
-    #[test]
-    fn a_server_whose_address_was_taken_was_not_noticed_after_the_coordinators_whole_life() {
-        let mut registry = Registry::new(StoreContents::default(), &Timing::default());
-        registry.add_server(ServerId(1), registration(1), 100);
-        let shape = ClusterShape::new("c", Kind::Map, 1, 1, false).unwrap();
-        let host = |server| Host {
-            server: ServerId(server),
-            address: String::new(),
-        };
-        let first = Configuration::create(1, ClusterId(1), 1, &shape, &[host(1), host(2)]);
-        let mut next = first.successor(2);
-        next.primaries[0].host = host(3);
-        registry.install(Arc::new(first), None, 200);
-        registry.add_server(ServerId(2), registration(2), 90_000);
-        let reason = Reason::PrimariesLost(Vec::new());
-        registry.install(Arc::new(next), Some(reason), 90_001);
-        assert_eq!(registry.events[0].detected_after_ms, None);
-    }
-}
+mod tests;

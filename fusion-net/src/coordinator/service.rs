@@ -1,9 +1,8 @@
 //! The coordinator's tarpc service.
 
-use super::Coordinator;
+use super::changes::{add_server, commit, drain, failed};
 use super::office::Office;
 use super::registry::Registry;
-use super::store::{StoreError, Swapped};
 use crate::service::{
     self, AdminError, HandOver, Registered, Registration, Status, SyncReply, SyncRequest, Who,
 };
@@ -28,135 +27,6 @@ pub(crate) struct CoordinatorServer {
 impl CoordinatorServer {
     pub(crate) fn new(office: Arc<Office>) -> Self {
         CoordinatorServer { office }
-    }
-}
-
-fn failed(error: impl std::fmt::Display) -> AdminError {
-    AdminError::Store {
-        message: error.to_string(),
-    }
-}
-
-/// Decides on a configuration, stores it, then lets everybody know; one at a time, and to the end even when the
-/// caller goes away.
-pub(crate) async fn commit<F>(
-    coordinator: &Arc<Coordinator>,
-    reason: Option<Reason>,
-    decide: F,
-) -> Result<Arc<Configuration>, AdminError>
-where
-    F: FnOnce(&mut Registry) -> Result<Configuration, AdminError> + Send + 'static,
-{
-    let coordinator = Arc::clone(coordinator);
-    let committed = tokio::spawn(async move {
-        let _one_at_a_time = coordinator.deciding.lock().await;
-        let next = Arc::new(decide(&mut coordinator.registry())?);
-        let swapped = match store_next(&coordinator, &next).await {
-            Ok(swapped) => swapped,
-            Err(StoreError::Deposed) => return Err(deposed(&coordinator)),
-            Err(error) => {
-                let message = error.to_string();
-                coordinator.registry().problem = Some(message.clone());
-                return Err(AdminError::Store { message });
-            }
-        };
-        coordinator.registry().problem = None;
-        if !swapped {
-            return Err(failed(
-                "the configuration in it is not the one before this change",
-            ));
-        }
-        let now = coordinator.now_ms();
-        coordinator
-            .registry()
-            .install(Arc::clone(&next), reason, now);
-        coordinator.version.send_modify(|v| *v += 1);
-        coordinator.evidence.notify_one();
-        Ok(next)
-    });
-    committed.await.map_err(failed)?
-}
-
-/// The store says that another coordinator may be active: this one ends its term.
-fn deposed(coordinator: &Coordinator) -> AdminError {
-    coordinator.term.end();
-    AdminError::NotActive {
-        active: None,
-        problem: None,
-    }
-}
-
-fn refused(coordinator: &Coordinator, error: StoreError) -> AdminError {
-    match error {
-        StoreError::Deposed => deposed(coordinator),
-        error => failed(error),
-    }
-}
-
-/// Gives a run of a process its id, or the one that it has already; one at a time, so that it never has two.
-async fn add_server(
-    c: &Arc<Coordinator>,
-    registration: Registration,
-) -> Result<Registered, AdminError> {
-    let _one_at_a_time = c.deciding.lock().await;
-    let store = c.registry().store;
-    let registration = Registration {
-        draining: false,
-        ..registration
-    };
-    let known = c.registry().registered(registration.incarnation);
-    if let Some(server) = known {
-        return Ok(Registered { server, store });
-    }
-    c.registry().check_room_for_server(&registration)?;
-    let added = c.store.add_server(&registration).await;
-    let id = added.map_err(|e| refused(c, e))?;
-    let now = c.now_ms();
-    c.registry().add_server(id, registration, now);
-    c.evidence.notify_one();
-    Ok(Registered { server: id, store })
-}
-
-/// Marks a server as one that an operator wants empty, or not any more; durable before it is acted on.
-async fn drain(c: &Arc<Coordinator>, server: ServerId, wanted: bool) -> Result<(), AdminError> {
-    let _one_at_a_time = c.deciding.lock().await;
-    let registration = c.registry().drained(server, wanted)?;
-    let put = c.store.put_server(server, &registration).await;
-    put.map_err(|e| refused(c, e))?;
-    c.registry().set_draining(server, wanted);
-    c.evidence.notify_one();
-    Ok(())
-}
-
-/// Compare-and-swap, tried twice. When it finds another epoch than expected, what is stored counts: an epoch has one
-/// content (rule 5), and a write that failed may have come to the disk all the same.
-async fn store_next(
-    coordinator: &Arc<Coordinator>,
-    next: &Arc<Configuration>,
-) -> Result<bool, StoreError> {
-    let swapped = match coordinator.store.compare_and_swap(next).await {
-        Err(error @ (StoreError::Deposed | StoreError::TooLarge { .. })) => return Err(error),
-        Err(first) => match coordinator.store.compare_and_swap(next).await {
-            // The first one may have been made before this coordinator was deposed: that nothing was would be a lie.
-            Err(StoreError::Deposed) => {
-                coordinator.term.end();
-                return Err(first);
-            }
-            again => again?,
-        },
-        Ok(swapped) => swapped,
-    };
-    match swapped {
-        Swapped::Stored => Ok(true),
-        Swapped::Found(stored) => {
-            coordinator.registry().detector.conflict(next.cluster);
-            if let Some(stored) = stored {
-                let now = coordinator.now_ms();
-                coordinator.registry().install(Arc::new(*stored), None, now);
-                coordinator.version.send_modify(|v| *v += 1);
-            }
-            Ok(false)
-        }
     }
 }
 
@@ -191,16 +61,18 @@ impl service::Coordinator for CoordinatorServer {
         _: Context,
         registration: Registration,
     ) -> Result<Registered, AdminError> {
-        // To the end even when the caller goes away: an id that is stored must be known, too.
-        let coordinator = self.office.working()?;
-        let registered = tokio::spawn(async move { add_server(&coordinator, registration).await });
-        registered.await.map_err(failed)?
+        let c = self.office.active()?;
+        if let Some(rebuilding) = c.rebuilding().as_mut() {
+            rebuilding.called(&registration, c.now_ms())?;
+            return Err(AdminError::Rebuilding);
+        }
+        add_server(&c, registration).await
     }
 
     async fn hand_over(self, _: Context, handed: HandOver) -> Result<(), AdminError> {
         let c = self.office.active()?;
         if let Some(rebuilding) = c.rebuilding().as_mut() {
-            rebuilding.hear(handed);
+            rebuilding.hear(handed, c.now_ms())?;
             c.evidence.notify_one();
         }
         Ok(())
@@ -265,7 +137,7 @@ impl service::Coordinator for CoordinatorServer {
     }
 
     async fn remove(self, _: Context, name: String) -> Result<(), AdminError> {
-        let c = self.office.active()?;
+        let c = self.office.working()?;
         let removed = commit(&c, None, move |registry| {
             let config = registry
                 .by_name(&name)
@@ -283,7 +155,7 @@ impl service::Coordinator for CoordinatorServer {
         name: String,
         processes_are_dead: bool,
     ) -> Result<Vec<PrimaryIndex>, AdminError> {
-        let c = &self.office.active()?;
+        let c = &self.office.working()?;
         let accept = move |registry: &Registry| {
             let config = registry
                 .by_name(&name)
@@ -313,7 +185,7 @@ impl service::Coordinator for CoordinatorServer {
         what: What,
         to: Option<ServerId>,
     ) -> Result<(), AdminError> {
-        let c = self.office.active()?;
+        let c = self.office.working()?;
         let moving = commit(&c, Some(what.reason()), move |registry| {
             let config = registry
                 .by_name(&name)
@@ -324,7 +196,7 @@ impl service::Coordinator for CoordinatorServer {
     }
 
     async fn cancel_move(self, _: Context, name: String, what: What) -> Result<(), AdminError> {
-        let c = self.office.active()?;
+        let c = self.office.working()?;
         let staying = commit(&c, Some(Reason::MoveCancelled(what)), move |registry| {
             let config = registry
                 .by_name(&name)
@@ -335,10 +207,7 @@ impl service::Coordinator for CoordinatorServer {
     }
 
     async fn drain(self, _: Context, server: ServerId, wanted: bool) -> Result<(), AdminError> {
-        // To the end even when the caller goes away: what is stored must be known, too.
-        let coordinator = self.office.active()?;
-        let drained = tokio::spawn(async move { drain(&coordinator, server, wanted).await });
-        drained.await.map_err(failed)?
+        drain(&self.office.working()?, server, wanted).await
     }
 
     async fn lookup(
@@ -376,7 +245,7 @@ impl service::Coordinator for CoordinatorServer {
         let c = self.office.active()?;
         let control = self.office.control();
         if let Some(rebuilding) = c.rebuilding().as_ref() {
-            return Ok(rebuilding.status(control));
+            return Ok(rebuilding.status(control, c.now_ms()));
         }
         let now = c.now_ms();
         let status = c.registry().status(now, control);

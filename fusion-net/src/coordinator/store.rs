@@ -26,9 +26,12 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
-    /// Reading or writing failed.
+    /// Reading or writing failed; nothing was changed.
     #[error("{0}")]
     Failed(String),
+    /// A change was under way when it failed. It may have been made, or come to be made as long as this term lasts.
+    #[error("{0}; whether the change was made is not known")]
+    Unknown(String),
     /// What is in it cannot be read: another version's, or not a coordinator's.
     #[error(
         "the coordinator's store holds {what} that cannot be read; it was written by another version"
@@ -83,10 +86,16 @@ pub enum Swapped {
     Stored,
     /// Nothing was changed: this is what is there.
     Found(Option<Box<Configuration>>),
+    /// Nothing was changed: a living cluster has the name of the new one.
+    NameTaken(ClusterId),
 }
 
 /// A configuration store, as the active coordinator uses it. An engine that several coordinators share
 /// changes nothing for one whose term is over ([`StoreError::Deposed`]); each call ends within a bounded time.
+///
+/// What fails with anything but [`StoreError::Unknown`] was not done. Where that comes, the memory of the coordinator may
+/// differ from the store, and its term must end: nothing that was asked under it is done later, and the next one reads
+/// the store anew.
 #[async_trait]
 pub trait ConfigStore: Send + Sync + 'static {
     /// What it is and where, for operators.
@@ -104,15 +113,21 @@ pub trait ConfigStore: Send + Sync + 'static {
     /// [`StoreError`].
     async fn get(&self, cluster: ClusterId) -> Result<Option<Configuration>, StoreError>;
 
-    /// Stores `next` if the cluster's epoch in the store is the one before (`Epoch(0)`: there is none). Durable when it
-    /// returns.
+    /// Stores `next` if the cluster's epoch in the store is the one before (`Epoch(0)`: there is none), and, if the
+    /// cluster is new, no living one has its name. Durable when it returns.
     ///
     /// # Errors
-    /// [`StoreError`]. Except for [`StoreError::TooLarge`] and [`StoreError::Deposed`], whether it was stored is
-    /// unknown: the same call again tells, and it may come to be stored until then.
+    /// [`StoreError`]. After [`StoreError::Unknown`] the same call again tells whether it was stored.
     async fn compare_and_swap(&self, next: &Configuration) -> Result<Swapped, StoreError>;
 
-    /// Stores a server under an id that was never given before. Durable when it returns.
+    /// Forgets removed clusters; one that lives stays. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some may be forgotten then.
+    async fn forget_clusters(&self, ids: &[ClusterId]) -> Result<(), StoreError>;
+
+    /// Stores a server under an id that was never given before, or answers the one that its incarnation has already.
+    /// Durable when it returns.
     ///
     /// # Errors
     /// [`StoreError`]; an id may have been given to nobody then.
@@ -128,7 +143,7 @@ pub trait ConfigStore: Send + Sync + 'static {
     /// Forgets servers that no configuration names. Durable when it returns.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; some may be forgotten then.
     async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError>;
 
     /// Takes all that a lost store held, its id too, and gives servers ids from `next_server` on (PROTOCOL rule 39); answers `false` when this one holds something
@@ -156,4 +171,9 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(
     what: &'static str,
 ) -> Result<T, StoreError> {
     postcard::from_bytes(bytes).map_err(|_| StoreError::Unreadable { what })
+}
+
+/// No id is given twice, and there are no more.
+pub(super) fn no_ids_left() -> StoreError {
+    StoreError::Failed("all ids of servers are given; use a new store".to_owned())
 }

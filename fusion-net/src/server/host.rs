@@ -15,10 +15,13 @@ use fusion_core::hosting::{self, Action, Held};
 use fusion_core::id::{ClusterId, MemberId, ServerId};
 use fusion_core::message::{Condition, MemberReport, Refusal, Route};
 use fusion_core::primary::Primary;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+
+/// How many removed clusters a process remembers; of older ones nobody is expected to tell.
+const MAX_REMOVED: usize = 4096;
 
 /// Connections to other servers.
 #[derive(Clone, Debug)]
@@ -129,6 +132,9 @@ pub struct Host {
     identity: Mutex<Option<Registered>>,
     pub(crate) peers: Peers,
     clusters: Mutex<HashMap<ClusterId, Slot>>,
+    /// The clusters that were removed last: a member that has yet to hear of it may tell of one again, when the
+    /// coordinator has forgotten it.
+    removed: Mutex<VecDeque<ClusterId>>,
     /// Something worth telling the coordinator at once has happened.
     pub(crate) news: Notify,
 }
@@ -146,6 +152,7 @@ impl Host {
             identity: Mutex::default(),
             peers,
             clusters: Mutex::default(),
+            removed: Mutex::default(),
             news: Notify::new(),
         })
     }
@@ -175,15 +182,12 @@ impl Host {
         {
             return false;
         }
-        let other_store = identity.is_some_and(|i| i.store != given.store);
-        for slot in clusters.values_mut() {
-            slot.missing.clear();
-            for member in std::mem::take(&mut slot.members).into_values() {
+        // The configurations go, too: the coordinator may have forgotten that a cluster is removed, and no configuration
+        // that names the old id starts anything here again.
+        for (_, slot) in clusters.drain() {
+            for member in slot.members.into_values() {
                 member.end();
             }
-        }
-        if other_store {
-            clusters.clear();
         }
         *identity = Some(given);
         true
@@ -283,7 +287,7 @@ impl Host {
             return;
         }
         match clusters.get_mut(&config.cluster) {
-            None if !named => return,
+            None if !named || lock(&self.removed).contains(&config.cluster) => return,
             Some(slot) if slot.config.contradicts(&config) => {
                 tracing::error!(cluster = %config.name, epoch = %config.epoch,
                     "two configurations of one epoch: two stores are in use; this server's members of it stop");
@@ -320,8 +324,12 @@ impl Host {
             }
         }
         if config.removed {
-            // Should an old configuration come from somewhere, the coordinator says again that it is over.
             clusters.remove(&config.cluster);
+            let mut removed = lock(&self.removed);
+            removed.push_back(config.cluster);
+            while removed.len() > MAX_REMOVED {
+                removed.pop_front();
+            }
         }
         drop(clusters);
         self.news.notify_one();
@@ -517,7 +525,7 @@ mod tests {
         let (host, config) = host_of_a_fused_member();
         let mut last = config.successor(2);
         host.adopt(Arc::new(last.clone()));
-        host.adopt(config);
+        host.adopt(Arc::clone(&config));
         let known = Known {
             cluster: ClusterId(1),
             epoch: Epoch(2),
@@ -528,5 +536,27 @@ mod tests {
         last.removed = true;
         host.adopt(Arc::new(last));
         assert!(host.known().is_empty() && host.reports().is_empty());
+        host.adopt(config);
+        assert!(
+            host.known().is_empty(),
+            "and does not come back with a member that has yet to hear of it"
+        );
+    }
+
+    /// The coordinator may know nothing of the clusters any more that this process was in.
+    #[test]
+    fn a_server_that_was_forgotten_brings_nothing_back() {
+        let (host, config) = host_of_a_fused_member();
+        let given = Registered {
+            server: ServerId(9),
+            store: 1,
+        };
+        assert!(host.set_identity(given));
+        assert!(host.known().is_empty() && host.configs().is_empty());
+        host.adopt(config);
+        assert!(
+            host.known().is_empty(),
+            "nothing is started under another id"
+        );
     }
 }

@@ -78,15 +78,13 @@ async fn session(
 }
 
 /// The coordinator's store is made anew: tells it all that this server knows (rule 39). Who was never registered knows
-/// nothing.
+/// nothing, and says so: it is not waited for.
 async fn hand_over(
     host: &Arc<Host>,
     client: &CoordinatorClient,
     registration: &Registration,
 ) -> Result<(), String> {
-    let Some(identity) = host.identity() else {
-        return Ok(());
-    };
+    let identity = host.identity();
     let configs = host.configs();
     let of = configs.len() as u32;
     let none = configs.is_empty().then_some(None);

@@ -140,6 +140,12 @@ pub(crate) struct CoordinatorArgs {
     /// Your word that so many servers are enough, because the others are dead
     #[arg(long, value_name = "N", requires = "rebuild")]
     pub(crate) servers: Option<usize>,
+    /// Your word that a cluster was not removed, though a server has forgotten it; may be given several times
+    #[arg(long, value_name = "CLUSTER", requires = "rebuild")]
+    pub(crate) keep: Vec<String>,
+    /// Leave a cluster out: its members are dropped; may be given several times
+    #[arg(long, value_name = "CLUSTER", requires = "rebuild")]
+    pub(crate) drop: Vec<String>,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
     #[command(flatten)]

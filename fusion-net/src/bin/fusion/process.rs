@@ -42,11 +42,16 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
 pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCode> {
     log();
     allow_many_files();
+    if let Some(both) = args.keep.iter().find(|name| args.drop.contains(name)) {
+        anyhow::bail!("--keep and --drop both name {both}; give one of them");
+    }
     let listener = args.security.network()?.listen(args.listen).await?;
     let options = CoordinatorOptions {
         timing: Timing::for_suspicion(args.suspect_after_ms)?,
         rebuild: args.rebuild.then_some(RebuildOptions {
             servers: args.servers,
+            keep: args.keep,
+            drop: args.drop,
         }),
         advertise: args.advertise,
     };

@@ -21,6 +21,8 @@ const CALL: Duration = Duration::from_secs(5);
 pub(super) const MAX_VALUE: usize = 1 << 20;
 /// How many values are read at once, so that an answer stays within bounds.
 const PAGE: i64 = 16;
+/// How many small ones.
+pub(super) const SMALL_PAGE: i64 = 1024;
 const MAX_ANSWER: usize = (PAGE as usize + 1) * MAX_VALUE * 2;
 const MAX_ENDPOINTS: usize = 16;
 
@@ -216,10 +218,19 @@ impl Engine {
 
     /// All keys that begin with `prefix`, in the order in which they were created, and the revision at which this was so.
     pub(super) async fn list(&self, prefix: &str) -> Result<(Vec<KeyValue>, i64), StoreError> {
+        self.list_by(prefix, PAGE).await
+    }
+
+    /// As [`list`](Self::list), so many at once.
+    pub(super) async fn list_by(
+        &self,
+        prefix: &str,
+        limit: i64,
+    ) -> Result<(Vec<KeyValue>, i64), StoreError> {
         let (mut found, mut revision) = (Vec::new(), 0);
         loop {
             let after: Option<i64> = found.last().map(KeyValue::create_revision);
-            let page = self.page(prefix, after, revision).await?;
+            let page = self.page(prefix, after, revision, limit).await?;
             revision = page.header().map_or(0, |h| h.revision()).max(revision);
             let more = page.more();
             let mut page = page;
@@ -235,12 +246,13 @@ impl Engine {
         prefix: &str,
         after: Option<i64>,
         revision: i64,
+        limit: i64,
     ) -> Result<GetResponse, StoreError> {
         let answer = self.ask(|c| async move {
             let mut options = GetOptions::new()
                 .with_prefix()
                 .with_sort(SortTarget::Create, SortOrder::Ascend)
-                .with_limit(PAGE);
+                .with_limit(limit);
             if let Some(after) = after {
                 // All pages are of one moment.
                 options = options
@@ -255,12 +267,24 @@ impl Engine {
         Ok(answer.await?.value)
     }
 
+    /// Asks for a change.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`] when a member that was asked may have made it.
     pub(super) async fn transact(&self, txn: Txn) -> Result<Answer<TxnResponse>, StoreError> {
-        self.ask(|mut c| {
+        let asked = AtomicUsize::new(0);
+        let answer = self.ask(|mut c| {
+            asked.fetch_add(1, Ordering::Relaxed);
             let txn = txn.clone();
             async move { c.txn(txn).await }
+        });
+        answer.await.map_err(|error| match error {
+            // The only member that was asked has refused it.
+            StoreError::Failed(_) | StoreError::Deposed if asked.load(Ordering::Relaxed) == 1 => {
+                error
+            }
+            error => StoreError::Unknown(error.to_string()),
         })
-        .await
     }
 
     /// A new lease.

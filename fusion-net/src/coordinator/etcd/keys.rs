@@ -6,7 +6,10 @@
 //! | `store` | the store's random id, as text |
 //! | `next-server` | the next server id to give, as text |
 //! | `servers/ID` | a registration (postcard); the id in 20 decimal digits |
+//! | `incarnations/INCARNATION` | the id of the server that registered with it, as text; the incarnation in 16 hexadecimal digits |
 //! | `configurations/CLUSTER` | a configuration (postcard); the cluster's id in 16 hexadecimal digits |
+//! | `names/NAME` | the id of the living cluster of that name, as text |
+//! | `created` | the id of the cluster that was created last, as text |
 //! | `coordinators/LEASE` | the address of a coordinator, for as long as its lease lasts; the active one is the one whose key was created first |
 
 use fusion_core::id::{ClusterId, ServerId};
@@ -71,6 +74,26 @@ impl Prefix {
 
     pub(super) fn server(&self, id: ServerId) -> String {
         self.key(format_args!("servers/{:020}", id.0))
+    }
+
+    pub(super) fn incarnations(&self) -> String {
+        self.key("incarnations/")
+    }
+
+    pub(super) fn incarnation(&self, incarnation: u64) -> String {
+        self.key(format_args!("incarnations/{incarnation:016x}"))
+    }
+
+    pub(super) fn names(&self) -> String {
+        self.key("names/")
+    }
+
+    pub(super) fn name(&self, name: &str) -> String {
+        self.key(format_args!("names/{name}"))
+    }
+
+    pub(super) fn created(&self) -> String {
+        self.key("created")
     }
 
     pub(super) fn configurations(&self) -> String {

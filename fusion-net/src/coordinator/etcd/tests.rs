@@ -4,7 +4,12 @@ use super::*;
 use crate::coordinator::store::suite;
 use crate::coordinator::{StoreContents, Swapped};
 use crate::local::etcd::LocalEtcd;
+use fusion_core::config::Configuration;
+use fusion_core::id::ClusterId;
 use std::time::Instant;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 /// How long a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -207,7 +212,7 @@ async fn what_etcd_would_refuse_is_refused_with_its_size() {
     let a = candidate(&etcd, "/f", "a:1").await;
     let elected = win(&a).await;
     let mut config = suite::config(7);
-    config.name = "n".repeat(engine::MAX_VALUE);
+    config.primaries[0].host.address = "n".repeat(engine::MAX_VALUE);
     let refused = elected.store.compare_and_swap(&config).await;
     assert!(
         matches!(refused, Err(StoreError::TooLarge { .. })),
@@ -216,12 +221,135 @@ async fn what_etcd_would_refuse_is_refused_with_its_size() {
     // What is just below passes, and comes back in pages that are within bounds.
     for cluster in 0..20 {
         let mut config = suite::config(cluster);
-        config.name = "n".repeat(engine::MAX_VALUE - 1024);
+        config.primaries[0].host.address = "n".repeat(engine::MAX_VALUE - 1024);
         let stored = elected.store.compare_and_swap(&config).await;
         assert!(matches!(stored, Ok(Swapped::Stored)), "{stored:?}");
     }
     let StoreContents { configs, .. } = elected.store.load().await.unwrap();
     assert_eq!(configs.len(), 20);
+}
+
+/// A way to an etcd on which no answer comes back any more as soon as something is stored below `prefix`: so what stored
+/// it was executed, and its answer lost.
+async fn losing(etcd: &LocalEtcd, prefix: &'static str) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let direct = etcd.endpoints();
+    let client = etcd_client::Client::connect([&direct], None).await.unwrap();
+    let target = direct.trim_start_matches("http://").to_owned();
+    let mut ways = JoinSet::new();
+    ways.spawn(async move {
+        let mut ways = JoinSet::new();
+        while let Ok((near, _)) = listener.accept().await {
+            let (target, mut client) = (target.clone(), client.clone());
+            ways.spawn(async move {
+                let far = TcpStream::connect(target).await.unwrap();
+                let (mut asks, mut answers) = near.into_split();
+                let (mut executed, mut asked) = far.into_split();
+                let back = async {
+                    let mut piece = vec![0; 1 << 16];
+                    while let Ok(len @ 1..) = executed.read(&mut piece).await {
+                        let below = etcd_client::GetOptions::new().with_prefix();
+                        let stored = client.get(prefix, Some(below.with_count_only())).await;
+                        if stored.unwrap().count() == 0 {
+                            answers.write_all(&piece[..len]).await.unwrap();
+                        }
+                    }
+                };
+                let there = tokio::io::copy(&mut asks, &mut asked);
+                let _ = tokio::join!(there, back);
+            });
+        }
+    });
+    (url, ways)
+}
+
+/// The store of an active coordinator, by way of other endpoints.
+async fn by_way_of(urls: &str, a: &Etcd, elected: &Elected) -> EtcdStore {
+    let endpoints = urls.parse().unwrap();
+    let engine = Engine::new(&endpoints, a.engine.prefix.clone()).await;
+    let (candidates, _) = a.engine.list("/f/coordinators/").await.unwrap();
+    EtcdStore {
+        engine: Arc::new(engine.unwrap()),
+        leadership: Leadership {
+            key: candidates[0].key_str().unwrap().to_owned(),
+            revision: candidates[0].create_revision(),
+        },
+        term: elected.term.clone(),
+        name: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_registration_whose_answer_was_lost_leaves_no_ghost() {
+    let etcd = LocalEtcd::start(1).await.unwrap();
+    let a = candidate(&etcd, "/f", "a:1").await;
+    let elected = win(&a).await;
+    let (losing, _ways) = losing(&etcd, "/f/servers/").await;
+    let both = format!("{losing},{}", etcd.endpoints());
+    let store = by_way_of(&both, &a, &elected).await;
+    let id = store.add_server(&suite::registration(7)).await.unwrap();
+    let servers = elected.store.load().await.unwrap().servers;
+    let ids: Vec<_> = servers.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [id]);
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_was_lost_is_unknown_and_counts_when_it_is_read() {
+    let etcd = LocalEtcd::start(1).await.unwrap();
+    let a = candidate(&etcd, "/f", "a:1").await;
+    let elected = win(&a).await;
+    let (losing, _ways) = losing(&etcd, "/f/configurations/").await;
+    let store = by_way_of(&losing, &a, &elected).await;
+    let first = suite::config(7);
+    let lost = store.compare_and_swap(&first).await;
+    assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
+    // Reading changes nothing, whatever becomes of it.
+    let failed = store.get(first.cluster).await;
+    assert!(
+        matches!(failed, Err(StoreError::Unreachable { .. })),
+        "{failed:?}"
+    );
+    let namesake = Configuration {
+        cluster: ClusterId(8),
+        ..first.clone()
+    };
+    let refused = elected.store.compare_and_swap(&namesake).await.unwrap();
+    assert_eq!(refused, Swapped::NameTaken(first.cluster));
+}
+
+/// There are no stores of that age in use; what one lacks is written when a coordinator is elected.
+#[tokio::test]
+async fn a_store_from_before_names_were_keys_gives_none_twice() {
+    let etcd = LocalEtcd::start(1).await.unwrap();
+    let a = candidate(&etcd, "/f", "a:1").await;
+    let elected = win(&a).await;
+    let first = suite::config(7);
+    elected.store.compare_and_swap(&first).await.unwrap();
+    let registration = suite::registration(7);
+    let id = elected.store.add_server(&registration).await.unwrap();
+    let mut client = etcd_client::Client::connect([etcd.endpoints()], None)
+        .await
+        .unwrap();
+    for key in ["/f/names/", "/f/incarnations/"] {
+        let prefix = etcd_client::DeleteOptions::new().with_prefix();
+        let deleted = client.delete(key, Some(prefix)).await.unwrap();
+        assert_eq!(deleted.deleted(), 1, "{key}");
+    }
+    client.put("/f/names/stale", "99", None).await.unwrap();
+    a.resign().await;
+    let elected = win(&a).await;
+    let mut namesake = Configuration {
+        cluster: ClusterId(8),
+        ..first.clone()
+    };
+    let refused = elected.store.compare_and_swap(&namesake).await.unwrap();
+    assert_eq!(refused, Swapped::NameTaken(first.cluster));
+    let again = elected.store.add_server(&registration).await.unwrap();
+    assert_eq!(again, id);
+    namesake.name = "stale".to_owned();
+    let stored = elected.store.compare_and_swap(&namesake).await.unwrap();
+    assert_eq!(stored, Swapped::Stored);
 }
 
 #[tokio::test]

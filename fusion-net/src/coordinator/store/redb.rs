@@ -1,6 +1,6 @@
 //! The embedded store: one redb file, for one coordinator.
 
-use super::{ConfigStore, StoreContents, StoreError, Swapped, decode, encode};
+use super::{ConfigStore, StoreContents, StoreError, Swapped, decode, encode, no_ids_left};
 use crate::service::Registration;
 use async_trait::async_trait;
 use fusion_core::config::Configuration;
@@ -13,6 +13,8 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const CONFIGS: TableDefinition<u64, &[u8]> = TableDefinition::new("configurations");
 const SERVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("servers");
 const FORMAT: u64 = 3;
+/// How many changes were made; a file from before they were counted has none.
+const CHANGES: &str = "changes";
 
 /// The embedded store: one redb file, fsynced at each change. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +27,13 @@ struct RedbFile {
     /// Taken away by a failure and opened again by the next call: redb refuses to go on after a failed write, and a
     /// disk that was full may have room again.
     database: Mutex<Option<Database>>,
+}
+
+/// What a swap found.
+enum Found {
+    Stored,
+    Other(Option<Vec<u8>>),
+    Name(ClusterId),
 }
 
 fn open_file(path: &Path) -> Result<Database, StoreError> {
@@ -71,7 +80,8 @@ impl RedbStore {
     ) -> Result<T, StoreError> {
         let file = Arc::clone(&self.file);
         let done = tokio::task::spawn_blocking(move || work(&file)).await;
-        done.map_err(|e| StoreError::Failed(e.to_string()))?
+        // It was stopped in the middle of whatever it did.
+        done.map_err(|e| StoreError::Unknown(e.to_string()))?
     }
 }
 
@@ -90,16 +100,42 @@ impl RedbFile {
         Ok(result)
     }
 
+    /// Makes one change, with a number that says afterwards whether it was made.
     fn write<T>(
         &self,
         act: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        self.with(|database| {
+        let mut committing = None;
+        let done = self.with(|database| {
             let transaction = database.begin_write()?;
             let result = act(&transaction)?;
+            let mut meta = transaction.open_table(META)?;
+            let number = meta.get(CHANGES)?.map_or(0, |v| v.value()).wrapping_add(1);
+            meta.insert(CHANGES, number)?;
+            drop(meta);
+            committing = Some((number, result));
             transaction.commit()?;
-            Ok(result)
-        })
+            Ok(())
+        });
+        match (done, committing) {
+            (Ok(()), Some((_, result))) => Ok(result),
+            (Err(error), Some((number, result))) => self.settle(number, error).map(|()| result),
+            (Err(error), None) => Err(error),
+            (Ok(()), None) => Err(StoreError::Failed("nothing was committed".to_owned())),
+        }
+    }
+
+    /// A commit has failed: whether it was made all the same, the file says when it is opened again.
+    fn settle(&self, number: u64, error: StoreError) -> Result<(), StoreError> {
+        let last = self.with(|database| {
+            let meta = database.begin_read()?.open_table(META)?;
+            Ok(meta.get(CHANGES)?.map(|v| v.value()))
+        });
+        match last {
+            Ok(last) if last == Some(number) => Ok(()),
+            Ok(_) => Err(error),
+            Err(_) => Err(StoreError::Unknown(error.to_string())),
+        }
     }
 
     fn initialize(&self) -> Result<(), StoreError> {
@@ -164,39 +200,72 @@ impl RedbFile {
             .transpose()
     }
 
-    /// Answers `None` when `bytes` are stored, else what is there.
-    fn swap(
-        &self,
-        cluster: ClusterId,
-        epoch: Epoch,
-        bytes: &[u8],
-    ) -> Result<Option<Option<Vec<u8>>>, StoreError> {
+    fn swap(&self, next: &Configuration, bytes: &[u8]) -> Result<Found, StoreError> {
         self.write(|transaction| {
             let mut configs = transaction.open_table(CONFIGS)?;
-            let stored = configs.get(cluster.0)?.map(|v| v.value().to_vec());
+            let stored = configs.get(next.cluster.0)?.map(|v| v.value().to_vec());
             let before = match stored.as_deref().map(postcard::from_bytes::<Configuration>) {
                 None => Some(Epoch(0)),
                 Some(Ok(config)) => Some(config.epoch),
                 Some(Err(_)) => None,
             };
             if stored.as_deref() == Some(bytes) {
-                return Ok(None);
+                return Ok(Found::Stored);
             }
-            if before.map(Epoch::next) != Some(epoch) {
-                return Ok(Some(stored));
+            if before.map(Epoch::next) != Some(next.epoch) {
+                return Ok(Found::Other(stored));
             }
-            configs.insert(cluster.0, bytes)?;
-            Ok(None)
+            if stored.is_none() {
+                // New clusters are rare: what is there is looked through, and no second table can be wrong.
+                for row in configs.iter()? {
+                    let living = postcard::from_bytes::<Configuration>(row?.1.value());
+                    if let Ok(other) = living
+                        && !other.removed
+                        && other.name == next.name
+                    {
+                        return Ok(Found::Name(other.cluster));
+                    }
+                }
+            }
+            configs.insert(next.cluster.0, bytes)?;
+            Ok(Found::Stored)
         })
     }
 
-    fn add_server(&self, bytes: &[u8]) -> Result<ServerId, StoreError> {
+    fn forget_clusters(&self, ids: &[ClusterId]) -> Result<(), StoreError> {
         self.write(|transaction| {
+            let mut configs = transaction.open_table(CONFIGS)?;
+            for id in ids {
+                let stored = configs.get(id.0)?.map(|v| v.value().to_vec());
+                let config = stored.map(|bytes| postcard::from_bytes::<Configuration>(&bytes));
+                if matches!(config, Some(Ok(config)) if config.removed) {
+                    configs.remove(id.0)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Answers `None` when all ids are given.
+    fn add_server(&self, incarnation: u64, bytes: &[u8]) -> Result<Option<ServerId>, StoreError> {
+        self.write(|transaction| {
+            let mut servers = transaction.open_table(SERVERS)?;
+            for row in servers.iter()? {
+                let (id, row) = row?;
+                let known = postcard::from_bytes::<Registration>(row.value());
+                if known.is_ok_and(|s| s.incarnation == incarnation) {
+                    return Ok(Some(ServerId(id.value())));
+                }
+            }
             let mut meta = transaction.open_table(META)?;
             let id = meta.get("next server")?.map_or(1, |v| v.value());
-            meta.insert("next server", id + 1)?;
-            transaction.open_table(SERVERS)?.insert(id, bytes)?;
-            Ok(ServerId(id))
+            let Some(next) = id.checked_add(1) else {
+                return Ok(None);
+            };
+            meta.insert("next server", next)?;
+            drop(meta);
+            servers.insert(id, bytes)?;
+            Ok(Some(ServerId(id)))
         })
     }
 
@@ -257,18 +326,24 @@ impl ConfigStore for RedbStore {
     }
 
     async fn compare_and_swap(&self, next: &Configuration) -> Result<Swapped, StoreError> {
-        let (cluster, epoch, bytes) = (next.cluster, next.epoch, encode(next)?);
-        let found = self.blocking(move |file| file.swap(cluster, epoch, &bytes));
-        let Some(found) = found.await? else {
-            return Ok(Swapped::Stored);
+        let (next, bytes) = (next.clone(), encode(next)?);
+        let found = match self.blocking(move |file| file.swap(&next, &bytes)).await? {
+            Found::Stored => return Ok(Swapped::Stored),
+            Found::Name(cluster) => return Ok(Swapped::NameTaken(cluster)),
+            Found::Other(found) => found.map(|bytes| decode(&bytes, "a configuration")),
         };
-        let found = found.map(|bytes| decode(&bytes, "a configuration"));
         Ok(Swapped::Found(found.transpose()?.map(Box::new)))
     }
 
+    async fn forget_clusters(&self, ids: &[ClusterId]) -> Result<(), StoreError> {
+        let ids = ids.to_vec();
+        self.blocking(move |file| file.forget_clusters(&ids)).await
+    }
+
     async fn add_server(&self, registration: &Registration) -> Result<ServerId, StoreError> {
-        let bytes = encode(registration)?;
-        self.blocking(move |file| file.add_server(&bytes)).await
+        let (incarnation, bytes) = (registration.incarnation, encode(registration)?);
+        let added = self.blocking(move |file| file.add_server(incarnation, &bytes));
+        added.await?.ok_or_else(no_ids_left)
     }
 
     async fn put_server(
@@ -334,6 +409,23 @@ mod tests {
         assert_eq!(store.get(first.cluster).await.unwrap(), Some(first));
     }
 
+    #[test]
+    fn a_commit_that_failed_was_made_or_not_as_the_file_says_and_else_nobody_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = RedbStore::open(&path).unwrap();
+        let failure = || StoreError::Failed("the disk is full".to_owned());
+        let made = |number| store.file.settle(number, failure());
+        assert!(made(1).is_ok(), "opening it was the first change");
+        let next = made(2);
+        assert!(matches!(next, Err(StoreError::Failed(_))), "{next:?}");
+        *store.file.database.lock().unwrap() = None;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let lost = made(2);
+        assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
+    }
+
     #[tokio::test]
     async fn a_new_store_takes_what_a_lost_one_held_and_one_in_use_does_not() {
         let folder = tempfile::tempdir().unwrap();
@@ -355,7 +447,10 @@ mod tests {
         assert_eq!(loaded.store, 77);
         assert_eq!(loaded.configs, contents.configs);
         assert!(loaded.servers[0].1.draining);
-        assert_eq!(store.add_server(&registration).await.unwrap(), next);
+        let known = store.add_server(&registration).await.unwrap();
+        assert_eq!(known, ServerId(3));
+        let new = store.add_server(&suite::registration(9)).await.unwrap();
+        assert_eq!(new, next);
         assert!(!store.restore(&contents, next).await.unwrap());
     }
 

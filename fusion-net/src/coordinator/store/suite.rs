@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 /// The first configuration of a small cluster.
 pub(in crate::coordinator) fn config(cluster: u64) -> Configuration {
-    let shape = ClusterShape::new("c", Kind::List, 1, 1, false).unwrap();
+    let name = format!("c{cluster}");
+    let shape = ClusterShape::new(&name, Kind::List, 1, 1, false).unwrap();
     let host = |i| Host {
         server: ServerId(i),
         address: String::new(),
@@ -17,7 +18,7 @@ pub(in crate::coordinator) fn config(cluster: u64) -> Configuration {
     Configuration::create(1, ClusterId(cluster), 1, &shape, &[host(1), host(2)])
 }
 
-fn registration(incarnation: u64) -> Registration {
+pub(in crate::coordinator) fn registration(incarnation: u64) -> Registration {
     Registration {
         incarnation,
         address: "a:1".into(),
@@ -35,7 +36,10 @@ pub(in crate::coordinator) async fn run(open: impl AsyncFn() -> Arc<dyn ConfigSt
     only_the_next_epoch_is_stored(&*store).await;
     an_epoch_has_one_content(&*store).await;
     one_of_many_swaps_wins(&store).await;
+    a_name_is_given_once(&store).await;
+    only_removed_clusters_are_forgotten(&*store).await;
     let given = ids_are_given_once(&store).await;
+    a_server_that_registers_again_is_the_same(&*store, &given).await;
     let draining = Registration {
         draining: true,
         ..registration(0)
@@ -54,7 +58,7 @@ pub(in crate::coordinator) async fn run(open: impl AsyncFn() -> Arc<dyn ConfigSt
         epochs.collect::<Vec<_>>()
     };
     assert_eq!(epochs(&contents), epochs(&stored));
-    assert_eq!(contents.configs.len(), 3);
+    assert_eq!(contents.configs.len(), 5);
     let servers: Vec<_> = contents.servers.iter().map(|(id, _)| *id).collect();
     assert_eq!(servers, given[..1], "the others are forgotten");
     assert!(
@@ -123,4 +127,82 @@ async fn ids_are_given_once(store: &Arc<dyn ConfigStore>) -> Vec<ServerId> {
     assert_eq!(given.len(), 8);
     assert!(given.iter().all(|id| id.0 > 0), "0 is nobody's id");
     given
+}
+
+/// Whatever a coordinator remembers; a name is free again when its cluster was removed.
+async fn a_name_is_given_once(store: &Arc<dyn ConfigStore>) {
+    let named = |cluster| {
+        let mut config = config(cluster);
+        config.name = "one".to_owned();
+        config
+    };
+    let creations = (60..64).map(|cluster| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move { store.compare_and_swap(&named(cluster)).await.unwrap() })
+    });
+    let created = futures::future::try_join_all(creations).await.unwrap();
+    let winner = created.iter().position(|s| *s == Swapped::Stored).unwrap();
+    let first = named(60 + winner as u64);
+    for (i, swapped) in created.iter().enumerate() {
+        let expected = match i == winner {
+            true => Swapped::Stored,
+            false => Swapped::NameTaken(first.cluster),
+        };
+        assert_eq!(*swapped, expected);
+    }
+    let again = store.compare_and_swap(&first).await.unwrap();
+    assert_eq!(again, Swapped::Stored, "the same call again");
+    let second = first.successor(2);
+    let swapped = store.compare_and_swap(&second).await.unwrap();
+    assert_eq!(swapped, Swapped::Stored, "its own name does not hinder it");
+    let mut removed = second.successor(3);
+    removed.removed = true;
+    let swapped = store.compare_and_swap(&removed).await.unwrap();
+    assert_eq!(swapped, Swapped::Stored);
+    let swapped = store.compare_and_swap(&named(66)).await.unwrap();
+    assert_eq!(swapped, Swapped::Stored, "the name is free again");
+}
+
+async fn only_removed_clusters_are_forgotten(store: &dyn ConfigStore) {
+    let living = config(70);
+    let mut removed = config(71);
+    for config in [&living, &removed] {
+        let swapped = store.compare_and_swap(config).await.unwrap();
+        assert_eq!(swapped, Swapped::Stored);
+    }
+    removed = removed.successor(2);
+    removed.removed = true;
+    store.compare_and_swap(&removed).await.unwrap();
+    let contents = store.load().await.unwrap();
+    let of_name_one = contents
+        .configs
+        .iter()
+        .find(|c| c.removed && c.name == "one");
+    let of_name_one = of_name_one.unwrap().cluster;
+    let ids = [living.cluster, removed.cluster, of_name_one, ClusterId(99)];
+    store.forget_clusters(&ids).await.unwrap();
+    store.forget_clusters(&[]).await.unwrap();
+    assert_eq!(store.get(living.cluster).await.unwrap(), Some(living));
+    assert_eq!(store.get(removed.cluster).await.unwrap(), None);
+    assert_eq!(store.get(of_name_one).await.unwrap(), None);
+    let taken = Configuration {
+        name: "one".to_owned(),
+        ..config(67)
+    };
+    let swapped = store.compare_and_swap(&taken).await.unwrap();
+    assert_eq!(
+        swapped,
+        Swapped::NameTaken(ClusterId(66)),
+        "its name went on"
+    );
+}
+
+/// A registration whose answer was lost is made again.
+async fn a_server_that_registers_again_is_the_same(store: &dyn ConfigStore, given: &[ServerId]) {
+    let servers = store.load().await.unwrap().servers;
+    for incarnation in 0..8 {
+        let id = store.add_server(&registration(incarnation)).await.unwrap();
+        assert!(given.contains(&id), "{id} is a ghost");
+    }
+    assert_eq!(store.load().await.unwrap().servers.len(), servers.len());
 }

@@ -1,0 +1,149 @@
+//! What operators are shown of all that a coordinator knows.
+
+use super::Registry;
+use crate::service::{
+    ClusterStatus, ControlPlane, MemberState, MemberStatus, Role, ServerStatus, Status,
+};
+use fusion_core::config::{Configuration, FusedState, Host, PrimaryState};
+use fusion_core::id::{MemberId, PrimaryIndex, ServerId};
+use fusion_core::membership::{Plan, ServerView, Waiting};
+use fusion_core::message::Condition;
+use std::collections::BTreeMap;
+
+impl Registry {
+    pub(crate) fn status(&self, now: u64, control: ControlPlane) -> Status {
+        let views = self.views();
+        let servers = self.servers.iter().map(|(&id, s)| {
+            let seen = self.detector.seen(id).unwrap_or_default();
+            ServerStatus {
+                id,
+                pid: s.pid,
+                address: s.address.clone(),
+                alive: seen.suspected_since_ms.is_none(),
+                members: views.get(&id).map_or(0, |v| v.load),
+                draining: s.draining,
+                heard_ms_ago: now.saturating_sub(seen.last_heard_ms),
+            }
+        });
+        Status {
+            servers: servers.collect(),
+            clusters: self
+                .living()
+                .map(|c| self.cluster_status(c, views.clone()))
+                .collect(),
+            events: self.events.iter().cloned().collect(),
+            problem: self.problem.clone(),
+            control,
+        }
+    }
+
+    fn cluster_status(
+        &self,
+        config: &Configuration,
+        views: BTreeMap<ServerId, ServerView>,
+    ) -> ClusterStatus {
+        let alive = |server: ServerId| {
+            views
+                .get(&server)
+                .is_some_and(|v| v.suspected_since_ms.is_none())
+        };
+        let primaries = config.primaries.iter().enumerate().map(|(index, seat)| {
+            let lost = seat.state == PrimaryState::Lost;
+            self.member_status(
+                config,
+                seat.id,
+                (Role::Primary, index),
+                &seat.host,
+                alive(seat.host.server),
+                lost,
+            )
+        });
+        let fused = config.fused.iter().map(|seat| {
+            let joins = seat.state == FusedState::Joining;
+            let place = (Role::Fused, seat.row.index());
+            self.member_status(
+                config,
+                seat.id,
+                place,
+                &seat.host,
+                alive(seat.host.server),
+                joins,
+            )
+        });
+        let members: Vec<MemberStatus> = primaries.chain(fused).collect();
+        let in_role = |role| members.iter().filter(move |m| m.role == role);
+        let active =
+            |m: &&MemberStatus| matches!(m.state, MemberState::Active | MemberState::Moving { .. });
+        let gone = in_role(Role::Primary).filter(|m| !active(m)).count();
+        let codes = in_role(Role::Fused).filter(active).count();
+        let waiting: Option<Waiting> = match self.plan(config, views) {
+            Plan::Wait(waiting) => Some(waiting),
+            Plan::Keep | Plan::Change(..) => None,
+        };
+        ClusterStatus {
+            name: config.name.clone(),
+            id: config.cluster,
+            kind: config.kind,
+            epoch: config.epoch,
+            primaries: config.n(),
+            faults: usize::from(config.faults),
+            tolerates: codes.saturating_sub(gone),
+            serving: gone == 0,
+            waiting,
+            members,
+        }
+    }
+
+    /// How far the heir of a primary is, if it has one.
+    fn copied(&self, config: &Configuration, role: Role, index: usize) -> Option<(u64, u64)> {
+        let index = PrimaryIndex(index as u16);
+        let heir = config
+            .inheritance(index)
+            .filter(|_| role == Role::Primary)?;
+        let report = self.detector.report(config.cluster, heir.id);
+        Some(match report.map(|r| r.condition) {
+            Some(Condition::Learning { done, total }) => (done, total),
+            Some(_) => (1, 1),
+            None => (0, 0),
+        })
+    }
+
+    fn member_status(
+        &self,
+        config: &Configuration,
+        id: MemberId,
+        (role, index): (Role, usize),
+        host: &Host,
+        alive: bool,
+        building: bool,
+    ) -> MemberStatus {
+        let report = self.detector.report(config.cluster, id);
+        let condition = report.map(|r| r.condition);
+        let state = match (alive, building, condition) {
+            (false, _, _) | (_, _, Some(Condition::Missing)) => MemberState::Dead,
+            (_, false, _) => match self.copied(config, role, index) {
+                Some((done, total)) => MemberState::Moving { done, total },
+                None => MemberState::Active,
+            },
+            (_, true, Some(Condition::Recovering { done, total })) => {
+                MemberState::Recovering { done, total }
+            }
+            (_, true, Some(Condition::Learning { done, total })) => {
+                MemberState::Joining { done, total }
+            }
+            _ if role == Role::Primary => MemberState::Recovering { done: 1, total: 1 },
+            _ => MemberState::Joining { done: 0, total: 0 },
+        };
+        MemberStatus {
+            id,
+            role,
+            index,
+            server: host.server,
+            address: host.address.clone(),
+            state,
+            elements: report.map_or(0, |r| r.elements),
+            payload_bytes: report.map_or(0, |r| r.payload_bytes),
+            page_bytes: report.map_or(0, |r| r.page_bytes),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+use super::*;
+use crate::service::Known;
+use fusion_core::config::{ClusterShape, Host};
+use fusion_core::op::Kind;
+
+fn registration(incarnation: u64) -> Registration {
+    Registration {
+        incarnation,
+        address: "127.0.0.1:1".to_owned(),
+        pid: 1,
+        draining: false,
+    }
+}
+
+/// A server may die, and be known to, while a decision that began earlier is still being made.
+#[test]
+fn a_death_after_the_decision_began_is_no_overflow_and_forgets_nobody() {
+    let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+    registry.add_server(ServerId(1), registration(1), 100);
+    registry.add_server(ServerId(2), registration(2), 200);
+    assert_eq!(registry.forgettable(150), []);
+    assert_eq!(registry.forgettable(200 + FORGET_MS), [ServerId(1)]);
+}
+
+#[test]
+fn news_are_cut_to_what_fits_one_answer_and_never_to_none() {
+    let shape = ClusterShape::new("c", Kind::Map, 1, 1, false).unwrap();
+    let address = "a".repeat(1 << 20);
+    let hosts = [1, 2].map(|i| Host {
+        server: ServerId(i),
+        address: address.clone(),
+    });
+    let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+    for cluster in 1..=5 {
+        let config = Configuration::create(0, ClusterId(cluster), 1, &shape, &hosts);
+        registry.install(Arc::new(config), None, 1);
+    }
+    let mut request = SyncRequest {
+        server: ServerId(1),
+        known: Vec::new(),
+        reports: Vec::new(),
+        wait: true,
+    };
+    let mut rounds = 0;
+    while request.known.len() < 5 {
+        let news = registry.news_for(&request);
+        assert!((1..=2).contains(&news.len()));
+        request.known.extend(news.iter().map(|c| Known {
+            cluster: c.cluster,
+            epoch: c.epoch,
+            nonce: c.nonce,
+        }));
+        rounds += 1;
+    }
+    assert_eq!((rounds, registry.news_for(&request).len()), (5, 0));
+}
+
+#[test]
+fn who_takes_an_address_declares_the_one_before_dead() {
+    let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+    registry.add_server(ServerId(1), registration(1), 100);
+    registry.add_server(ServerId(2), registration(2), 200);
+    let views = registry.views();
+    assert_eq!(views[&ServerId(1)].suspected_since_ms, Some(200));
+    assert_eq!(views[&ServerId(2)].suspected_since_ms, None);
+    assert_eq!(registry.registered(2), Some(ServerId(2)));
+}
+
+#[test]
+fn a_server_whose_address_was_taken_was_not_noticed_after_the_coordinators_whole_life() {
+    let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+    registry.add_server(ServerId(1), registration(1), 100);
+    let shape = ClusterShape::new("c", Kind::Map, 1, 1, false).unwrap();
+    let host = |server| Host {
+        server: ServerId(server),
+        address: String::new(),
+    };
+    let first = Configuration::create(1, ClusterId(1), 1, &shape, &[host(1), host(2)]);
+    let mut next = first.successor(2);
+    next.primaries[0].host = host(3);
+    registry.install(Arc::new(first), None, 200);
+    registry.add_server(ServerId(2), registration(2), 90_000);
+    let reason = Reason::PrimariesLost(Vec::new());
+    registry.install(Arc::new(next), Some(reason), 90_001);
+    assert_eq!(registry.events[0].detected_after_ms, None);
+}
