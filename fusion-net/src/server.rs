@@ -107,9 +107,9 @@ async fn serve_connection(incoming: Incoming, guest: Arc<Guest>, host: Arc<Host>
             run(channel.execute(primary::PrimaryServer::new(host, guest).serve())).await;
         }
         Ok((stream, Service::Fused)) => {
-            let transport = wire::server_transport(stream, Service::Fused, guest);
+            let transport = wire::server_transport(stream, Service::Fused, Arc::clone(&guest));
             let channel = BaseChannel::new(channel_config(), transport);
-            run(channel.execute(fused::FusedServer::new(host).serve())).await;
+            run(channel.execute(fused::FusedServer::new(host, guest).serve())).await;
         }
         Ok((_, Service::Coordinator)) => {}
         Err(error) => wire::refused(&error),

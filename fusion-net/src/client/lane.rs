@@ -229,7 +229,7 @@ impl Driver {
         };
         if let Ok(peer) = self.connections.primaries.get(&seat.host.address).await {
             // Not worth another try: a session that is left over goes when room is needed.
-            let _ = peer.client.execute(within(GOODBYE), batch).await;
+            let _ = peer.client.execute(within(GOODBYE), batch.into()).await;
         }
     }
 
@@ -436,7 +436,7 @@ async fn send(
         return (Answered::Not { unsure: false }, calls);
     };
     let member = batch.member;
-    let call = peer.client.execute(within(CALL), batch);
+    let call = peer.client.execute(within(CALL), batch.into());
     tokio::pin!(call);
     let answered = loop {
         tokio::select! {
