@@ -25,11 +25,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Both kinds of port, each with a service that it offers and one that it does not.
+/// Both kinds of port with their services, each beside one that is not offered there.
 struct Ports {
     rig: Rig,
     raw: Raw,
-    ports: [Port; 2],
+    ports: [Port; 4],
 }
 
 #[derive(Clone)]
@@ -46,12 +46,16 @@ impl Ports {
         let (key, value) = ("key".into(), "value".into());
         raw.call(Op::Put { key, value }).await.unwrap();
         let server = rig.host("c", Seat::Primary(0)).await;
+        let address = rig.server(server).unwrap().address().to_owned();
+        let of_server = |offered| Port {
+            address: address.clone(),
+            offered,
+            other: Service::Coordinator,
+        };
         let ports = [
-            Port {
-                address: rig.server(server).unwrap().address().to_owned(),
-                offered: Service::Primary,
-                other: Service::Coordinator,
-            },
+            of_server(Service::Primary),
+            of_server(Service::Operations),
+            of_server(Service::Changes),
             Port {
                 address: rig.coordinator().to_owned(),
                 offered: Service::Coordinator,

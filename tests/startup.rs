@@ -34,3 +34,24 @@ fn the_demo_says_why_its_servers_do_not_start() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("bogus"), "{stderr}");
 }
+
+/// Servers that offer no streams, and servers that do beside them: tarpc does it all.
+#[tokio::test]
+async fn servers_that_speak_tarpc_only_do_all_that_the_others_do() {
+    use fusion_tests::cluster::{Seat, is_whole, options, start_with};
+    let options = fusion_net::local::LocalOptions {
+        streams: false,
+        ..options()
+    };
+    let mut rig = start_with(options, 5).await;
+    let raws = rig.create("c", fusion_net::client::Kind::Map, 2, 2).await;
+    let mut writers = fusion_tests::writers::Writers::new(fusion_net::client::Kind::Map);
+    writers.write(&raws, 2);
+    writers.wait_more(200).await;
+    rig.kill("c", &[Seat::Primary(0)]).await;
+    writers.wait_more(200).await;
+    rig.wait_cluster("c", "whole again", is_whole).await;
+    let account = writers.stop().await;
+    account.verify(&raws).await;
+    rig.stop().await;
+}

@@ -187,10 +187,11 @@ pub async fn serve_elected(
         async move {
             match wire::accept(incoming, &[Service::Coordinator]).await {
                 Ok((stream, _)) => {
-                    let transport = wire::server_transport(stream, Service::Coordinator, guest);
+                    let transport =
+                        wire::server_transport(stream, Service::Coordinator, Arc::clone(&guest));
                     let channel = BaseChannel::new(channel_config(), transport);
                     use crate::service::Coordinator as _;
-                    run(channel.execute(CoordinatorServer::new(office).serve())).await;
+                    run(channel.execute(CoordinatorServer::new(office, guest).serve())).await;
                 }
                 Err(error) => wire::refused(&error),
             }

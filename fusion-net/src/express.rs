@@ -19,3 +19,6 @@ pub(crate) use server::{serve_changes, serve_operations};
 
 /// The version of these frames; what a server offers.
 pub const VERSION: u16 = 1;
+
+#[cfg(test)]
+mod tests;

@@ -108,6 +108,8 @@ pub struct LocalOptions {
     pub faulty: bool,
     /// What the processes and their clients prove themselves by; `None`: they speak without TLS.
     pub tls: Option<TlsFiles>,
+    /// Whether servers offer [streams](crate::express) beside tarpc.
+    pub streams: bool,
 }
 
 impl LocalOptions {
@@ -122,6 +124,7 @@ impl LocalOptions {
             shared: None,
             faulty: false,
             tls: None,
+            streams: true,
         }
     }
 }
@@ -419,6 +422,9 @@ impl LocalCluster {
         let mut args: Vec<String> = args.map(str::to_owned).into();
         if let Some(front) = front {
             args.extend(["--advertise".to_owned(), front.to_string()]);
+        }
+        if !self.options.streams {
+            args.push("--no-streams".to_owned());
         }
         args.extend(self.options.security());
         let log = self.folder.join(format!("server-{number}.log"));

@@ -113,7 +113,7 @@ async fn tick() {
     }
 }
 
-async fn serve_connection(incoming: Incoming, guest: Arc<Guest>, host: Arc<Host>) {
+pub(crate) async fn serve_connection(incoming: Incoming, guest: Arc<Guest>, host: Arc<Host>) {
     match wire::accept(incoming, &OFFERED).await {
         Ok((stream, Service::Primary)) => {
             let transport = wire::server_transport(stream, Service::Primary, Arc::clone(&guest));
@@ -121,17 +121,17 @@ async fn serve_connection(incoming: Incoming, guest: Arc<Guest>, host: Arc<Host>
             run(channel.execute(PrimaryServer::new(host, guest).serve())).await;
         }
         Ok((stream, Service::Fused)) => {
-            let transport = wire::server_transport(stream, Service::Fused, guest);
+            let transport = wire::server_transport(stream, Service::Fused, Arc::clone(&guest));
             let channel = BaseChannel::new(channel_config(), transport);
-            run(channel.execute(FusedServer::new(host).serve())).await;
+            run(channel.execute(FusedServer::new(host, Arc::clone(&guest)).serve())).await;
         }
         Ok((stream, Service::Operations)) => {
             let server = PrimaryServer::new(host, Arc::clone(&guest));
             ended(express::serve_operations(stream, guest, server).await)
         }
-        Ok((stream, Service::Changes)) => {
-            ended(express::serve_changes(stream, guest, FusedServer::new(host)).await)
-        }
+        Ok((stream, Service::Changes)) => ended(
+            express::serve_changes(stream, Arc::clone(&guest), FusedServer::new(host, guest)).await,
+        ),
         Ok((_, Service::Coordinator)) => {}
         Err(error) => wire::refused(&error),
     }

@@ -1,6 +1,6 @@
 //! The three tarpc services and what they say beside the messages of `fusion_core::message`.
 
-use crate::wire::Room;
+use crate::wire::{Holds, Room};
 use fusion_core::config::{ClusterShape, Configuration, ShapeError};
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
 use fusion_core::limits::{MAX_BATCH_REQUESTS, MAX_REPORTS};
@@ -18,9 +18,12 @@ use thiserror::Error;
 #[tarpc::service]
 pub trait Primary {
     /// Executes a client's requests in order; answers when all that the answers depend on is safe.
-    async fn execute(batch: ClientBatch) -> Result<Answers, Refusal>;
+    async fn execute(batch: Counted<ClientBatch>) -> Result<Answers, Refusal>;
     /// Serves a replacement of another primary.
-    async fn recover(route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal>;
+    async fn recover(
+        route: Route,
+        request: RecoveryRequest,
+    ) -> Result<Counted<RecoveryReply>, Refusal>;
     /// Tells a configuration; a higher one is adopted.
     async fn adopt(config: Arc<Configuration>);
     /// The version of the [streams](crate::express) that batches may come by, if they may.
@@ -35,7 +38,10 @@ pub trait Fused {
     /// Adds pages of a primary's snapshot.
     async fn chunk(route: Route, chunk: Chunk) -> Result<(), Refusal>;
     /// Serves a replacement of a lost primary.
-    async fn recover(route: Route, request: RecoveryRequest) -> Result<RecoveryReply, Refusal>;
+    async fn recover(
+        route: Route,
+        request: RecoveryRequest,
+    ) -> Result<Counted<RecoveryReply>, Refusal>;
     /// Tells a configuration; a higher one is adopted.
     async fn adopt(config: Arc<Configuration>);
     /// The version of the [streams](crate::express) that changes may come by, if they may.
@@ -76,7 +82,7 @@ pub trait Coordinator {
         wait_ms: u32,
     ) -> Result<Arc<Configuration>, AdminError>;
     /// All servers and clusters.
-    async fn status() -> Result<Status, AdminError>;
+    async fn status() -> Result<Counted<Status>, AdminError>;
     /// Whether this coordinator is the active one; any answers.
     async fn who() -> Who;
 }
@@ -89,7 +95,82 @@ pub struct Answers {
     pub replies: Vec<ClientReply>,
     /// The memory that they take until they are sent.
     #[serde(skip)]
-    pub(crate) _room: Room,
+    pub(crate) room: Room,
+}
+
+/// A message with the memory that it holds of what connections share. On the wire it is the message alone.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Counted<T> {
+    /// The message.
+    pub message: T,
+    /// Until the message is dropped, or sent.
+    #[serde(skip)]
+    room: Room,
+}
+
+impl<T> From<T> for Counted<T> {
+    fn from(message: T) -> Counted<T> {
+        let room = Room::default();
+        Counted { message, room }
+    }
+}
+
+impl<T> Counted<T> {
+    /// A message that holds what its frame took.
+    pub(crate) fn holding(message: T, room: Room) -> Counted<T> {
+        Counted { message, room }
+    }
+}
+
+impl<T: Serialize> Counted<T> {
+    /// An answer that holds as much of `room` as it takes.
+    pub(crate) fn answer(message: T, mut room: Room) -> Counted<T> {
+        // What cannot be encoded is no answer either; the transport says so.
+        let bytes = postcard::experimental::serialized_size(&message);
+        room.shrink_to(bytes.unwrap_or(usize::MAX));
+        Counted { message, room }
+    }
+}
+
+impl Holds for PrimaryRequest {
+    fn room(&mut self) -> Option<&mut Room> {
+        match self {
+            PrimaryRequest::Execute { batch } => Some(&mut batch.room),
+            _ => None,
+        }
+    }
+}
+
+// What members send is worked off at once, and what the coordinator is asked is short.
+impl Holds for FusedRequest {}
+impl Holds for CoordinatorRequest {}
+
+impl Holds for PrimaryResponse {
+    fn room(&mut self) -> Option<&mut Room> {
+        match self {
+            PrimaryResponse::Execute(Ok(answers)) => Some(&mut answers.room),
+            PrimaryResponse::Recover(Ok(reply)) => Some(&mut reply.room),
+            _ => None,
+        }
+    }
+}
+
+impl Holds for FusedResponse {
+    fn room(&mut self) -> Option<&mut Room> {
+        match self {
+            FusedResponse::Recover(Ok(reply)) => Some(&mut reply.room),
+            _ => None,
+        }
+    }
+}
+
+impl Holds for CoordinatorResponse {
+    fn room(&mut self) -> Option<&mut Room> {
+        match self {
+            CoordinatorResponse::Status(Ok(status)) => Some(&mut status.room),
+            _ => None,
+        }
+    }
 }
 
 /// A server process introduces itself.

@@ -7,14 +7,18 @@
 mod frame;
 mod guest;
 mod open;
+mod room;
 mod sides;
+#[cfg(test)]
+mod slow_peers;
 
 pub(crate) use frame::Frames;
 #[cfg(feature = "fuzzing")]
 pub use frame::{Cut, cut_frames};
+pub use guest::Guest;
 pub(crate) use guest::Shares;
-pub use guest::{Guest, Room};
 pub(crate) use open::MAX_REQUESTS;
+pub use room::{Holds, Room};
 pub(crate) use sides::server_transport;
 pub use sides::{ClientSide, ServerSide, client_transport, decode_request};
 

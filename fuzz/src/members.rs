@@ -197,7 +197,7 @@ impl Members {
 
     fn ask_primary(&mut self, request: PrimaryRequest) {
         match request {
-            PrimaryRequest::Execute { batch } => self.execute(&batch),
+            PrimaryRequest::Execute { batch } => self.execute(&batch.message),
             PrimaryRequest::Recover { route, request } => {
                 let primary = self.primaries.iter_mut().find(|p| p.id() == route.to);
                 if let Some(primary) = primary {

@@ -147,7 +147,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
             }],
             close: None,
         };
-        let answer = to_primary.execute(limit(), batch).await.unwrap();
+        let answer = to_primary.execute(limit(), batch.into()).await.unwrap();
         assert!(answer.is_err(), "{answer:?}");
     }
     ports.close().await;

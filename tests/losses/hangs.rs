@@ -64,7 +64,7 @@ async fn a_primary_that_was_replaced_while_it_hung_answers_no_read_from_its_old_
             close: None,
         };
         let limit = peer::within(Duration::from_secs(20));
-        direct.execute(limit, batch)
+        direct.execute(limit, batch.into())
     };
     let before = read().await.unwrap().unwrap().replies;
     assert!(

@@ -280,8 +280,8 @@ impl Client {
     /// # Errors
     /// [`Error::NoCoordinator`].
     pub async fn status(&self) -> Result<Status, Error> {
-        self.read(|c, context| async move { c.status(context).await })
-            .await
+        let status = self.read(|c, context| async move { c.status(context).await });
+        Ok(status.await?.message)
     }
 
     /// One cluster.

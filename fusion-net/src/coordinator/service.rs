@@ -4,8 +4,10 @@ use super::changes::{add_server, commit, drain, failed};
 use super::office::Office;
 use super::registry::Registry;
 use crate::service::{
-    self, AdminError, HandOver, Registered, Registration, Status, SyncReply, SyncRequest, Who,
+    self, AdminError, Counted, HandOver, Registered, Registration, Status, SyncReply, SyncRequest,
+    Who,
 };
+use crate::wire::Guest;
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
 use fusion_core::membership::{self, Reason, What};
@@ -22,11 +24,12 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct CoordinatorServer {
     office: Arc<Office>,
+    guest: Arc<Guest>,
 }
 
 impl CoordinatorServer {
-    pub(crate) fn new(office: Arc<Office>) -> Self {
-        CoordinatorServer { office }
+    pub(crate) fn new(office: Arc<Office>, guest: Arc<Guest>) -> Self {
+        CoordinatorServer { office, guest }
     }
 }
 
@@ -241,15 +244,19 @@ impl service::Coordinator for CoordinatorServer {
         }
     }
 
-    async fn status(self, _: Context) -> Result<Status, AdminError> {
+    async fn status(self, _: Context) -> Result<Counted<Status>, AdminError> {
+        let room = self.guest.room_for_answer().await;
         let c = self.office.active()?;
         let control = self.office.control();
         if let Some(rebuilding) = c.rebuilding().as_ref() {
-            return Ok(rebuilding.status(control, c.now_ms()));
+            return Ok(Counted::answer(
+                rebuilding.status(control, c.now_ms()),
+                room,
+            ));
         }
         let now = c.now_ms();
         let status = c.registry().status(now, control);
-        Ok(status)
+        Ok(Counted::answer(status, room))
     }
 
     async fn who(self, _: Context) -> Who {

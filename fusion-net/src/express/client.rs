@@ -56,7 +56,7 @@ impl Operations {
                 message::replies(&answer.await?).map_err(|_| Broken)
             }
             Operations::Tarpc(client) => {
-                let answer = client.execute(within(limit), batch).await;
+                let answer = client.execute(within(limit), batch.into()).await;
                 Ok(answer.map_err(|_| Broken)?.map(|answers| answers.replies))
             }
         }
@@ -175,7 +175,13 @@ impl Drop for Place<'_> {
 }
 
 impl Calls {
-    async fn connect(
+    /// How many calls wait for their answers.
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.shared.lock().waiting.len()
+    }
+
+    pub(super) async fn connect(
         network: &Network,
         address: &str,
         service: Service,
@@ -195,7 +201,7 @@ impl Calls {
     }
 
     /// Sends what `encode` appends, and waits for the frame that answers it.
-    async fn call(
+    pub(super) async fn call(
         &self,
         limit: Duration,
         encode: impl FnOnce(&mut BytesMut, u64) -> io::Result<()>,

@@ -2,7 +2,7 @@
 
 use super::message::{Acknowledged, append, decode_changes, number, whole};
 use crate::server::{FusedServer, PrimaryServer};
-use crate::service::Answers;
+use crate::service::{Answers, Counted};
 use crate::transport::Stream;
 use crate::wire::{Frames, Guest, MAX_REQUESTS, Service};
 use fusion_core::message::{ClientBatch, Refusal};
@@ -125,12 +125,11 @@ pub(crate) async fn serve_operations(
                     let bytes = frame.bytes.len();
                     let (number, rest) = number(&frame.bytes)?;
                     let batch: ClientBatch = whole(rest)?;
+                    let batch = Counted::holding(batch, frame.held);
                     let server = server.clone();
-                    let held = frame.held;
                     open_bytes += bytes;
                     waiting.push(async move {
                         let answer = server.execute_batch(batch).await;
-                        drop(held);
                         (number, bytes, answer)
                     });
                 }

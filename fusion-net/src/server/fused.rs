@@ -3,7 +3,8 @@
 
 use super::host::{Host, Member, lock};
 use crate::clock;
-use crate::service;
+use crate::service::{self, Counted};
+use crate::wire::Guest;
 use fusion_core::config::Configuration;
 use fusion_core::fused::Fused;
 use fusion_core::message::{
@@ -12,15 +13,17 @@ use fusion_core::message::{
 use std::sync::Arc;
 use tarpc::context::Context;
 
-/// The tarpc service of all fused structures of this process. Its handlers never wait.
+/// The tarpc service of all fused structures of this process. Its handlers wait for nothing but room for
+/// what they answer.
 #[derive(Clone)]
 pub(crate) struct FusedServer {
     host: Arc<Host>,
+    guest: Arc<Guest>,
 }
 
 impl FusedServer {
-    pub(crate) fn new(host: Arc<Host>) -> Self {
-        FusedServer { host }
+    pub(crate) fn new(host: Arc<Host>, guest: Arc<Guest>) -> Self {
+        FusedServer { host, guest }
     }
 
     fn with<T>(
@@ -77,10 +80,12 @@ impl service::Fused for FusedServer {
         _: Context,
         route: Route,
         request: RecoveryRequest,
-    ) -> Result<RecoveryReply, Refusal> {
-        self.with(route, |fused| {
+    ) -> Result<Counted<RecoveryReply>, Refusal> {
+        let room = self.guest.room_for_recovery().await;
+        let reply = self.with(route, |fused| {
             fused.on_recovery(route, &request, clock::now())
-        })
+        })?;
+        Ok(Counted::answer(reply, room))
     }
 
     async fn adopt(self, _: Context, config: Arc<Configuration>) {

@@ -3,7 +3,7 @@
 use super::host::{Host, Member, lock};
 use super::link;
 use crate::clock;
-use crate::service::{self, Answers};
+use crate::service::{self, Answers, Counted};
 use crate::wire::Guest;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
@@ -182,18 +182,22 @@ impl PrimaryCell {
     }
 
     /// Executes a batch, then waits until all that its answers depend on is stable.
-    async fn execute(&self, batch: ClientBatch, guest: &Guest) -> Result<Answers, Refusal> {
+    async fn execute(
+        &self,
+        batch: Counted<ClientBatch>,
+        guest: &Guest,
+    ) -> Result<Answers, Refusal> {
         let mut marks = self.watch();
         loop {
             if !self.wait_for_the_move(&mut marks).await {
                 return Err(Refusal::NotMember {
-                    cluster: batch.cluster,
-                    member: batch.member,
+                    cluster: batch.message.cluster,
+                    member: batch.message.member,
                 });
             }
-            match self.execute_now(&batch, guest, &mut marks).await {
+            match self.execute_now(&batch.message, guest, &mut marks).await {
                 Some((answers, after)) => {
-                    // What waits for the others holds its answers, and no requests.
+                    // What waits for the others holds its answers, and no requests: neither their memory nor room for it.
                     drop(batch);
                     let settled = marks.wait_for(|m| m.closed || m.stable >= after).await;
                     let stable = settled.is_ok_and(|m| m.stable >= after);
@@ -262,13 +266,7 @@ impl PrimaryCell {
             Some((replies, after, bytes))
         })?;
         room.shrink_to(bytes);
-        Some((
-            Answers {
-                replies,
-                _room: room,
-            },
-            after,
-        ))
+        Some((Answers { replies, room }, after))
     }
 }
 
@@ -295,12 +293,18 @@ impl PrimaryServer {
 
 impl PrimaryServer {
     /// Executes a batch at one of the primaries; answers when all that the answers depend on is safe.
-    pub(crate) async fn execute_batch(&self, batch: ClientBatch) -> Result<Answers, Refusal> {
+    pub(crate) async fn execute_batch(
+        &self,
+        batch: Counted<ClientBatch>,
+    ) -> Result<Answers, Refusal> {
         let gone = Refusal::NotMember {
-            cluster: batch.cluster,
-            member: batch.member,
+            cluster: batch.message.cluster,
+            member: batch.message.member,
         };
-        match self.host.member(batch.cluster, batch.member) {
+        match self
+            .host
+            .member(batch.message.cluster, batch.message.member)
+        {
             Some(Member::Primary(cell)) => cell.execute(batch, &self.guest).await,
             _ => Err(gone),
         }
@@ -308,7 +312,7 @@ impl PrimaryServer {
 }
 
 impl service::Primary for PrimaryServer {
-    async fn execute(self, _: Context, batch: ClientBatch) -> Result<Answers, Refusal> {
+    async fn execute(self, _: Context, batch: Counted<ClientBatch>) -> Result<Answers, Refusal> {
         self.execute_batch(batch).await
     }
 
@@ -321,11 +325,15 @@ impl service::Primary for PrimaryServer {
         _: Context,
         route: Route,
         request: RecoveryRequest,
-    ) -> Result<RecoveryReply, Refusal> {
-        self.guest.is_member();
+    ) -> Result<Counted<RecoveryReply>, Refusal> {
         match self.host.member(route.cluster, route.to) {
             Some(Member::Primary(cell)) => {
-                cell.with(|primary| primary.on_recovery(route, &request, clock::now()))
+                let room = self.guest.room_for_recovery().await;
+                let reply =
+                    cell.with(|primary| primary.on_recovery(route, &request, clock::now()))?;
+                // Not before: whoever is refused is no member.
+                self.guest.is_member();
+                Ok(Counted::answer(reply, room))
             }
             _ => Err(self.host.not_here(route)),
         }

@@ -263,6 +263,7 @@ async fn call(
             .inspect(|_| peer.heard())
             .inspect_err(|_| host.peers.primaries.forget(&peer))
             .ok()
+            .map(|answer| answer.map(|reply| reply.message))
     } else {
         let peer = host.peers.fused.get(address).await.ok()?;
         let answer = peer
@@ -273,5 +274,6 @@ async fn call(
             .inspect(|_| peer.heard())
             .inspect_err(|_| host.peers.fused.forget(&peer))
             .ok()
+            .map(|answer| answer.map(|reply| reply.message))
     }
 }

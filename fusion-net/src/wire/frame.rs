@@ -4,9 +4,9 @@
 //! that all connections of the process have in common. What a long frame took is given back when it has been read.
 
 use super::guest::Guest;
+use super::room::Room;
 use std::io;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -21,14 +21,14 @@ pub(crate) struct Frames {
     /// Of whoever has connected; nobody for connections of one's own making.
     guest: Option<Arc<Guest>>,
     /// Taken for the frame that is coming in.
-    held: Option<OwnedSemaphorePermit>,
+    held: Room,
 }
 
 /// One frame, and what it took of the common share.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) bytes: BytesMut,
-    pub(crate) held: Option<OwnedSemaphorePermit>,
+    pub(crate) held: Room,
 }
 
 impl Frames {
@@ -37,7 +37,7 @@ impl Frames {
         Frames {
             longest,
             guest,
-            held: None,
+            held: Room::default(),
         }
     }
 
@@ -46,25 +46,14 @@ impl Frames {
         let Some(guest) = &self.guest else {
             return Ok(());
         };
-        let has = self
-            .held
-            .as_ref()
-            .map_or(0, OwnedSemaphorePermit::num_permits);
         let wanted = bytes.saturating_sub(OWN_BYTES).div_ceil(1 << 10);
-        if wanted <= has {
+        if guest.room_for_request(&mut self.held, wanted) {
             return Ok(());
         }
-        let more = guest.room_for_request(wanted - has).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::OutOfMemory,
-                "long frames of all connections take all the memory that they may",
-            )
-        })?;
-        match &mut self.held {
-            Some(held) => held.merge(more),
-            None => self.held = Some(more),
-        }
-        Ok(())
+        Err(io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            "long frames of all connections take all the memory that they may",
+        ))
     }
 }
 
@@ -109,7 +98,7 @@ impl Decoder for Frames {
         bytes.advance(HEADER_BYTES);
         Ok(Some(Frame {
             bytes,
-            held: self.held.take(),
+            held: std::mem::take(&mut self.held),
         }))
     }
 }
@@ -240,6 +229,20 @@ mod tests {
         assert_eq!(second.kind(), io::ErrorKind::OutOfMemory);
         drop(first);
         decode(2 << 20, 512 << 10).unwrap();
+    }
+
+    #[test]
+    fn who_turns_out_to_be_a_member_within_a_long_frame_is_no_panic() {
+        let guest = Guest::alone(8 << 10);
+        let mut frames = Frames::new(1 << 30, Some(Arc::clone(&guest)));
+        let mut source = BytesMut::from(&(3u32 << 20).to_be_bytes()[..]);
+        source.extend_from_slice(&vec![0; 512 << 10]);
+        assert!(frames.decode(&mut source).unwrap().is_none());
+        guest.is_member();
+        source.extend_from_slice(&vec![0; 1 << 20]);
+        assert!(frames.decode(&mut source).unwrap().is_none());
+        source.extend_from_slice(&vec![0; 3 << 19]);
+        assert!(frames.decode(&mut source).unwrap().is_some());
     }
 
     #[test]

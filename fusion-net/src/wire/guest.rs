@@ -1,9 +1,10 @@
 //! One that has connected: what it holds up, and how it is asked to leave.
 
+use super::room::Room;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 /// How long a frame may take to come in, and an answer to go out, once begun.
@@ -13,6 +14,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What the longest answer to a batch takes, in KiB: its values end when they are beyond 4 MiB, with one of 8 MiB.
 const MAX_ANSWER_KIB: u32 = 13 << 10;
+/// What the longest answer to a replacement takes, in KiB: a frame.
+const MAX_RECOVERY_KIB: u32 = (super::MAX_FRAME_BYTES >> 10) as u32;
 
 /// What the requests and the answers of many connections may take together, beyond what each has of its own.
 #[derive(Clone, Debug)]
@@ -45,25 +48,6 @@ impl Default for Shares {
         Shares {
             clients: Share::of_kib(512 << 10, 512 << 10),
             members: Share::of_kib(1 << 20, 512 << 10),
-        }
-    }
-}
-
-fn take(share: &Arc<Semaphore>, kib: usize) -> Option<OwnedSemaphorePermit> {
-    let kib = u32::try_from(kib).ok()?;
-    Arc::clone(share).try_acquire_many_owned(kib).ok()
-}
-
-/// Memory that an answer may take until it is sent.
-#[derive(Debug, Default)]
-pub struct Room(Option<OwnedSemaphorePermit>);
-
-impl Room {
-    /// The answer is no longer than this.
-    pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        if let Some(permit) = &mut self.0 {
-            let too_many = permit.num_permits().saturating_sub(bytes.div_ceil(1 << 10));
-            drop(permit.split(too_many));
         }
     }
 }
@@ -129,21 +113,24 @@ impl Guest {
         self.began.elapsed().as_millis() as u64 + 1
     }
 
-    /// Memory for requests beyond what the connection has of its own, if there is so much left.
-    pub(super) fn room_for_request(&self, kib: usize) -> Option<OwnedSemaphorePermit> {
-        take(&self.share().requests, kib)
+    /// Makes it so much memory for a request beyond what the connection has of its own, if there is so much left.
+    pub(super) fn room_for_request(&self, room: &mut Room, kib: usize) -> bool {
+        room.grow_to(kib, &self.share().requests)
     }
 
-    /// Memory for a long answer on its way out, if there is so much left.
-    pub(super) fn room_for_sending(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        take(&self.share().answers, bytes.div_ceil(1 << 10))
+    /// Makes it memory for a long answer on its way out, if there is so much left.
+    pub(super) fn room_for_sending(&self, room: &mut Room, bytes: usize) -> bool {
+        room.grow_to(bytes.div_ceil(1 << 10), &self.share().answers)
     }
 
-    /// Waits for memory for the longest answer to a batch.
+    /// Waits for memory for the longest answer to a batch, or to who asks for the status.
     pub(crate) async fn room_for_answer(&self) -> Room {
-        let share = Arc::clone(&self.share().answers);
-        let permit = share.acquire_many_owned(MAX_ANSWER_KIB).await;
-        Room(permit.ok())
+        Room::wait_for(&self.shares.clients.answers, MAX_ANSWER_KIB).await
+    }
+
+    /// Waits for memory for the longest answer to a replacement.
+    pub(crate) async fn room_for_recovery(&self) -> Room {
+        Room::wait_for(&self.shares.members.answers, MAX_RECOVERY_KIB).await
     }
 
     pub(super) fn heard(&self) {
@@ -215,14 +202,31 @@ mod tests {
         let (client, member) = (Guest::new(shares.clone()), Guest::new(shares.clone()));
         member.is_member();
         let all = shares.clients.requests.available_permits();
-        let held = client.room_for_request(all).expect("nobody has any");
-        assert!(client.room_for_request(1).is_none());
-        assert!(member.room_for_request(all).is_some());
-        let answers = client.room_for_sending(all << 10).expect("nobody has any");
-        assert!(client.room_for_sending(1).is_none());
-        assert!(member.room_for_sending(1 << 20).is_some());
+        let (mut held, mut other, mut members) = Default::default();
+        assert!(client.room_for_request(&mut held, all));
+        assert!(!client.room_for_request(&mut other, 1));
+        assert!(member.room_for_request(&mut members, all));
+        let (mut answers, mut further, mut pages) = Default::default();
+        assert!(client.room_for_sending(&mut answers, all << 10));
+        assert!(!client.room_for_sending(&mut further, 1));
+        assert!(member.room_for_sending(&mut pages, 1 << 20));
         drop((held, answers));
-        assert!(client.room_for_request(1).is_some());
+        assert!(client.room_for_request(&mut other, 1));
+    }
+
+    #[tokio::test]
+    async fn answers_to_clients_that_nobody_takes_hold_up_no_recovery() {
+        let shares = Shares::default();
+        let guest = Guest::new(shares.clone());
+        let mut held = Vec::new();
+        while shares.clients.answers.available_permits() >= MAX_ANSWER_KIB as usize {
+            held.push(guest.room_for_answer().await);
+        }
+        let page = tokio::time::timeout(Duration::from_secs(5), guest.room_for_recovery());
+        assert_eq!(
+            page.await.expect("it has its own").kib(),
+            MAX_RECOVERY_KIB as usize
+        );
     }
 
     #[tokio::test(start_paused = true)]

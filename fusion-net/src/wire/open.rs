@@ -2,11 +2,11 @@
 
 use super::frame::OWN_BYTES;
 use super::guest::Guest;
+use super::room::Room;
 use std::collections::HashMap;
 use std::io;
 use std::task::{Context, Waker};
 use std::time::Instant;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The most requests under way on one connection; more wait to be read.
 pub(crate) const MAX_REQUESTS: usize = 1024;
@@ -16,7 +16,7 @@ pub(crate) const MAX_REQUESTS: usize = 1024;
 pub(super) struct FrameBytes {
     pub(super) bytes: usize,
     /// What a long one has taken of the common share already.
-    pub(super) held: Option<OwnedSemaphorePermit>,
+    pub(super) held: Room,
 }
 
 #[derive(Debug)]
@@ -24,8 +24,8 @@ struct Open {
     deadline: Instant,
     /// Of what the connection has of its own.
     own_bytes: usize,
-    /// Of the memory that connections share; a request takes about what its frame did.
-    _held: Option<OwnedSemaphorePermit>,
+    /// Of the memory that connections share, unless the request holds it; it takes about what its frame did.
+    _held: Room,
 }
 
 /// The requests of one connection that are neither answered nor given up.
@@ -45,7 +45,8 @@ impl OpenRequests {
         self.all.len()
     }
 
-    /// Takes a request in. Small ones have room of the connection's own, in all; the others share.
+    /// Takes a request in. Small ones have room of the connection's own, in all; the others share. A request with a place
+    /// for it holds what it takes of the share, and gives it back when it is worked off.
     ///
     /// # Errors
     /// `OutOfMemory` when there is none left.
@@ -55,17 +56,15 @@ impl OpenRequests {
         deadline: Instant,
         frame: FrameBytes,
         guest: &Guest,
+        place: Option<&mut Room>,
     ) -> io::Result<()> {
         let FrameBytes { bytes, mut held } = frame;
-        let has_own = held.is_none() && self.own_bytes + bytes <= OWN_BYTES;
-        if !has_own {
-            let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            let missing = bytes.div_ceil(1 << 10).saturating_sub(has);
-            let more = guest.room_for_request(missing).ok_or_else(no_room)?;
-            match &mut held {
-                Some(held) => held.merge(more),
-                None => held = Some(more),
-            }
+        let has_own = held.kib() == 0 && self.own_bytes + bytes <= OWN_BYTES;
+        if !has_own && !guest.room_for_request(&mut held, bytes.div_ceil(1 << 10)) {
+            return Err(no_room());
+        }
+        if let Some(place) = place {
+            *place = std::mem::take(&mut held);
         }
         let open = Open {
             deadline,
@@ -109,16 +108,16 @@ impl OpenRequests {
         self.all.len() < before
     }
 
-    /// Whether no further one may be read now; then the task is woken when one may.
-    pub(super) fn is_full(&mut self, context: &mut Context<'_>) -> bool {
-        let full = self.all.len() >= MAX_REQUESTS;
+    /// Whether no further one may be read now, with at most so many; then the task is woken when one may.
+    pub(super) fn is_full(&mut self, most: usize, context: &mut Context<'_>) -> bool {
+        let full = self.all.len() >= most;
         if full {
             self.reader = Some(context.waker().clone());
         }
         full
     }
 
-    fn wake(&mut self) {
+    pub(super) fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
@@ -138,7 +137,10 @@ mod tests {
     use std::time::Duration;
 
     fn frame(bytes: usize) -> FrameBytes {
-        FrameBytes { bytes, held: None }
+        FrameBytes {
+            bytes,
+            held: Room::default(),
+        }
     }
 
     #[test]
@@ -148,16 +150,17 @@ mod tests {
         let later = Instant::now() + Duration::from_secs(60);
         let part = OWN_BYTES - 1000;
         // One of its own, then four of 256 KiB share a MiB.
-        let taken = (0..100).take_while(|&id| open.add(id, later, frame(part), &guest).is_ok());
+        let taken =
+            (0..100).take_while(|&id| open.add(id, later, frame(part), &guest, None).is_ok());
         assert_eq!(taken.count(), 1 + 4);
         open.remove(2);
-        open.add(100, later, frame(part), &guest).unwrap();
+        open.add(100, later, frame(part), &guest, None).unwrap();
         open.remove(0);
-        open.add(101, later, frame(part), &guest).unwrap();
-        assert!(open.add(102, later, frame(part), &guest).is_err());
+        open.add(101, later, frame(part), &guest, None).unwrap();
+        assert!(open.add(102, later, frame(part), &guest, None).is_err());
         drop(open);
         assert!(
-            guest.room_for_request(1 << 10).is_some(),
+            guest.room_for_request(&mut Room::default(), 1 << 10),
             "all is given back"
         );
     }
@@ -167,15 +170,29 @@ mod tests {
         let guest = Guest::alone(1 << 10);
         let mut open = OpenRequests::default();
         let now = Instant::now();
-        open.add(1, now, frame(OWN_BYTES), &guest).unwrap();
-        open.add(2, now, frame(1 << 20), &guest).unwrap();
-        open.add(3, now + Duration::from_secs(60), frame(0), &guest)
+        open.add(1, now, frame(OWN_BYTES), &guest, None).unwrap();
+        open.add(2, now, frame(1 << 20), &guest, None).unwrap();
+        open.add(3, now + Duration::from_secs(60), frame(0), &guest, None)
             .unwrap();
         assert!(open.expire());
         assert_eq!((open.len(), open.own_bytes), (1, 0));
-        assert!(guest.room_for_request(1 << 10).is_some());
+        assert!(guest.room_for_request(&mut Room::default(), 1 << 10));
         assert!(!open.expire());
         open.remove(3);
         assert_eq!(open.earliest, None);
+    }
+
+    #[test]
+    fn a_request_that_is_worked_off_gives_back_its_memory_before_it_is_answered() {
+        let guest = Guest::alone(1 << 10);
+        let mut open = OpenRequests::default();
+        let later = Instant::now() + Duration::from_secs(60);
+        let mut request = Room::default();
+        open.add(1, later, frame(1 << 20), &guest, Some(&mut request))
+            .unwrap();
+        assert!(open.add(2, later, frame(1 << 20), &guest, None).is_err());
+        drop(request);
+        open.add(2, later, frame(1 << 20), &guest, None).unwrap();
+        assert_eq!(open.len(), 2);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::frame::{Frame, Frames, OWN_BYTES};
 use super::guest::Guest;
-use super::open::{FrameBytes, OpenRequests};
+use super::open::{FrameBytes, MAX_REQUESTS, OpenRequests};
+use super::room::{Holds, Room};
 use super::{MAX_DEADLINE, MAX_FRAME_BYTES, Service};
 use crate::transport::Stream;
 use futures::{Sink, SinkExt, Stream as Messages, StreamExt};
@@ -13,12 +14,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tarpc::{ClientMessage, Response};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::bytes::{Bytes, BytesMut};
 use tokio_util::codec::Framed;
 
 /// A buffer for what goes out keeps at most so much when it is empty.
 const KEPT_BYTES: usize = 256 << 10;
+/// While answers do not go out, further requests are read up to so many open ones: each may have a long answer that waits.
+const MAX_STALLED: usize = 8;
 
 /// The side that asks.
 #[derive(Debug)]
@@ -34,7 +36,9 @@ pub struct ServerSide<Req, Resp> {
     guest: Arc<Guest>,
     open: OpenRequests,
     /// Of the memory that long answers share, until they have gone out.
-    sending: Vec<OwnedSemaphorePermit>,
+    sending: Vec<Room>,
+    /// Answers do not go out.
+    stalled: bool,
     types: PhantomData<fn(Req) -> Resp>,
 }
 
@@ -61,6 +65,7 @@ pub(crate) fn server_transport<Req, Resp>(
         guest,
         open: OpenRequests::default(),
         sending: Vec::new(),
+        stalled: false,
         types: PhantomData,
     }
 }
@@ -145,13 +150,15 @@ impl<Req: Serialize, Resp> Sink<ClientMessage<Req>> for ClientSide<Req, Resp> {
     }
 }
 
-impl<Req, Resp> ServerSide<Req, Resp> {
+impl<Req: Holds, Resp> ServerSide<Req, Resp> {
     /// A request came in this frame, or one is not wanted any more.
-    fn note(&mut self, message: &ClientMessage<Req>, frame: FrameBytes) -> io::Result<()> {
+    fn note(&mut self, message: &mut ClientMessage<Req>, frame: FrameBytes) -> io::Result<()> {
         match message {
             ClientMessage::Request(request) => {
                 let deadline = request.context.deadline;
-                self.open.add(request.id, deadline, frame, &self.guest)?;
+                let place = request.message.room();
+                self.open
+                    .add(request.id, deadline, frame, &self.guest, place)?;
             }
             ClientMessage::Cancel { request_id, .. } => self.open.remove(*request_id),
             _ => {}
@@ -163,7 +170,7 @@ impl<Req, Resp> ServerSide<Req, Resp> {
 
 impl<Req, Resp> Messages for ServerSide<Req, Resp>
 where
-    Req: for<'de> Deserialize<'de>,
+    Req: Holds + for<'de> Deserialize<'de>,
 {
     type Item = io::Result<ClientMessage<Req>>;
 
@@ -173,47 +180,59 @@ where
         if this.open.expire() {
             this.guest.has_requests(this.open.len());
         }
-        if this.open.is_full(context) {
+        let most = if this.stalled {
+            MAX_STALLED
+        } else {
+            MAX_REQUESTS
+        };
+        if this.open.is_full(most, context) {
             return Poll::Pending;
         }
         let Some(frame) = ready!(this.frames.poll_next_unpin(context)) else {
             return Poll::Ready(None);
         };
         let message = frame.and_then(|frame| {
-            let message = decode_request(&frame.bytes)?;
+            let mut message = decode_request(&frame.bytes)?;
             let (bytes, held) = (frame.bytes.len(), frame.held);
-            this.note(&message, FrameBytes { bytes, held })?;
+            this.note(&mut message, FrameBytes { bytes, held })?;
             Ok(message)
         });
         Poll::Ready(Some(message))
     }
 }
 
-impl<Req, Resp: Serialize> Sink<Response<Resp>> for ServerSide<Req, Resp> {
+impl<Req, Resp: Holds + Serialize> Sink<Response<Resp>> for ServerSide<Req, Resp> {
     type Error = io::Error;
 
     fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let ready = this.frames.poll_ready_unpin(context);
         this.guest.stalls(ready.is_pending());
+        if std::mem::replace(&mut this.stalled, ready.is_pending()) && !this.stalled {
+            this.open.wake();
+        }
         ready
     }
 
-    fn start_send(self: Pin<&mut Self>, response: Response<Resp>) -> io::Result<()> {
+    fn start_send(self: Pin<&mut Self>, mut response: Response<Resp>) -> io::Result<()> {
         let this = self.get_mut();
         this.open.remove(response.request_id);
         this.guest.has_requests(this.open.len());
         let answer = encode(&response)?;
-        // It gives back the memory that it was promised.
+        let promised = response.message.as_mut().ok().and_then(Holds::room);
+        let promised = promised.map(std::mem::take);
         drop(response);
         if answer.len() > OWN_BYTES {
-            let room = this.guest.room_for_sending(answer.len());
-            this.sending.push(room.ok_or_else(|| {
-                io::Error::new(
+            let mut room = promised.unwrap_or_default();
+            // What was promised memory goes out in any case: its envelope adds little.
+            let goes_out = room.kib() > 0;
+            if !this.guest.room_for_sending(&mut room, answer.len()) && !goes_out {
+                return Err(io::Error::new(
                     io::ErrorKind::OutOfMemory,
                     "answers that are not taken hold all the memory that they may",
-                )
-            })?);
+                ));
+            }
+            this.sending.push(room);
         }
         this.frames.start_send_unpin(answer)
     }

@@ -108,7 +108,7 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) coordinator: Option<Addresses>,
     /// Speak tarpc only: offer no streams for operations and changes. Slower; to compare, or to look for a fault
-    #[arg(long, env = "FUSION_NO_STREAMS")]
+    #[arg(long, env = "FUSION_NO_STREAMS", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) no_streams: bool,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,

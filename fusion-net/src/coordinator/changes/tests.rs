@@ -5,6 +5,7 @@ use crate::coordinator::service::CoordinatorServer;
 use crate::coordinator::store::suite;
 use crate::coordinator::{ConfigStore, CoordinatorOptions, RedbStore, StoreContents};
 use crate::service::{Coordinator as _, SyncRequest};
+use crate::wire::Guest;
 use async_trait::async_trait;
 use fusion_core::config::ClusterShape;
 use fusion_core::op::Kind;
@@ -122,7 +123,7 @@ impl Stage {
     }
 
     fn service(&self) -> CoordinatorServer {
-        CoordinatorServer::new(Arc::clone(&self.office))
+        CoordinatorServer::new(Arc::clone(&self.office), Guest::alone(1 << 20))
     }
 
     async fn register(&self, incarnation: u64) -> Result<ServerId, AdminError> {
