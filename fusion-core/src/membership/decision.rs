@@ -114,7 +114,7 @@ pub enum Waiting {
     },
 }
 
-/// The outcome of [`plan`].
+/// The outcome of [`plan`](super::plan).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// The cluster is whole.

@@ -26,6 +26,10 @@ const MAX_BATCH: usize = 512;
 const MAX_BATCH_BYTES: usize = 4 << 20;
 /// How many batches are under way at a time.
 const BATCHES: usize = 2;
+/// With a batch under way, a second one goes when so many calls wait.
+const ENOUGH: usize = 64;
+/// Or when they have so many bytes.
+const ENOUGH_BYTES: usize = 64 << 10;
 /// How many requests are under way at a time where each has one call only.
 const SINGLES: usize = 512;
 /// The most calls that wait to be sent; further ones wait for room.
@@ -169,7 +173,7 @@ impl Driver {
             SINGLES
         };
         while open || !self.waiting.is_empty() || !under_way.is_empty() {
-            while under_way.len() < batches && !self.waiting.is_empty() && self.hold.is_none() {
+            while under_way.len() < batches && self.is_worth_a_batch(under_way.len()) {
                 match self.batch() {
                     Some((address, batch, calls)) => {
                         let (connections, route) =
@@ -189,6 +193,7 @@ impl Driver {
                 biased;
                 Some((answered, calls)) = under_way.next(), if !under_way.is_empty() => {
                     self.take_answers(answered, calls);
+                    self.gather(&mut queue).await;
                 }
                 Some(refreshed) = looked => self.take_news(refreshed),
                 Some(()) = held => {
@@ -198,17 +203,36 @@ impl Driver {
                 call = queue.recv(), if open && self.waiting.len() < QUEUE => match call {
                     Some(call) => {
                         self.waiting.push_back(Pending::new(call));
-                        // Whoever is ready to call does so now, and shares the batch.
-                        tokio::task::yield_now().await;
-                        while self.waiting.len() < QUEUE && let Ok(call) = queue.try_recv() {
-                            self.waiting.push_back(Pending::new(call));
-                        }
+                        self.gather(&mut queue).await;
                     }
                     None => open = false,
                 },
             }
         }
         self.close_session().await;
+    }
+
+    /// Whoever is ready to call does so now, and shares the batch: those who were just answered, too.
+    async fn gather(&mut self, queue: &mut mpsc::Receiver<Call>) {
+        tokio::task::yield_now().await;
+        while self.waiting.len() < QUEUE
+            && let Ok(call) = queue.try_recv()
+        {
+            self.waiting.push_back(Pending::new(call));
+        }
+    }
+
+    /// Whether a batch should go now, beside so many others. What a batch costs hardly depends on its length: few calls
+    /// wait for the one that is under way.
+    fn is_worth_a_batch(&self, under_way: usize) -> bool {
+        if self.waiting.is_empty() || self.hold.is_some() {
+            return false;
+        }
+        let bytes = || -> usize { self.waiting.iter().map(|p| p.call.op.payload_bytes()).sum() };
+        under_way == 0
+            || !self.connections.coalesce
+            || self.waiting.len() >= ENOUGH
+            || bytes() >= ENOUGH_BYTES
     }
 
     /// The last handle is gone: the primary need not keep this session's answers any more.
