@@ -245,15 +245,34 @@ pub(crate) async fn accept(
 /// fill the log.
 pub(crate) fn refused(error: &ConnectError) {
     static SAID: Mutex<Option<Instant>> = Mutex::new(None);
-    if let ConnectError::Reach(_) = error {
-        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_none_or(|at| at.elapsed() >= SELDOM) {
-            *said = Some(Instant::now());
-            tracing::warn!(%error, "a connection was refused; further ones are not told for a while");
-            return;
-        }
+    if matches!(error, ConnectError::Reach(_)) && is_due(&SAID) {
+        tracing::warn!(%error, "a connection was refused; further ones are not told for a while");
+    } else {
+        tracing::debug!(%error, "a connection was refused");
     }
-    tracing::debug!(%error, "a connection was refused");
+}
+
+/// Logs a connection that ended by what came on it, as seldom. That the other side just went is no news.
+fn broke(error: &io::Error) {
+    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+    let told = matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::OutOfMemory
+    );
+    if told && is_due(&SAID) {
+        tracing::warn!(%error, "a connection was closed; further ones are not told for a while");
+    } else {
+        tracing::debug!(%error, "a connection was closed");
+    }
+}
+
+fn is_due(said: &Mutex<Option<Instant>>) -> bool {
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    let due = said.is_none_or(|at| at.elapsed() >= SELDOM);
+    if due {
+        *said = Some(Instant::now());
+    }
+    due
 }
 
 /// Tells the other side what is spoken here, then hears it out, a little: what is left unread when a connection closes

@@ -132,3 +132,38 @@ async fn idle_strangers_beyond_the_bound_keep_nobody_out() {
     client.status().await.unwrap();
     limited.kill().await.unwrap();
 }
+
+/// A stranger's nonsense is said once in a while, not once a frame: who sends it must not fill the disk.
+#[tokio::test]
+async fn nonsense_of_strangers_does_not_fill_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut coordinator = Command::new(binary())
+        .env_remove("RUST_LOG")
+        .args(["coordinator", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.path().join("store"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = coordinator.stdout.take().unwrap();
+    let mut stdout = tokio::io::BufReader::new(stdout);
+    tokio::io::AsyncBufReadExt::read_line(&mut stdout, &mut line)
+        .await
+        .unwrap();
+    let address = line.trim().rsplit_once(' ').expect("an address").1;
+    let hello = preface(PROTOCOL_VERSION, Service::Coordinator as u8);
+    let began = Instant::now();
+    for _ in 0..200 {
+        let bytes = [&hello[..], &frame(&[0xff; 40])].concat();
+        assert_eq!(say(address, &bytes, false, "nonsense").await, hello);
+    }
+    let intervals = 1 + began.elapsed().as_secs() as usize / 10;
+    coordinator.kill().await.unwrap();
+    let mut log = String::new();
+    let mut stderr = coordinator.stderr.take().unwrap();
+    stderr.read_to_string(&mut log).await.unwrap();
+    let said = log.lines().filter(|l| !l.contains(" INFO ")).count();
+    assert!((1..=intervals).contains(&said), "{log}");
+}

@@ -197,6 +197,7 @@ where
             this.note(&mut message, FrameBytes { bytes, held })?;
             Ok(message)
         });
+        let message = message.inspect_err(super::broke);
         Poll::Ready(Some(message))
     }
 }

@@ -99,8 +99,9 @@ async fn election(
 
 /// Logs go to standard error; `RUST_LOG` chooses what.
 fn log() {
+    // tarpc says a line about each frame of a stranger; the transport says what matters, and seldom.
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("fusion_net=info,warn"));
+        .unwrap_or_else(|_| EnvFilter::new("fusion_net=info,tarpc=off,warn"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
