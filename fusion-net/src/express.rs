@@ -14,7 +14,7 @@ mod message;
 mod server;
 
 pub use client::{Broken, Calls, Changes, Operations};
-pub use message::decode_changes;
+pub use message::{decode_changes, decode_operations};
 pub(crate) use server::{serve_changes, serve_operations};
 
 /// The version of these frames; what a server offers.

@@ -12,9 +12,9 @@ mod sides;
 #[cfg(test)]
 mod slow_peers;
 
-pub(crate) use frame::Frames;
 #[cfg(feature = "fuzzing")]
 pub use frame::{Cut, cut_frames};
+pub(crate) use frame::{Frames, OWN_BYTES};
 pub use guest::Guest;
 pub(crate) use guest::Shares;
 pub(crate) use open::MAX_REQUESTS;

@@ -14,6 +14,7 @@ use fusion_core::message::{ClientBatch, ClientRequest, RecoveryRequest, Refusal,
 use fusion_core::op::{Kind, Op};
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::time::{Time, Timing};
+use fusion_net::express;
 use fusion_net::service::{CoordinatorRequest, FusedRequest, PrimaryRequest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -176,7 +177,7 @@ impl Members {
     /// Takes the bytes for a request of a service.
     pub fn take(&mut self, service: u8, message: &[u8]) {
         self.now += 1_000;
-        match service % 3 {
+        match service % 5 {
             0 => {
                 if let Some(request) = decoded::<PrimaryRequest>(message) {
                     self.ask_primary(request);
@@ -185,6 +186,17 @@ impl Members {
             1 => {
                 if let Some(request) = decoded::<FusedRequest>(message) {
                     self.ask_fused(request);
+                }
+            }
+            // As they come by streams.
+            3 => {
+                if let Ok((_, batch)) = express::decode_operations(message) {
+                    self.execute(&batch);
+                }
+            }
+            4 => {
+                if let Ok((_, route, message)) = express::decode_changes(message) {
+                    self.ask_fused(FusedRequest::Replicate { route, message });
                 }
             }
             _ => {
@@ -206,6 +218,7 @@ impl Members {
                 }
             }
             PrimaryRequest::Adopt { config } => self.adopt(&config),
+            PrimaryRequest::Streams {} => {}
         }
     }
 
@@ -238,6 +251,7 @@ impl Members {
             | FusedRequest::Chunk { route, .. }
             | FusedRequest::Recover { route, .. } => route.to,
             FusedRequest::Adopt { config } => return self.adopt(&Arc::clone(config)),
+            FusedRequest::Streams {} => return,
         };
         let Some(fused) = self.fused.iter_mut().find(|f| f.id() == to) else {
             return;
@@ -259,7 +273,7 @@ impl Members {
                 }
                 answered(&answer);
             }
-            FusedRequest::Adopt { .. } => {}
+            FusedRequest::Adopt { .. } | FusedRequest::Streams {} => {}
         }
         let _ = (fused.condition(), fused.leases_over(now));
         fused.tick(now);

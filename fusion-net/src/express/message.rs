@@ -2,7 +2,9 @@
 
 use crate::service::Answers;
 use fusion_core::id::{PrimaryIndex, Seq};
-use fusion_core::message::{Ack, ChangeRun, ClientReply, JoinSnapshot, Refusal, Replicate, Route};
+use fusion_core::message::{
+    Ack, ChangeRun, ClientBatch, ClientReply, JoinSnapshot, Refusal, Replicate, Route,
+};
 use fusion_core::time::Time;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -140,6 +142,15 @@ pub fn decode_changes(frame: &[u8]) -> io::Result<(u64, Route, Replicate)> {
         last: head.last,
     };
     Ok((number, head.route, message))
+}
+
+/// A call to a primary: its number, and the batch.
+///
+/// # Errors
+/// `InvalidData` for whatever is no such call.
+pub fn decode_operations(frame: &[u8]) -> io::Result<(u64, ClientBatch)> {
+    let (number, rest) = number(frame)?;
+    Ok((number, whole(rest)?))
 }
 
 /// The answers to a batch.

@@ -1,16 +1,16 @@
 //! The side that answers.
 
-use super::message::{Acknowledged, append, decode_changes, number, whole};
+use super::message::{Acknowledged, append, decode_changes, decode_operations};
 use crate::server::{FusedServer, PrimaryServer};
 use crate::service::{Answers, Counted};
 use crate::transport::Stream;
-use crate::wire::{Frames, Guest, MAX_REQUESTS, Service};
-use fusion_core::message::{ClientBatch, Refusal};
+use crate::wire::{Frames, Guest, MAX_REQUESTS, OWN_BYTES, Service};
+use fusion_core::message::Refusal;
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::io;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
@@ -18,125 +18,128 @@ use tokio_util::codec::Decoder;
 const READ_BYTES: usize = 16 << 10;
 /// A buffer keeps at most so much when it is empty.
 const KEPT_BYTES: usize = 256 << 10;
-/// When the requests under way take so much, no further one is read.
-const OPEN_BYTES: usize = 1 << 20;
-/// When answers take so much, they are sent before anything else is done.
+/// When answers that are not sent yet take so much, no further request is read.
 const SEND_BYTES: usize = 256 << 10;
-
-/// Two buffers and what goes through them.
-struct Conversation {
-    stream: Stream,
-    frames: Frames,
-    guest: Arc<Guest>,
-    input: BytesMut,
-    out: BytesMut,
-}
-
-impl Conversation {
-    fn new(stream: Stream, service: Service, guest: Arc<Guest>) -> Conversation {
-        let longest = service.max_request_bytes();
-        Conversation {
-            stream,
-            frames: Frames::new(longest, Some(Arc::clone(&guest))),
-            guest,
-            input: BytesMut::new(),
-            out: BytesMut::new(),
-        }
-    }
-
-    /// Reads what has come; `false` at the end. Nothing is lost when it is dropped.
-    async fn read(&mut self) -> io::Result<bool> {
-        self.input.reserve(READ_BYTES);
-        Ok(self.stream.read_buf(&mut self.input).await? > 0)
-    }
-
-    async fn send(&mut self) -> io::Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        self.guest.stalls(true);
-        self.stream.write_all(&self.out).await?;
-        self.stream.flush().await?;
-        self.guest.stalls(false);
-        self.out.clear();
-        if self.out.capacity() > KEPT_BYTES {
-            self.out = BytesMut::new();
-        }
-        Ok(())
-    }
-}
 
 /// Takes changes for the fused structures of this process, all that have come at a time, and answers them in one write.
 pub(crate) async fn serve_changes(
-    stream: Stream,
+    mut stream: Stream,
     guest: Arc<Guest>,
     server: FusedServer,
 ) -> io::Result<()> {
     guest.is_member();
-    let mut talk = Conversation::new(stream, Service::Changes, guest);
-    while talk.read().await? {
-        while let Some(frame) = talk.frames.decode(&mut talk.input)? {
+    let longest = Service::Changes.max_request_bytes();
+    let mut frames = Frames::new(longest, Some(Arc::clone(&guest)));
+    let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
+    while read(&mut stream, &mut input).await? > 0 {
+        while let Some(frame) = frames.decode(&mut input)? {
             let (number, route, message) = decode_changes(&frame.bytes)?;
             let answer: Acknowledged = server.take_changes(route, &message);
-            append(&mut talk.out, number, &answer, &[])?;
-            if talk.out.len() >= SEND_BYTES {
-                talk.send().await?;
+            append(&mut out, number, &answer, &[])?;
+            if out.len() >= SEND_BYTES {
+                send(&mut stream, &mut out, &guest).await?;
             }
         }
-        talk.send().await?;
+        send(&mut stream, &mut out, &guest).await?;
     }
     Ok(())
 }
 
+async fn send(stream: &mut Stream, out: &mut BytesMut, guest: &Guest) -> io::Result<()> {
+    guest.stalls(true);
+    stream.write_all(out).await?;
+    stream.flush().await?;
+    guest.stalls(false);
+    out.clear();
+    Ok(())
+}
+
 /// Executes batches at the primaries of this process, each answered when it is safe.
+///
+/// Batches are worked on while answers go out: one that waits for memory must take it when it is given, however slow its
+/// client is.
 pub(crate) async fn serve_operations(
     stream: Stream,
     guest: Arc<Guest>,
     server: PrimaryServer,
 ) -> io::Result<()> {
-    let mut talk = Conversation::new(stream, Service::Operations, Arc::clone(&guest));
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let longest = Service::Operations.max_request_bytes();
+    let mut frames = Frames::new(longest, Some(Arc::clone(&guest)));
+    let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
+    let mut unsent = false;
     let mut waiting = FuturesUnordered::new();
+    // Of small requests under way; long ones have their room of the common share.
     let mut open_bytes = 0;
     // Of the answers that are being sent.
     let mut rooms = Vec::new();
     loop {
-        let may_read = waiting.len() < MAX_REQUESTS && open_bytes < OPEN_BYTES;
+        let mut may_read = true;
+        while may_read {
+            may_read =
+                waiting.len() < MAX_REQUESTS && open_bytes < OWN_BYTES && out.len() < SEND_BYTES;
+            if !may_read {
+                break;
+            }
+            let Some(frame) = frames.decode(&mut input)? else {
+                break;
+            };
+            let own_bytes = match frame.held.kib() {
+                0 => frame.bytes.len(),
+                _ => 0,
+            };
+            let (number, batch) = decode_operations(&frame.bytes)?;
+            let batch = Counted::holding(batch, frame.held);
+            let server = server.clone();
+            open_bytes += own_bytes;
+            waiting.push(async move {
+                let answer = server.execute_batch(batch).await;
+                (number, own_bytes, answer)
+            });
+        }
+        guest.has_requests(waiting.len());
+        unsent |= !out.is_empty();
+        guest.stalls(unsent);
         tokio::select! {
             biased;
             Some(done) = waiting.next(), if !waiting.is_empty() => {
                 let mut next = Some(done);
-                while let Some((number, bytes, answer)) = next {
-                    open_bytes -= bytes;
+                while let Some((number, own_bytes, answer)) = next {
                     let answer: Result<Answers, Refusal> = answer;
-                    append(&mut talk.out, number, &answer, &[])?;
-                    rooms.extend(answer.ok());
-                    next = match talk.out.len() {
-                        0..SEND_BYTES => waiting.next().now_or_never().flatten(),
-                        _ => None,
-                    };
+                    open_bytes -= own_bytes;
+                    append(&mut out, number, &answer, &[])?;
+                    rooms.extend(answer.ok().map(|answers| answers.room));
+                    next = waiting.next().now_or_never().flatten();
                 }
-                guest.has_requests(waiting.len());
             }
-            read = talk.read(), if may_read => {
-                if !read? {
-                    return Ok(());
+            sent = push(&mut writer, &mut out), if unsent => if sent? {
+                unsent = false;
+                rooms.clear();
+                if out.capacity() > KEPT_BYTES {
+                    out = BytesMut::new();
                 }
-                while let Some(frame) = talk.frames.decode(&mut talk.input)? {
-                    let bytes = frame.bytes.len();
-                    let (number, rest) = number(&frame.bytes)?;
-                    let batch: ClientBatch = whole(rest)?;
-                    let batch = Counted::holding(batch, frame.held);
-                    let server = server.clone();
-                    open_bytes += bytes;
-                    waiting.push(async move {
-                        let answer = server.execute_batch(batch).await;
-                        (number, bytes, answer)
-                    });
-                }
-                guest.has_requests(waiting.len());
-            }
+            },
+            read = read(&mut reader, &mut input), if may_read => if read? == 0 {
+                return Ok(());
+            },
         }
-        talk.send().await?;
-        rooms.clear();
     }
+}
+
+/// Sends some of it; answers whether all has gone. Nothing is sent twice when it is dropped.
+async fn push(writer: &mut (impl AsyncWrite + Unpin), out: &mut BytesMut) -> io::Result<bool> {
+    if out.is_empty() {
+        writer.flush().await?;
+        return Ok(true);
+    }
+    match writer.write_buf(out).await? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        _ => Ok(false),
+    }
+}
+
+/// Reads what has come; nothing is lost when it is dropped.
+async fn read(reader: &mut (impl AsyncRead + Unpin), into: &mut BytesMut) -> io::Result<usize> {
+    into.reserve(READ_BYTES);
+    reader.read_buf(into).await
 }

@@ -11,7 +11,7 @@ use tokio_util::bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// What a connection may hold of its own. Longer frames take from the common share.
-pub(super) const OWN_BYTES: usize = 256 << 10;
+pub(crate) const OWN_BYTES: usize = 256 << 10;
 const HEADER_BYTES: usize = 4;
 
 /// Cuts bytes into frames.

@@ -13,7 +13,7 @@ impl Room {
         Room(Arc::clone(share).acquire_many_owned(kib).await.ok())
     }
 
-    pub(super) fn kib(&self) -> usize {
+    pub(crate) fn kib(&self) -> usize {
         self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
