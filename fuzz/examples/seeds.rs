@@ -128,7 +128,8 @@ fn requests() -> Vec<(&'static str, u8, Vec<u8>)> {
             open: Some(SessionId(2)),
             requests,
             close: None,
-        },
+        }
+        .into(),
     };
     let value = || vec![9; 40].into();
     let recovery = RecoveryId(1);

@@ -2,6 +2,7 @@
 //! and each request decodes or is an error.
 #![no_main]
 
+use fusion_net::express;
 use fusion_net::service::{CoordinatorRequest, FusedRequest, PrimaryRequest};
 use fusion_net::wire::{Service, cut_frames, decode_request, read_preface};
 use libfuzzer_sys::fuzz_target;
@@ -12,8 +13,14 @@ fn conversation(bytes: &[u8]) {
     let [service, step, rest @ ..] = bytes else {
         return;
     };
-    let service =
-        [Service::Primary, Service::Fused, Service::Coordinator][usize::from(service % 3)];
+    let services = [
+        Service::Primary,
+        Service::Fused,
+        Service::Coordinator,
+        Service::Operations,
+        Service::Changes,
+    ];
+    let service = services[usize::from(*service) % services.len()];
     let Some((preface, rest)) = rest.split_first_chunk::<8>() else {
         return;
     };
@@ -30,6 +37,8 @@ fn conversation(bytes: &[u8]) {
             Service::Primary => drop(decode_request::<PrimaryRequest>(frame)),
             Service::Fused => drop(decode_request::<FusedRequest>(frame)),
             Service::Coordinator => drop(decode_request::<CoordinatorRequest>(frame)),
+            Service::Operations => drop(express::decode_operations(frame)),
+            Service::Changes => drop(express::decode_changes(frame)),
         }
     }
 }
