@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 /// See [`tick`].
 const TICK: Duration = Duration::from_millis(20);
 
-/// What a server's port answers.
+/// What a server's port answers: tarpc, then streams.
 const OFFERED: [Service; 4] = [
     Service::Primary,
     Service::Fused,
@@ -114,7 +114,12 @@ async fn tick() {
 }
 
 pub(crate) async fn serve_connection(incoming: Incoming, guest: Arc<Guest>, host: Arc<Host>) {
-    match wire::accept(incoming, &OFFERED).await {
+    let offered = if host.streams().is_some() {
+        &OFFERED[..]
+    } else {
+        &OFFERED[..2]
+    };
+    match wire::accept(incoming, offered).await {
         Ok((stream, Service::Primary)) => {
             let transport = wire::server_transport(stream, Service::Primary, Arc::clone(&guest));
             let channel = BaseChannel::new(channel_config(), transport);

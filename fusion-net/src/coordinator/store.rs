@@ -143,7 +143,7 @@ pub trait ConfigStore: Send + Sync + 'static {
     /// Forgets servers that no configuration names. Durable when it returns.
     ///
     /// # Errors
-    /// [`StoreError`]; some may be forgotten then.
+    /// [`StoreError`]; after [`StoreError::Unknown`] some may be forgotten.
     async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError>;
 
     /// Takes all that a lost store held, its id too, and gives servers ids from `next_server` on (PROTOCOL rule 39); answers `false` when this one holds something

@@ -66,7 +66,7 @@ impl Operations {
 impl Connect for Operations {
     async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
         let client: PrimaryClient = connect(network, address).await?;
-        if client.streams(within(OFFER)).await.ok() != Some(Some(VERSION)) {
+        if offered(client.streams(within(OFFER)).await)? != Some(VERSION) {
             return Ok(Operations::Tarpc(client));
         }
         let calls = Calls::connect(network, address, Service::Operations).await?;
@@ -114,12 +114,17 @@ impl Changes {
 impl Connect for Changes {
     async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
         let client: FusedClient = connect(network, address).await?;
-        if client.streams(within(OFFER)).await.ok() != Some(Some(VERSION)) {
+        if offered(client.streams(within(OFFER)).await)? != Some(VERSION) {
             return Ok(Changes::Tarpc(client));
         }
         let calls = Calls::connect(network, address, Service::Changes).await?;
         Ok(Changes::Stream(calls))
     }
+}
+
+/// Who does not say what it offers is tried again, not spoken to by tarpc for the life of a connection.
+fn offered<E>(answer: Result<Option<u16>, E>) -> Result<Option<u16>, ConnectError> {
+    answer.map_err(|_| ConnectError::TimedOut(OFFER))
 }
 
 /// What callers and the connection's task share. Callers bound it: each waits for its answer.

@@ -10,7 +10,9 @@ use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
@@ -18,6 +20,8 @@ use tokio_util::codec::Decoder;
 const READ_BYTES: usize = 16 << 10;
 /// A buffer keeps at most so much when it is empty.
 const KEPT_BYTES: usize = 256 << 10;
+/// A batch waits no longer than this for what it depends on; longer than any client does.
+const LONGEST: Duration = Duration::from_secs(30);
 /// When answers that are not sent yet take so much, no further request is read.
 const SEND_BYTES: usize = 256 << 10;
 
@@ -93,9 +97,15 @@ pub(crate) async fn serve_operations(
             let server = server.clone();
             open_bytes += own_bytes;
             waiting.push(async move {
-                let answer = server.execute_batch(batch).await;
+                let answer = timeout(LONGEST, server.execute_batch(batch)).await;
+                // Its client has given up by now. Whether it was executed is for the next attempt to find out.
+                let answer = answer.unwrap_or(Err(Refusal::Deposed));
                 (number, own_bytes, answer)
             });
+        }
+        if !may_read {
+            // It is not the peer's fault that the rest of a frame is not read.
+            guest.waits_for_rest(false);
         }
         guest.has_requests(waiting.len());
         unsent |= !out.is_empty();

@@ -66,7 +66,8 @@ async fn session(
     if !host.set_identity(registered) {
         // Its members may be the only ones left of clusters that this coordinator has never heard of (rule 39).
         return Err("it uses another store than the one that this server's members come from; point it at the store \
-                    that made them, or restart this server to discard them"
+                    that made them; if that is lost, start the coordinator with --rebuild and a new file; or restart this \
+                    server to discard what it holds"
             .to_owned());
     }
     let server = registered.server;

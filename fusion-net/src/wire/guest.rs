@@ -138,7 +138,7 @@ impl Guest {
         self.partial.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn waits_for_rest(&self, waits: bool) {
+    pub(crate) fn waits_for_rest(&self, waits: bool) {
         self.since(&self.partial, waits);
     }
 

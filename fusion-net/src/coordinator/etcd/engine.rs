@@ -6,6 +6,7 @@ use etcd_client::{
     Client, ConnectOptions, Error, GetOptions, GetResponse, KeyValue, SortOrder, SortTarget, Txn,
     TxnResponse, WatchOptions,
 };
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -227,14 +228,19 @@ impl Engine {
         prefix: &str,
         limit: i64,
     ) -> Result<(Vec<KeyValue>, i64), StoreError> {
-        let (mut found, mut revision) = (Vec::new(), 0);
+        let (mut found, mut revision) = (Vec::<KeyValue>::new(), 0);
         loop {
-            let after: Option<i64> = found.last().map(KeyValue::create_revision);
-            let page = self.page(prefix, after, revision, limit).await?;
+            let from: Option<i64> = found.last().map(KeyValue::create_revision);
+            // One transaction makes many keys: the last page may have ended among them, and they are read again.
+            let known = found.iter().rev();
+            let known = known.take_while(|kv| Some(kv.create_revision()) == from);
+            let known: BTreeSet<Vec<u8>> = known.map(|kv| kv.key().to_vec()).collect();
+            let limit = limit + known.len() as i64;
+            let mut page = self.page(prefix, from, revision, limit).await?;
             revision = page.header().map_or(0, |h| h.revision()).max(revision);
             let more = page.more();
-            let mut page = page;
-            found.append(&mut page.take_kvs());
+            let new = page.take_kvs().into_iter();
+            found.extend(new.filter(|kv| !known.contains(kv.key())));
             if !more {
                 return Ok((found, revision));
             }
@@ -244,7 +250,7 @@ impl Engine {
     async fn page(
         &self,
         prefix: &str,
-        after: Option<i64>,
+        from: Option<i64>,
         revision: i64,
         limit: i64,
     ) -> Result<GetResponse, StoreError> {
@@ -253,10 +259,10 @@ impl Engine {
                 .with_prefix()
                 .with_sort(SortTarget::Create, SortOrder::Ascend)
                 .with_limit(limit);
-            if let Some(after) = after {
+            if let Some(from) = from {
                 // All pages are of one moment.
                 options = options
-                    .with_min_create_revision(after + 1)
+                    .with_min_create_revision(from)
                     .with_revision(revision);
             }
             c.kv_client()

@@ -348,22 +348,31 @@ impl ConfigStore for EtcdStore {
     }
 
     async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {
-        // Two keys each.
+        // Two keys each. When some are forgotten, and then something fails, the term must not go on with all of them.
+        let mut some_are_gone = false;
+        let half_done = |some_are_gone: bool, error: StoreError| match some_are_gone {
+            true => StoreError::Unknown(error.to_string()),
+            false => error,
+        };
         for batch in ids.chunks(BATCH / 2) {
             let (mut conditions, mut change) = (Vec::new(), Vec::new());
             for &id in batch {
                 let key = self.engine.prefix.server(id);
-                let Some(stored) = self.engine.get(&key).await? else {
+                let stored = self.engine.get(&key).await;
+                let Some(stored) = stored.map_err(|e| half_done(some_are_gone, e))? else {
                     continue;
                 };
-                let known: Registration = decode(stored.value(), "a server")?;
+                let known = decode(stored.value(), "a server");
+                let known: Registration = known.map_err(|e| half_done(some_are_gone, e))?;
                 let incarnation = self.engine.prefix.incarnation(known.incarnation);
                 conditions.push(unchanged(&key, Some(&stored)));
                 change.push(TxnOp::delete(key, None));
                 change.push(TxnOp::delete(incarnation, None));
             }
-            if let Changed::Conflict = self.change(conditions, change).await? {
-                return Err(too_busy());
+            let changed = self.change(conditions, change).await;
+            match changed.map_err(|e| half_done(some_are_gone, e))? {
+                Changed::Done => some_are_gone = true,
+                Changed::Conflict => return Err(half_done(some_are_gone, too_busy())),
             }
         }
         Ok(())
