@@ -110,15 +110,16 @@ async fn a_store_in_use_is_not_made_anew_and_an_empty_one_decides_nothing() {
     rig.kill_coordinator().await.unwrap();
     let said = refused(coordinator(&rig, "coordinator.redb", &["--rebuild"])).await;
     assert!(said.contains("is a store already"), "{said}");
-    // Without --rebuild the servers want nothing of it, and nothing is lost.
+    // Without --rebuild it wants nothing of the servers, says so, and nothing is lost.
     let foreign = coordinator(&rig, "empty.redb", &[]);
-    wait_until("an empty store knows nobody", async || {
+    let status = wait_until("an empty store refuses them all", async || {
         match rig.client.status().await {
-            Ok(status) if status.servers.is_empty() => Ok(()),
+            Ok(status) if status.strangers.len() == N + F => Ok(status),
             other => Err(format!("{other:?}")),
         }
-    })
-    .await;
+    });
+    let status = status.await;
+    assert!(status.servers.is_empty(), "{:?}", status.servers);
     drop(foreign);
     rig.start_coordinator().await.unwrap();
     rig.wait_cluster("c", "as it was", is_whole).await;

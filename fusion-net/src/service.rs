@@ -52,8 +52,12 @@ pub trait Fused {
 #[tarpc::service]
 pub trait Coordinator {
     /// Makes a server process known; the same incarnation gets the same id again, and whoever had its address before is
-    /// taken for dead.
-    async fn register(registration: Registration) -> Result<Registered, AdminError>;
+    /// taken for dead. `holds` is the store that its members come from, if it has any: with another one than this coordinator's
+    /// it is refused, and nothing is changed.
+    async fn register(
+        registration: Registration,
+        holds: Option<u64>,
+    ) -> Result<Registered, AdminError>;
     /// To a coordinator whose store is made anew: one configuration that a server has, or that it has none.
     async fn hand_over(handed: HandOver) -> Result<(), AdminError>;
     /// A server's heartbeat and reports; answers the configurations that are news to it, at once if there are any,
@@ -284,6 +288,11 @@ pub enum AdminError {
         /// The server.
         server: ServerId,
     },
+    /// The server has members of clusters that another store made. They may be the only ones left (PROTOCOL rule 39).
+    #[error(
+        "it uses another store than the one that this server's members come from; point it at the store that made them; if that is lost, start the coordinator with --rebuild and a new file; or restart this server to discard what it holds"
+    )]
+    OtherStore,
     /// Its store is being made anew.
     #[error(
         "this coordinator's store is being made anew from the servers (--rebuild); it does nothing else until then"
@@ -372,6 +381,8 @@ pub struct Status {
     pub events: Vec<Event>,
     /// Why the coordinator's store refuses changes, if it does: nothing is mended until it is.
     pub problem: Option<String>,
+    /// The addresses of servers that were refused a moment ago, since their members come from another store.
+    pub strangers: Vec<String>,
     /// Who answers, and who stands by.
     pub control: ControlPlane,
 }

@@ -177,6 +177,7 @@ impl Rebuilding {
             clusters: Vec::new(),
             events: Vec::new(),
             problem: Some(self.progress(now)),
+            strangers: Vec::new(),
             control,
         }
     }

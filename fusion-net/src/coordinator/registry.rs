@@ -29,6 +29,9 @@ pub(crate) const MAX_CLUSTERS: usize = 1 << 16;
 const MAX_NEWS_BYTES: usize = 4 << 20;
 /// How many clusters that the store does not know are named in the log, each once.
 const MAX_STRAYS: usize = 64;
+/// How many refused servers operators are shown, and for how long after the last refusal: they try again and again.
+const MAX_STRANGERS: usize = 64;
+const STRANGER_MS: u64 = 5_000;
 
 /// At most about so many bytes a configuration takes in a frame.
 fn encoded_bytes(config: &Configuration) -> usize {
@@ -51,6 +54,8 @@ pub(crate) struct Registry {
     pub(crate) remains: Remains,
     /// Clusters that servers know and the store does not.
     strays: BTreeSet<ClusterId>,
+    /// When servers were refused last whose members come from another store, by address.
+    strangers: BTreeMap<String, u64>,
     events: VecDeque<Event>,
     /// Why the last decision could not be stored, if it could not.
     pub(crate) problem: Option<String>,
@@ -73,6 +78,7 @@ impl Registry {
         Registry {
             remains,
             strays: BTreeSet::new(),
+            strangers: BTreeMap::new(),
             store: contents.store,
             clusters: contents
                 .configs
@@ -110,6 +116,38 @@ impl Registry {
     pub(crate) fn check_room_for_server(&self, new: &Registration) -> Result<(), AdminError> {
         check_address(&new.address)?;
         check_room("servers", self.servers.len(), MAX_SERVERS)
+    }
+
+    /// Whether a server's members, if it has any, come from this store.
+    pub(crate) fn check_origin(
+        &mut self,
+        address: &str,
+        holds: Option<u64>,
+        now: u64,
+    ) -> Result<(), AdminError> {
+        self.strangers
+            .retain(|_, refused| now.saturating_sub(*refused) < STRANGER_MS);
+        if holds.is_none_or(|store| store == self.store) {
+            self.strangers.remove(address);
+            return Ok(());
+        }
+        if self.strangers.contains_key(address) || self.strangers.len() < MAX_STRANGERS {
+            let first = self.strangers.insert(address.to_owned(), now).is_none();
+            if first {
+                tracing::warn!(
+                    address,
+                    "a server was refused: its members come from another store"
+                );
+            }
+        }
+        Err(AdminError::OtherStore)
+    }
+
+    /// Servers that were refused a moment ago.
+    fn strangers(&self, now: u64) -> Vec<String> {
+        let lately = |refused: u64| now.saturating_sub(refused) < STRANGER_MS;
+        let strangers = self.strangers.iter().filter(|(_, r)| lately(**r));
+        strangers.map(|(address, _)| address.clone()).collect()
     }
 
     pub(crate) fn check_room_for_cluster(&self) -> Result<(), AdminError> {

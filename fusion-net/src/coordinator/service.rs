@@ -2,7 +2,7 @@
 
 use super::changes::{add_server, commit, drain, failed};
 use super::office::Office;
-use super::registry::Registry;
+use super::registry::{Registry, check_address};
 use crate::service::{
     self, AdminError, Counted, HandOver, Registered, Registration, Status, SyncReply, SyncRequest,
     Who,
@@ -63,12 +63,17 @@ impl service::Coordinator for CoordinatorServer {
         self,
         _: Context,
         registration: Registration,
+        holds: Option<u64>,
     ) -> Result<Registered, AdminError> {
         let c = self.office.active()?;
         if let Some(rebuilding) = c.rebuilding().as_mut() {
             rebuilding.called(&registration, c.now_ms())?;
             return Err(AdminError::Rebuilding);
         }
+        check_address(&registration.address)?;
+        let now = c.now_ms();
+        c.registry()
+            .check_origin(&registration.address, holds, now)?;
         add_server(&c, registration).await
     }
 

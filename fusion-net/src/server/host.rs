@@ -168,6 +168,14 @@ impl Host {
         lock(&self.identity).map(|i| i.server)
     }
 
+    /// The store that the members here come from, if there are any.
+    pub(crate) fn holds(&self) -> Option<u64> {
+        let identity = (*lock(&self.identity))?;
+        let clusters = lock(&self.clusters);
+        let any = clusters.values().any(|s| !s.members.is_empty());
+        any.then_some(identity.store)
+    }
+
     /// Takes the id that the coordinator gave. Another id of the same store means that it has forgotten this
     /// process, which it does only when no configuration names it: what is here is dead and goes. Answers `false`
     /// when members of another store are here; nothing is changed then.

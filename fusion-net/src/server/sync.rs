@@ -56,7 +56,7 @@ async fn session(
         draining: false,
     };
     let registered = client
-        .register(within(CALL), registration.clone())
+        .register(within(CALL), registration.clone(), host.holds())
         .await
         .map_err(|e| e.to_string())?;
     if registered == Err(AdminError::Rebuilding) {
@@ -64,11 +64,7 @@ async fn session(
     }
     let registered = registered.map_err(|e| e.to_string())?;
     if !host.set_identity(registered) {
-        // Its members may be the only ones left of clusters that this coordinator has never heard of (rule 39).
-        return Err("it uses another store than the one that this server's members come from; point it at the store \
-                    that made them; if that is lost, start the coordinator with --rebuild and a new file; or restart this \
-                    server to discard what it holds"
-            .to_owned());
+        return Err(AdminError::OtherStore.to_string());
     }
     let server = registered.server;
     backoff.reset();

@@ -33,6 +33,7 @@ struct StatusReport {
     clusters: Vec<Report>,
     events: Vec<Event>,
     problem: Option<String>,
+    strangers: Vec<String>,
     control: ControlPlane,
 }
 
@@ -93,6 +94,7 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         clusters: status.clusters.into_iter().map(Report::new).collect(),
         events: status.events,
         problem: status.problem,
+        strangers: status.strangers,
         control: status.control,
     };
     if args.json {
@@ -125,6 +127,15 @@ impl fmt::Display for StatusReport {
             writeln!(
                 f,
                 "the coordinator's store refuses changes, and nothing is mended until it takes them: {problem}\n"
+            )?;
+        }
+        if !self.strangers.is_empty() {
+            writeln!(
+                f,
+                "refused: {} at {}, with members that another store made. Start the coordinator with that store; if it is lost, \
+                 with --rebuild and a new --data; or restart those servers to discard what they hold\n",
+                plural(self.strangers.len() as u64, "server"),
+                self.strangers.join(", ")
             )?;
         }
         let mut servers =

@@ -128,7 +128,9 @@ impl Stage {
 
     async fn register(&self, incarnation: u64) -> Result<ServerId, AdminError> {
         let registration = suite::registration(incarnation);
-        let registered = self.service().register(context::current(), registration);
+        let registered = self
+            .service()
+            .register(context::current(), registration, None);
         registered.await.map(|r| r.server)
     }
 

@@ -353,6 +353,27 @@ async fn a_store_from_before_names_were_keys_gives_none_twice() {
 }
 
 #[tokio::test]
+async fn keys_of_one_transaction_are_all_listed_however_the_pages_are_cut() {
+    let etcd = LocalEtcd::start(1).await.unwrap();
+    let a = candidate(&etcd, "/f", "a:1").await;
+    let mut client = etcd_client::Client::connect([etcd.endpoints()], None)
+        .await
+        .unwrap();
+    client.put("/many/first", "", None).await.unwrap();
+    let together = (0..30).map(|i| etcd_client::TxnOp::put(format!("/many/{i}"), "", None));
+    let txn = etcd_client::Txn::new().and_then(together.collect::<Vec<_>>());
+    client.txn(txn).await.unwrap();
+    client.put("/many/last", "", None).await.unwrap();
+    for limit in [1, 4, 31, 100] {
+        let (listed, _) = a.engine.list_by("/many/", limit).await.unwrap();
+        let keys: std::collections::BTreeSet<_> = listed.iter().map(|kv| kv.key()).collect();
+        assert_eq!((listed.len(), keys.len()), (32, 32), "{limit}");
+        assert_eq!(listed[0].key(), b"/many/first");
+        assert_eq!(listed[31].key(), b"/many/last");
+    }
+}
+
+#[tokio::test]
 async fn another_formats_store_is_not_touched() {
     let etcd = LocalEtcd::start(1).await.unwrap();
     let mut client = etcd_client::Client::connect([etcd.endpoints()], None)

@@ -33,6 +33,7 @@ impl Registry {
                 .collect(),
             events: self.events.iter().cloned().collect(),
             problem: self.problem.clone(),
+            strangers: self.strangers(now),
             control,
         }
     }
