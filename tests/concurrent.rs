@@ -96,7 +96,12 @@ async fn clients_that_said_goodbye_leave_no_answers_behind() {
         drop(queue);
         client.close().await;
     }
-    let small = |cluster: &ClusterStatus| cluster.members.iter().all(|m| m.page_bytes < 1 << 20);
+    let small = |cluster: &ClusterStatus| {
+        cluster
+            .members
+            .iter()
+            .all(|m| m.page_bytes.is_some_and(|b| b < 1 << 20))
+    };
     rig.wait_cluster("c", "no answers left", small).await;
     rig.stop().await;
 }

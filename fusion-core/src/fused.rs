@@ -41,6 +41,8 @@ struct Lease {
 struct Learned {
     about: JoinSnapshot,
     added: Vec<bool>,
+    /// Of the pages added.
+    bytes: u64,
 }
 
 /// Codes and vector frozen for one replacement (rule 31).
@@ -239,6 +241,13 @@ impl Fused {
         }
     }
 
+    /// The bytes of the pages that a learner was sent.
+    #[must_use]
+    pub fn taken_bytes(&self) -> u64 {
+        let joins = self.progress.iter().filter_map(|p| p.join.as_ref());
+        joins.map(|j| j.bytes).sum()
+    }
+
     /// Takes changes of a primary, and gives it a lease from `now` on (rules 18 to 20).
     ///
     /// # Errors
@@ -321,6 +330,12 @@ impl Fused {
                 .map_err(|_| Refusal::Malformed)?;
         }
         *added = true;
+        join.bytes += chunk
+            .pages
+            .pages
+            .iter()
+            .map(|(_, p)| p.len() as u64)
+            .sum::<u64>();
         Ok(())
     }
 
@@ -354,6 +369,7 @@ impl Fused {
                 progress.join = Some(Learned {
                     about,
                     added: vec![false; about.chunks as usize],
+                    bytes: 0,
                 });
                 Ok(())
             }

@@ -24,6 +24,8 @@ use std::sync::Arc;
 struct Copied {
     about: JoinSnapshot,
     added: Vec<bool>,
+    /// Of the pages added.
+    bytes: u64,
 }
 
 /// What is to be made into a structure, where it may take its time: [`Image::rebuild`] takes all three.
@@ -143,6 +145,12 @@ impl Heir {
         }
     }
 
+    /// The bytes of the pages that it was sent.
+    #[must_use]
+    pub fn taken_bytes(&self) -> u64 {
+        self.copied.as_ref().map_or(0, |c| c.bytes)
+    }
+
     fn has_snapshot(&self) -> bool {
         let whole = |c: &Copied| c.added.iter().all(|&a| a);
         self.copied.as_ref().is_some_and(whole)
@@ -211,6 +219,7 @@ impl Heir {
         }
         *added = true;
         for (id, page) in &chunk.pages.pages {
+            copied.bytes += page.len() as u64;
             xor(self.pages.get_mut(*id), page);
         }
         Ok(())
@@ -236,6 +245,7 @@ impl Heir {
                 self.copied = Some(Copied {
                     about,
                     added: vec![false; about.chunks as usize],
+                    bytes: 0,
                 });
                 Ok(())
             }

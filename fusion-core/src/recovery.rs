@@ -80,6 +80,8 @@ pub struct Recovery {
     /// Fused members whose lease of the lost primary is not known to be over, and when to ask them again (rule 33).
     leases: BTreeMap<MemberId, Time>,
     phase: Phase,
+    /// All pages and their bytes, once they were taken.
+    taken: (u64, u64),
     outbox: Vec<(MemberId, RecoveryRequest)>,
     /// How many questions to each member are not answered yet.
     open: BTreeMap<MemberId, usize>,
@@ -155,6 +157,7 @@ impl Recovery {
             targets: Vec::new(),
             leases,
             phase: Phase::Vectors,
+            taken: (0, 0),
             outbox,
             open: BTreeMap::new(),
             listening: Listening::default(),
@@ -194,8 +197,17 @@ impl Recovery {
     pub fn progress(&self) -> (u64, u64) {
         match &self.phase {
             Phase::Transfer(transfer) => transfer.progress(),
-            Phase::Done(_) => (1, 1),
+            Phase::Done(_) => (self.taken.0, self.taken.0),
             _ => (0, 0),
+        }
+    }
+
+    /// The bytes of the pages taken.
+    #[must_use]
+    pub fn taken_bytes(&self) -> u64 {
+        match &self.phase {
+            Phase::Transfer(transfer) => transfer.taken_bytes(),
+            _ => self.taken.1,
         }
     }
 
@@ -567,6 +579,7 @@ impl Recovery {
         let release = |m| (m, RecoveryRequest::Release { recovery });
         self.outbox.extend(transfer.members().map(release));
         if let Phase::Transfer(transfer) = std::mem::replace(&mut self.phase, Phase::Done(None)) {
+            self.taken = (transfer.progress().0, transfer.taken_bytes());
             let seq = self.target_seq().unwrap_or_default();
             let decoder = Box::new(transfer.into_decoder());
             self.phase = Phase::Done(Some(Recovered::Image { seq, decoder }));

@@ -488,12 +488,29 @@ pub struct MemberStatus {
     pub address: String,
     /// Its state.
     pub state: MemberState,
-    /// Elements (primaries).
-    pub elements: u64,
-    /// Bytes of keys and values (primaries).
-    pub payload_bytes: u64,
-    /// Bytes of pages.
-    pub page_bytes: u64,
+    /// How it gets on, while it is being made, or copied to another server.
+    pub progress: Option<Progress>,
+    /// Elements of a primary; `None`: not known, since it is not there, or was not heard of yet. What a dead server said
+    /// last stands.
+    pub elements: Option<u64>,
+    /// Bytes of the keys and values of a primary, likewise.
+    pub payload_bytes: Option<u64>,
+    /// Bytes of pages, likewise.
+    pub page_bytes: Option<u64>,
+}
+
+/// How a member that is being made gets on, by the coordinator's clock. How far it is, is in its [`MemberState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Milliseconds since the coordinator decided that it is made, or since the coordinator started.
+    pub for_ms: u64,
+    /// Bytes of the pages that it was sent so far: of a recovered primary, those of all that it is computed from.
+    pub taken_bytes: u64,
+    /// Of those, bytes a second since the first one came.
+    pub bytes_per_second: Option<u64>,
+    /// Milliseconds until it has all pages, if they go on to come as they did. Its index is built after that, and leases
+    /// are waited for.
+    pub left_ms: Option<u64>,
 }
 
 /// A change of a configuration.

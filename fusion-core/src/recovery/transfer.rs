@@ -31,6 +31,7 @@ pub(super) struct Transfer {
     sources: BTreeMap<MemberId, Source>,
     done_pages: u64,
     total_pages: u64,
+    taken_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -65,6 +66,7 @@ impl Transfer {
             decoder,
             sources: frozen.iter().map(source).collect(),
             done_pages: 0,
+            taken_bytes: 0,
             total_pages: frozen.values().map(|s| s.pages).sum(),
             fused: frozen.into_values().collect(),
             unfrozen: survivors,
@@ -80,6 +82,11 @@ impl Transfer {
     /// Pages taken, and pages known to be needed.
     pub(super) fn progress(&self) -> (u64, u64) {
         (self.done_pages, self.total_pages)
+    }
+
+    /// The bytes of the pages taken.
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.taken_bytes
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = MemberId> + '_ {
@@ -130,6 +137,7 @@ impl Transfer {
                 Contribution::Survivor(k) => self.decoder.add_primary_page(k, *id, page),
             };
             added.map_err(|_| bad.clone())?;
+            self.taken_bytes += page.len() as u64;
         }
         self.done_pages += got;
         Ok(())

@@ -1,6 +1,7 @@
 //! What a coordinator knows: servers, configurations, reports.
 
 mod overview;
+mod pace;
 mod remains;
 
 use super::store::StoreContents;
@@ -10,6 +11,7 @@ use fusion_core::detector::{Detector, Seen};
 use fusion_core::id::{ClusterId, Epoch, PrimaryIndex, ServerId};
 use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting, What};
 use fusion_core::time::Timing;
+use pace::Paces;
 use remains::Remains;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub(crate) struct Registry {
     servers: BTreeMap<ServerId, Registration>,
     pub(crate) detector: Detector,
     pub(crate) remains: Remains,
+    /// Of the members that are being made.
+    paces: Paces,
     /// Clusters that servers know and the store does not.
     strays: BTreeSet<ClusterId>,
     /// When servers were refused last whose members come from another store, by address.
@@ -67,8 +71,10 @@ impl Registry {
         for (id, _) in &contents.servers {
             detector.add_server(*id);
         }
+        let mut paces = Paces::default();
         for config in &contents.configs {
             detector.installed(config, 0);
+            paces.installed(config, 0);
         }
         let servers: BTreeSet<ServerId> = contents.servers.iter().map(|(id, _)| *id).collect();
         let mut remains = Remains::default();
@@ -77,6 +83,7 @@ impl Registry {
         }
         Registry {
             remains,
+            paces,
             strays: BTreeSet::new(),
             strangers: BTreeMap::new(),
             store: contents.store,
@@ -197,6 +204,9 @@ impl Registry {
                 .host_of(report.member)
                 .is_some_and(|h| h.server == request.server)
             {
+                if let Some(news) = self.paces.hear(report, now) {
+                    pace::say(config, report.member, &news);
+                }
                 self.detector.hear_of(report.clone(), now);
             }
         }
@@ -421,6 +431,7 @@ impl Registry {
             }
         }
         self.detector.installed(&next, now);
+        self.paces.installed(&next, now);
         if next.removed {
             let servers = self.servers.keys().copied().collect();
             self.remains.removed(next.cluster, servers, now);

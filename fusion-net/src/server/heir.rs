@@ -51,6 +51,11 @@ impl HeirCell {
         }
     }
 
+    /// The bytes of the pages that it was sent.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        lock(&self.heir).as_ref().map_or(0, Heir::taken_bytes)
+    }
+
     pub(crate) fn replicate(
         self: &Arc<Self>,
         host: &Arc<Host>,

@@ -435,17 +435,20 @@ impl Host {
                             leases_over: fused.leases_over(clock::now()),
                             complaints: fused.complaints(clock::now()),
                             page_bytes: fused.store().bytes(),
+                            taken_bytes: fused.taken_bytes(),
                             ..blank(id, fused.condition())
                         }
                     }
                     Member::Replacement(replacement) => MemberReport {
                         complaints: replacement.complaints(&slot.config.timing),
+                        taken_bytes: replacement.taken_bytes(),
                         ..blank(id, replacement.condition())
                     },
                     Member::Heir(heir) => {
                         let (condition, complaints) = heir.condition();
                         MemberReport {
                             complaints,
+                            taken_bytes: heir.taken_bytes(),
                             ..blank(id, condition)
                         }
                     }

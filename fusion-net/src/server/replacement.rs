@@ -35,6 +35,8 @@ struct State {
     /// The image of the lost primary, kept over epochs as long as it is the right one (rule 35).
     image: Option<Image>,
     condition: Condition,
+    /// The bytes of the pages that came in this attempt.
+    taken_bytes: u64,
     attempts: u64,
     /// Who owes an answer.
     listening: Listening,
@@ -51,6 +53,7 @@ impl Replacement {
             task: None,
             image: None,
             condition,
+            taken_bytes: 0,
             attempts: 0,
             listening: Listening::default(),
         };
@@ -65,7 +68,11 @@ impl Replacement {
     /// A new epoch: everything but a finished image begins anew (rule 35).
     pub(crate) fn restart(this: &Arc<Self>, host: &Arc<Host>, config: Arc<Configuration>) {
         this.stop();
-        lock(&this.state).condition = Condition::Recovering { done: 0, total: 0 };
+        {
+            let mut state = lock(&this.state);
+            state.condition = Condition::Recovering { done: 0, total: 0 };
+            state.taken_bytes = 0;
+        }
         let (host, me) = (Arc::clone(host), Arc::clone(this));
         let task = tokio::spawn(async move { me.recover(host, config).await });
         lock(&this.state).task = Some(task.abort_handle());
@@ -79,6 +86,10 @@ impl Replacement {
 
     pub(crate) fn condition(&self) -> Condition {
         lock(&self.state).condition
+    }
+
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        lock(&self.state).taken_bytes
     }
 
     /// The members that it needs and cannot reach, for its next report (rule 22).
@@ -140,7 +151,9 @@ impl Replacement {
             }
             self.step(&mut recovery, &mut asked).await?;
             let (done, total) = recovery.progress();
-            lock(&self.state).condition = Condition::Recovering { done, total };
+            let mut state = lock(&self.state);
+            state.condition = Condition::Recovering { done, total };
+            state.taken_bytes = recovery.taken_bytes();
         };
         // What is still asked is only to let snapshots go; the new epoch does that as well.
         tokio::spawn({

@@ -18,7 +18,9 @@ mod process;
 mod progress;
 mod queue;
 mod relocation;
+mod saving;
 mod security;
+mod shown;
 mod status;
 mod table;
 

@@ -71,7 +71,7 @@ fn what_it_does(status: &Status, server: ServerId) -> String {
     let on_it = |c: &&ClusterStatus| c.members.iter().any(|m| m.server == server);
     let clusters = status.clusters.iter().filter(on_it);
     let doing = clusters.map(|c| match (&c.waiting, moving(c)) {
-        (_, Some(member)) => format!("{} {}", c.name, state(member.state)),
+        (_, Some(member)) => format!("{} {}", c.name, state(member)),
         (Some(waiting), None) => format!("{} {}", c.name, explain(waiting)),
         (None, None) => c.name.clone(),
     });
@@ -121,7 +121,7 @@ pub(crate) async fn move_member(
                 );
             }
             all => {
-                let newest = all.last().map_or(String::new(), |m| state(m.state));
+                let newest = all.last().map_or(String::new(), state);
                 progress.show(&format!("{what} of {name}"), &newest)?;
             }
         }

@@ -2,10 +2,14 @@
 
 use crate::connection::ConnectionArgs;
 use crate::output::{self, say};
+use crate::saving::Memory;
+use crate::shown::Shown;
 use crate::table::{Table, bytes, count};
 use clap::Args;
 use fusion_core::membership::Waiting;
-use fusion_net::service::{ClusterStatus, ControlPlane, Event, MemberState, Role, ServerStatus};
+use fusion_net::service::{
+    ClusterStatus, ControlPlane, Event, MemberState, MemberStatus, Progress, Role, ServerStatus,
+};
 use serde::Serialize;
 use std::fmt;
 use std::process::ExitCode;
@@ -22,6 +26,9 @@ pub(crate) struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// List every server and member, however many there are
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -35,6 +42,8 @@ struct StatusReport {
     problem: Option<String>,
     strangers: Vec<String>,
     control: ControlPlane,
+    #[serde(skip)]
+    all: bool,
 }
 
 /// A cluster with its sums.
@@ -43,45 +52,20 @@ pub(crate) struct Report {
     #[serde(flatten)]
     pub(crate) cluster: ClusterStatus,
     pub(crate) memory: Memory,
-}
-
-/// What a cluster's members hold together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Memory {
-    /// Elements of all primaries.
-    pub(crate) elements: u64,
-    /// Bytes of their keys and values.
-    pub(crate) payload_bytes: u64,
-    /// Bytes of the primaries' pages.
-    pub(crate) primary_page_bytes: u64,
-    /// Bytes of the fused members' pages.
-    pub(crate) fused_page_bytes: u64,
-    /// What the primaries' pages would take in f + 1 copies.
-    pub(crate) copies_page_bytes: u64,
-}
-
-impl Memory {
-    /// The sums over a cluster's members.
-    pub(crate) fn of(cluster: &ClusterStatus) -> Memory {
-        let mut memory = Memory::default();
-        for member in &cluster.members {
-            memory.elements += member.elements;
-            memory.payload_bytes += member.payload_bytes;
-            match member.role {
-                Role::Primary => memory.primary_page_bytes += member.page_bytes,
-                Role::Fused => memory.fused_page_bytes += member.page_bytes,
-            }
-        }
-        memory.copies_page_bytes = memory.primary_page_bytes * (cluster.faults as u64 + 1);
-        memory
-    }
+    /// Whether its text lists all members.
+    #[serde(skip)]
+    all: bool,
 }
 
 impl Report {
     /// Sums a cluster up.
     pub(crate) fn new(cluster: ClusterStatus) -> Report {
         let memory = Memory::of(&cluster);
-        Report { cluster, memory }
+        Report {
+            cluster,
+            memory,
+            all: true,
+        }
     }
 }
 
@@ -91,11 +75,17 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let report = StatusReport {
         coordinator: args.connection.coordinator.to_string(),
         servers: status.servers,
-        clusters: status.clusters.into_iter().map(Report::new).collect(),
+        clusters: (status.clusters.into_iter().map(Report::new))
+            .map(|report| Report {
+                all: args.all,
+                ..report
+            })
+            .collect(),
         events: status.events,
         problem: status.problem,
         strangers: status.strangers,
         control: status.control,
+        all: args.all,
     };
     if args.json {
         output::json(&report)?;
@@ -140,7 +130,9 @@ impl fmt::Display for StatusReport {
         }
         let mut servers =
             Table::new(["SERVER", "PID", "ADDRESS", "STATE", "MEMBERS", "LAST HEARD"]);
-        for s in &self.servers {
+        let well = |s: &ServerStatus| s.alive && !s.draining;
+        let shown = Shown::of(&self.servers, self.all, well);
+        for s in &shown.listed {
             servers.row([
                 s.id.to_string(),
                 s.pid.to_string(),
@@ -150,7 +142,7 @@ impl fmt::Display for StatusReport {
                 format!("{} ms ago", count(s.heard_ms_ago)),
             ]);
         }
-        write!(f, "{servers}")?;
+        shown.write(f, "", "server", &servers)?;
         if self.servers.is_empty() {
             write!(
                 f,
@@ -181,7 +173,7 @@ impl fmt::Display for Report {
             c.primaries,
             c.faults,
             c.epoch,
-            plural(m.elements, "element"),
+            elements(m),
             tolerance(c)
         )?;
         if let Some(waiting) = &c.waiting {
@@ -191,7 +183,9 @@ impl fmt::Display for Report {
             "ROLE", "INDEX", "SERVER", "ADDRESS", "STATE", "EPOCH", "ELEMENTS", "PAYLOAD", "PAGES",
         ])
         .indent(2);
-        for member in &c.members {
+        let well = |m: &MemberStatus| m.state == MemberState::Active;
+        let shown = Shown::of(&c.members, self.all, well);
+        for member in &shown.listed {
             let primary = member.role == Role::Primary;
             let of_primary = |text: String| if primary { text } else { "-".to_owned() };
             members.row([
@@ -199,24 +193,25 @@ impl fmt::Display for Report {
                 member.index.to_string(),
                 member.server.to_string(),
                 member.address.clone(),
-                state(member.state),
+                state(member),
                 c.epoch.to_string(),
-                of_primary(count(member.elements)),
-                of_primary(bytes(member.payload_bytes)),
-                bytes(member.page_bytes),
+                of_primary(known(member.elements, count)),
+                of_primary(known(member.payload_bytes, bytes)),
+                known(member.page_bytes, bytes),
             ]);
         }
-        writeln!(f, "{members}")?;
+        shown.write(f, "  ", "member", &members)?;
         write!(
             f,
-            "  memory: keys and values {}; pages of primaries {} + of fused {} = {}; {} copies would take {}",
+            "\n  memory: keys and values {}; pages of primaries {} + of fused {} = {}; {} copies would take {}",
             bytes(m.payload_bytes),
             bytes(m.primary_page_bytes),
             bytes(m.fused_page_bytes),
             bytes(m.primary_page_bytes + m.fused_page_bytes),
             c.faults + 1,
             bytes(m.copies_page_bytes)
-        )
+        )?;
+        m.saving.map_or(Ok(()), |saving| write!(f, "\n  {saving}"))
     }
 }
 
@@ -250,14 +245,41 @@ fn server_state(server: &ServerStatus) -> &'static str {
     }
 }
 
-/// A member's state in words.
-pub(crate) fn state(state: MemberState) -> String {
-    match state {
-        MemberState::Active => "active".to_owned(),
-        MemberState::Dead => "dead".to_owned(),
-        MemberState::Recovering { done, total } => format!("recovering {done}/{total} pages"),
-        MemberState::Moving { done, total } => format!("moving {done}/{total} chunks"),
-        MemberState::Joining { done, total } => format!("joining {done}/{total} chunks"),
+/// A member's state in words, with how it gets on.
+pub(crate) fn state(member: &MemberStatus) -> String {
+    let (what, done, total, pieces) = match member.state {
+        MemberState::Active => return "active".to_owned(),
+        MemberState::Dead => return "dead".to_owned(),
+        MemberState::Recovering { done, total } => ("recovering", done, total, "pages"),
+        MemberState::Moving { done, total } => ("moving", done, total, "chunks"),
+        MemberState::Joining { done, total } => ("joining", done, total, "chunks"),
+    };
+    let far = match done.saturating_mul(100).checked_div(total) {
+        Some(percent) => format!(" {done}/{total} {pieces} ({percent} %)"),
+        None => String::new(),
+    };
+    format!("{what}{far}{}", member.progress.map_or(String::new(), pace))
+}
+
+/// How fast, and how long yet.
+fn pace(progress: Progress) -> String {
+    let rate = (progress.bytes_per_second).map(|rate| format!(", {}/s", bytes(rate)));
+    let left = (progress.left_ms).map(|ms| format!(", {:.1} s left", ms as f64 / 1e3));
+    rate.unwrap_or_default() + &left.unwrap_or_default()
+}
+
+/// A figure, or that nobody has told it.
+fn known(figure: Option<u64>, show: impl Fn(u64) -> String) -> String {
+    figure.map_or("?".to_owned(), show)
+}
+
+/// How many elements a cluster has, as far as that is known.
+pub(crate) fn elements(memory: &Memory) -> String {
+    let elements = plural(memory.elements, "element");
+    match memory.unknown_primaries {
+        0 => elements,
+        1 => format!("{elements}, and those of 1 primary that is not heard of"),
+        unknown => format!("{elements}, and those of {unknown} primaries that are not heard of"),
     }
 }
 
@@ -266,9 +288,11 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
     match waiting {
         Waiting::MoreThanF { primaries, in_sync } => {
             let lost: Vec<String> = primaries.iter().map(|p| p.0.to_string()).collect();
+            let s = if lost.len() == 1 { "y" } else { "ies" };
             format!(
-                "waits: more than it can bear is dead: primaries {} with {in_sync} fused members in sync left; resume one of their processes if it is only stopped; else their data is lost: `fusion cluster accept-loss` goes on with the others",
-                lost.join(", ")
+                "waits: more than it can bear is dead: primar{s} {} with {} in sync left; resume one of their processes if it is only stopped; else their data is lost: `fusion cluster accept-loss` goes on with the others",
+                lost.join(", "),
+                plural(*in_sync as u64, "fused member")
             )
         }
         Waiting::NoServer { needed } => format!(
@@ -283,5 +307,104 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
         Waiting::Evidence => {
             "recovers: primaries are being asked about the dead fused members".to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
+    use fusion_core::op::Kind;
+
+    /// A member that serves, with pages of so many bytes.
+    pub(crate) fn member(role: Role, index: usize, pages: Option<u64>) -> MemberStatus {
+        MemberStatus {
+            id: MemberId(index as u64),
+            role,
+            index,
+            server: ServerId(index as u64 + 1),
+            address: format!("127.0.0.1:{index}"),
+            state: MemberState::Active,
+            progress: None,
+            elements: pages,
+            payload_bytes: pages,
+            page_bytes: pages,
+        }
+    }
+
+    /// A cluster of these.
+    pub(crate) fn cluster(members: Vec<MemberStatus>) -> ClusterStatus {
+        let of = |role| members.iter().filter(|m| m.role == role).count();
+        ClusterStatus {
+            name: "scores".to_owned(),
+            id: ClusterId(1),
+            kind: Kind::Map,
+            epoch: Epoch(1),
+            primaries: of(Role::Primary),
+            faults: of(Role::Fused),
+            tolerates: of(Role::Fused),
+            serving: true,
+            waiting: None,
+            members,
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_made_again_shows_how_far_it_is_how_fast_and_how_long_yet() {
+        let mut m = member(Role::Primary, 0, None);
+        m.state = MemberState::Recovering {
+            done: 812,
+            total: 2048,
+        };
+        m.progress = Some(Progress {
+            for_ms: 1100,
+            taken_bytes: 50 << 20,
+            bytes_per_second: Some(48 << 20),
+            left_ms: Some(1540),
+        });
+        assert_eq!(
+            state(&m),
+            "recovering 812/2048 pages (39 %), 48.0 MiB/s, 1.5 s left"
+        );
+        m.state = MemberState::Joining { done: 0, total: 0 };
+        m.progress = None;
+        assert_eq!(state(&m), "joining");
+    }
+
+    /// It showed 0.
+    #[test]
+    fn what_is_not_known_of_a_dead_primary_is_no_number() {
+        let mut lost = member(Role::Primary, 0, None);
+        lost.state = MemberState::Dead;
+        let members = vec![
+            lost,
+            member(Role::Primary, 1, Some(7)),
+            member(Role::Fused, 0, Some(9)),
+        ];
+        let text = Report::new(cluster(members)).to_string();
+        let row = text.lines().find(|l| l.contains("dead")).unwrap();
+        assert!(row.ends_with("?        ?      ?"), "{text}");
+        assert!(
+            text.contains("7 elements, and those of 1 primary that is not heard of"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_text_of_hundreds_of_members_is_short_and_names_those_that_are_not_well() {
+        let mut members: Vec<_> = (0..300)
+            .map(|i| member(Role::Primary, i, Some(1)))
+            .collect();
+        members.push(member(Role::Fused, 0, Some(1)));
+        members[250].state = MemberState::Dead;
+        let mut report = Report::new(cluster(members));
+        assert!(report.to_string().lines().count() > 300);
+        report.all = false;
+        let text = report.to_string();
+        assert!(text.lines().count() < 10, "{text}");
+        assert!(
+            text.contains("127.0.0.1:250") && text.contains("300 members well"),
+            "{text}"
+        );
     }
 }

@@ -29,7 +29,7 @@ impl Registry {
             servers: servers.collect(),
             clusters: self
                 .living()
-                .map(|c| self.cluster_status(c, views.clone()))
+                .map(|c| self.cluster_status(c, views.clone(), now))
                 .collect(),
             events: self.events.iter().cloned().collect(),
             problem: self.problem.clone(),
@@ -42,6 +42,7 @@ impl Registry {
         &self,
         config: &Configuration,
         views: BTreeMap<ServerId, ServerView>,
+        now: u64,
     ) -> ClusterStatus {
         let alive = |server: ServerId| {
             views
@@ -71,7 +72,12 @@ impl Registry {
                 joins,
             )
         });
-        let members: Vec<MemberStatus> = primaries.chain(fused).collect();
+        let mut members: Vec<MemberStatus> = primaries.chain(fused).collect();
+        for member in &mut members {
+            let place = (member.role, member.index);
+            let made = self.heir(config, place).unwrap_or(member.id);
+            member.progress = self.paces.progress(config.cluster, made, now);
+        }
         let in_role = |role| members.iter().filter(move |m| m.role == role);
         let active =
             |m: &&MemberStatus| matches!(m.state, MemberState::Active | MemberState::Moving { .. });
@@ -95,13 +101,19 @@ impl Registry {
         }
     }
 
-    /// How far the heir of a primary is, if it has one.
-    fn copied(&self, config: &Configuration, role: Role, index: usize) -> Option<(u64, u64)> {
+    /// The heir of a primary, if it has one.
+    fn heir(&self, config: &Configuration, (role, index): (Role, usize)) -> Option<MemberId> {
         let index = PrimaryIndex(index as u16);
         let heir = config
             .inheritance(index)
             .filter(|_| role == Role::Primary)?;
-        let report = self.detector.report(config.cluster, heir.id);
+        Some(heir.id)
+    }
+
+    /// How far it is.
+    fn copied(&self, config: &Configuration, place: (Role, usize)) -> Option<(u64, u64)> {
+        let heir = self.heir(config, place)?;
+        let report = self.detector.report(config.cluster, heir);
         Some(match report.map(|r| r.condition) {
             Some(Condition::Learning { done, total }) => (done, total),
             Some(_) => (1, 1),
@@ -122,7 +134,7 @@ impl Registry {
         let condition = report.map(|r| r.condition);
         let state = match (alive, building, condition) {
             (false, _, _) | (_, _, Some(Condition::Missing)) => MemberState::Dead,
-            (_, false, _) => match self.copied(config, role, index) {
+            (_, false, _) => match self.copied(config, (role, index)) {
                 Some((done, total)) => MemberState::Moving { done, total },
                 None => MemberState::Active,
             },
@@ -132,9 +144,20 @@ impl Registry {
             (_, true, Some(Condition::Learning { done, total })) => {
                 MemberState::Joining { done, total }
             }
-            _ if role == Role::Primary => MemberState::Recovering { done: 1, total: 1 },
+            _ if role == Role::Primary => {
+                let (done, total) = self.paces.pages(config.cluster, id).unwrap_or((1, 1));
+                MemberState::Recovering { done, total }
+            }
             _ => MemberState::Joining { done: 0, total: 0 },
         };
+        // Who is still being made, or has nothing, has no figures to tell.
+        let figures = report.filter(|r| match role {
+            Role::Primary => matches!(
+                r.condition,
+                Condition::Serving | Condition::Suspended | Condition::Drained { .. }
+            ),
+            Role::Fused => r.condition != Condition::Missing,
+        });
         MemberStatus {
             id,
             role,
@@ -142,9 +165,10 @@ impl Registry {
             server: host.server,
             address: host.address.clone(),
             state,
-            elements: report.map_or(0, |r| r.elements),
-            payload_bytes: report.map_or(0, |r| r.payload_bytes),
-            page_bytes: report.map_or(0, |r| r.page_bytes),
+            progress: None,
+            elements: figures.map(|r| r.elements),
+            payload_bytes: figures.map(|r| r.payload_bytes),
+            page_bytes: figures.map(|r| r.page_bytes),
         }
     }
 }

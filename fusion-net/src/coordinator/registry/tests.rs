@@ -1,6 +1,8 @@
 use super::*;
-use crate::service::Known;
-use fusion_core::config::{ClusterShape, Host};
+use crate::service::{ControlPlane, Known, MemberState, Progress};
+use fusion_core::config::{ClusterShape, Host, PrimaryState};
+use fusion_core::id::MemberId;
+use fusion_core::message::{Condition, MemberReport};
 use fusion_core::op::Kind;
 
 fn registration(incarnation: u64) -> Registration {
@@ -83,4 +85,99 @@ fn a_server_whose_address_was_taken_was_not_noticed_after_the_coordinators_whole
     let reason = Reason::PrimariesLost(Vec::new());
     registry.install(Arc::new(next), Some(reason), 90_001);
     assert_eq!(registry.events[0].detected_after_ms, None);
+}
+
+fn host(server: u64) -> Host {
+    Host {
+        server: ServerId(server),
+        address: format!("127.0.0.1:{server}"),
+    }
+}
+
+/// Servers 1 to 3 with the members of a cluster, and server 4 with the replacement of primary 0.
+fn recovering() -> (Registry, Configuration) {
+    let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+    for server in 1..=4 {
+        let address = format!("127.0.0.1:{server}");
+        let server = ServerId(server);
+        let of = Registration {
+            address,
+            ..registration(server.0)
+        };
+        registry.add_server(server, of, 100);
+    }
+    let shape = ClusterShape::new("c", Kind::Map, 2, 1, false).unwrap();
+    let first = Configuration::create(0, ClusterId(1), 1, &shape, &[host(1), host(2), host(3)]);
+    let mut next = first.successor(2);
+    registry.install(Arc::new(first), None, 100);
+    let id = MemberId(100);
+    let seat = &mut next.primaries[0];
+    (seat.id, seat.host, seat.state) = (id, host(4), PrimaryState::Lost);
+    registry.install(Arc::new(next.clone()), None, 1_000);
+    (registry, next)
+}
+
+/// One report of a member, from its own server.
+fn hear(registry: &mut Registry, config: &Configuration, report: MemberReport, now: u64) {
+    let server = config.host_of(report.member).unwrap().server;
+    let request = SyncRequest {
+        server,
+        known: Vec::new(),
+        reports: vec![report],
+        wait: true,
+    };
+    assert!(registry.hear(&request, now));
+}
+
+#[test]
+fn status_tells_how_far_a_recovery_is_how_fast_and_how_long_it_will_take() {
+    let (mut registry, config) = recovering();
+    let (lost, other) = (config.primaries[0].id, config.primaries[1].id);
+    let blank = |id, condition| MemberReport::new(ClusterId(1), id, config.epoch, condition);
+    let pages = |done| Condition::Recovering { done, total: 400 };
+    for (done, now) in [(0, 1_500), (100, 2_000)] {
+        let report = MemberReport {
+            taken_bytes: done << 16,
+            ..blank(lost, pages(done))
+        };
+        hear(&mut registry, &config, report, now);
+    }
+    let serves = MemberReport {
+        elements: 9,
+        ..blank(other, Condition::Serving)
+    };
+    hear(&mut registry, &config, serves, 2_000);
+    let status = |registry: &Registry, now| registry.status(now, ControlPlane::default());
+    let members = &status(&registry, 2_000).clusters[0].members;
+    assert_eq!(
+        members[0].state,
+        MemberState::Recovering {
+            done: 100,
+            total: 400
+        }
+    );
+    assert_eq!(
+        members[0].progress,
+        Some(Progress {
+            for_ms: 1_000,
+            taken_bytes: 100 << 16,
+            bytes_per_second: Some(200 << 16),
+            left_ms: Some(1_500),
+        })
+    );
+    // It is empty as yet, and so nobody knows.
+    assert_eq!((members[0].elements, members[1].elements), (None, Some(9)));
+    assert_eq!(members[1].progress, None);
+    let mut next = config.successor(3);
+    next.primaries[0].state = PrimaryState::Active;
+    registry.install(Arc::new(next.clone()), None, 3_000);
+    let serves = MemberReport {
+        elements: 7,
+        epoch: next.epoch,
+        ..blank(lost, Condition::Serving)
+    };
+    hear(&mut registry, &next, serves, 3_100);
+    let member = &status(&registry, 3_100).clusters[0].members[0];
+    assert_eq!((member.elements, member.progress), (Some(7), None));
+    assert_eq!(member.state, MemberState::Active);
 }
