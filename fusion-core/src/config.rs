@@ -174,7 +174,9 @@ pub enum ShapeError {
         max: usize,
     },
     /// The name is not usable.
-    #[error("{name:?} is not a cluster name: use 1 to 64 letters, digits, '-', '_' or '.'")]
+    #[error(
+        "{name:?} is not a cluster name: use 1 to 64 letters, digits, '-', '_' or '.', and begin with a letter, a digit or '_'"
+    )]
     BadName {
         /// The name asked for.
         name: String,
@@ -205,7 +207,12 @@ impl ClusterShape {
     ) -> Result<Self, ShapeError> {
         let max = crate::limits::MAX_MEMBERS;
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+        // A command takes a name that begins with a hyphen for an option, and `.` and `..` are no names of files.
+        if name.is_empty()
+            || name.len() > 64
+            || !name.chars().all(good)
+            || name.starts_with(['-', '.'])
+        {
             return Err(ShapeError::BadName {
                 name: name.chars().take(80).collect(),
             });

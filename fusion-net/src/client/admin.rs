@@ -157,10 +157,11 @@ impl Client {
         let limit = self.connections.timeout;
         let began = Instant::now();
         let mut backoff = Backoff::new(MAX_BACKOFF);
+        let mut why = "no coordinator was asked".to_owned();
         loop {
             let left = limit.saturating_sub(began.elapsed());
             if left.is_zero() {
-                return Err(Error::TimedOut { limit });
+                return Err(Error::TimedOut { limit, why });
             }
             let coordinator = self.connections.coordinator(left).await?;
             let given = if changes_nothing {
@@ -169,12 +170,17 @@ impl Client {
                 left
             };
             match call(coordinator.client.clone(), within(given)).await {
-                Ok(Err(AdminError::NotActive { .. })) => {}
+                Ok(Err(stands_by @ AdminError::NotActive { .. })) => {
+                    why = format!("{}: {stands_by}", coordinator.address);
+                }
                 Ok(answer) => return Ok(answer?),
-                Err(_) if changes_nothing => {}
                 Err(_) => {
-                    self.connections.coordinators.lost(&coordinator);
-                    return Err(Error::OutcomeUnknown { limit });
+                    let address = &coordinator.address;
+                    why = format!("the coordinator at {address} does not answer");
+                    if !changes_nothing {
+                        self.connections.coordinators.lost(&coordinator);
+                        return Err(Error::OutcomeUnknown { limit, why });
+                    }
                 }
             }
             self.connections.coordinators.lost(&coordinator);
@@ -204,7 +210,7 @@ impl Client {
         let all = futures::future::try_join_all(parts.map(|part| async move { part.len().await }));
         all.await.map_err(|error| match error {
             // The cluster is there, even if not all of it answers yet.
-            Error::TimedOut { limit } => Error::OutcomeUnknown { limit },
+            Error::TimedOut { limit, why } => Error::OutcomeUnknown { limit, why },
             error => error,
         })?;
         Ok(())
@@ -321,7 +327,8 @@ impl Client {
             });
             pause.await?;
         }
-        Err(Error::TimedOut { limit })
+        let why = format!("cluster {name} does not tolerate all its faults yet");
+        Err(Error::TimedOut { limit, why })
     }
 
     async fn route(&self, name: &str, wanted: Option<Kind>) -> Result<Arc<Route>, Error> {

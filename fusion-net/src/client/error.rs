@@ -91,16 +91,20 @@ pub enum Error {
     #[error("{0}")]
     BadAddresses(#[from] AddressesError),
     /// No answer in time; it was a read, or was surely not executed.
-    #[error("no answer within {limit:?}; nothing was changed")]
+    #[error("no answer within {limit:?}: {why}; nothing was changed")]
     TimedOut {
         /// The time allowed.
         limit: Duration,
+        /// Who owes the answer, and what is known of it.
+        why: String,
     },
     /// No answer in time, or the session that would tell is gone: the change may have been made or not.
-    #[error("no answer within {limit:?}: whether the change was made is unknown")]
+    #[error("no answer within {limit:?}: {why}; whether the change was made is unknown")]
     OutcomeUnknown {
         /// The time allowed.
         limit: Duration,
+        /// Who owes the answer, and what is known of it.
+        why: String,
     },
     /// What is stored is not of the type asked for, or the value cannot be serialized.
     #[error("the stored bytes are not of the type asked for, or the value cannot be serialized")]

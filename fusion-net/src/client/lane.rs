@@ -58,6 +58,8 @@ struct Call {
 pub(crate) struct Lane {
     calls: mpsc::Sender<Call>,
     timeout: Duration,
+    route: Arc<Route>,
+    index: PrimaryIndex,
 }
 
 impl Lane {
@@ -65,8 +67,13 @@ impl Lane {
         let (calls, queue) = mpsc::channel(QUEUE);
         let timeout = connections.timeout;
         let lanes = connections.lanes.clone();
-        lanes.spawn(Driver::new(connections, route, index).run(queue));
-        Lane { calls, timeout }
+        lanes.spawn(Driver::new(connections, Arc::clone(&route), index).run(queue));
+        Lane {
+            calls,
+            timeout,
+            route,
+            index,
+        }
     }
 
     /// Executes one operation.
@@ -84,13 +91,36 @@ impl Lane {
             timeout_at(deadline, self.calls.send(call)).await,
             Ok(Ok(()))
         ) {
-            return Err(Error::TimedOut { limit });
+            return Err(Error::TimedOut {
+                limit,
+                why: owing(&self.route, self.index),
+            });
         }
         match timeout_at(deadline + GRACE, answered).await {
             Ok(Ok(answer)) => answer,
-            _ if changes => Err(Error::OutcomeUnknown { limit }),
-            _ => Err(Error::TimedOut { limit }),
+            _ => {
+                let why = owing(&self.route, self.index);
+                Err(match changes {
+                    true => Error::OutcomeUnknown { limit, why },
+                    false => Error::TimedOut { limit, why },
+                })
+            }
         }
+    }
+}
+
+fn name(route: &Route, index: PrimaryIndex) -> String {
+    format!("primary {} of {}", index.0, route.config().name)
+}
+
+/// Who owes an answer, as far as this client has heard.
+fn owing(route: &Route, index: PrimaryIndex) -> String {
+    let (config, name) = (route.config(), name(route, index));
+    match config.primary(index) {
+        Some(seat) if seat.state == PrimaryState::Active => {
+            format!("{name}, at {}, does not answer", seat.host.address)
+        }
+        _ => format!("{name} is lost, and not recovered yet"),
     }
 }
 
@@ -112,12 +142,13 @@ impl Pending {
         }
     }
 
-    fn give_up(self, limit: Duration) {
+    fn give_up(self, limit: Duration, why: &str) {
+        let why = why.to_owned();
         let unknown = self.unsure && self.id.is_some();
         let error = if unknown {
-            Error::OutcomeUnknown { limit }
+            Error::OutcomeUnknown { limit, why }
         } else {
-            Error::TimedOut { limit }
+            Error::TimedOut { limit, why }
         };
         let _ = self.call.answer.send(Err(error));
     }
@@ -145,6 +176,8 @@ struct Driver {
     hold: Option<Instant>,
     /// A coordinator is asked for the next configuration. It may hang; what is under way goes on.
     looking: Option<BoxFuture<'static, Refreshed>>,
+    /// Why none could say anything when it was asked last.
+    unknown: Option<String>,
 }
 
 impl Driver {
@@ -161,6 +194,7 @@ impl Driver {
             backoff: Backoff::new(MAX_BACKOFF),
             hold: None,
             looking: None,
+            unknown: None,
         }
     }
 
@@ -335,8 +369,20 @@ impl Driver {
             }
             if let Some(pending) = self.waiting.remove(i) {
                 self.session.free(pending.id);
-                pending.give_up(limit);
+                let why = self.why();
+                pending.give_up(limit, &why);
             }
+        }
+    }
+
+    /// Who owes the answers, and what is known of it.
+    fn why(&self) -> String {
+        let primary = owing(&self.route, self.index);
+        match &self.unknown {
+            Some(unknown) => {
+                format!("{primary}, and whether it was replaced is unknown: {unknown}")
+            }
+            None => primary,
         }
     }
 
@@ -405,7 +451,11 @@ impl Driver {
             self.session = Session::new();
         }
         if pending.unsure {
-            pending.give_up(self.limit);
+            let why = format!(
+                "{} has forgotten this client's session",
+                name(&self.route, self.index)
+            );
+            pending.give_up(self.limit, &why);
         } else {
             pending.id = None;
             again.push(pending);
@@ -430,6 +480,7 @@ impl Driver {
 
     fn take_news(&mut self, refreshed: Refreshed) {
         self.looking = None;
+        self.unknown = None;
         match refreshed {
             Refreshed::Newer => {
                 // News is a success: what failed before was another primary.
@@ -445,6 +496,7 @@ impl Driver {
                 }
             }
             Refreshed::Same => {}
+            Refreshed::Unknown(why) => self.unknown = Some(why),
         }
     }
 }

@@ -67,8 +67,9 @@ impl Route {
     /// Asks the coordinator for a newer configuration, which may take up to `wait` to come.
     pub(crate) async fn refresh(&self, connections: &Connections, wait: Duration) -> Refreshed {
         let known = self.config();
-        let Ok(coordinator) = connections.coordinator(NEWS).await else {
-            return Refreshed::Same;
+        let coordinator = match connections.coordinator(NEWS).await {
+            Ok(coordinator) => coordinator,
+            Err(error) => return Refreshed::Unknown(error.to_string()),
         };
         let (name, wait_ms) = (known.name.clone(), wait.as_millis() as u32);
         let call = coordinator
@@ -85,7 +86,10 @@ impl Route {
             Ok(Ok(_)) => Refreshed::Same,
             Ok(Err(_)) | Err(_) => {
                 connections.coordinators.lost(&coordinator);
-                Refreshed::Same
+                Refreshed::Unknown(format!(
+                    "the coordinator at {} does not answer",
+                    coordinator.address
+                ))
             }
         }
     }
@@ -96,4 +100,6 @@ pub(crate) enum Refreshed {
     Newer,
     Same,
     Removed,
+    /// Nobody could be asked, and why.
+    Unknown(String),
 }

@@ -165,9 +165,12 @@ impl Rebuilding {
             true => String::new(),
             false => format!("; waits for all that {} has to say", pending.join(", ")),
         };
-        format!(
-            "the store is being made anew: {heard} servers were heard{pending}; {wait}. If they are dead, start the coordinator again with --servers {heard}"
-        )
+        let (were, advice) = match heard {
+            0 => ("no server was heard".to_owned(), String::new()),
+            1 => ("1 server was heard".to_owned(), advice(1)),
+            more => (format!("{more} servers were heard"), advice(more)),
+        };
+        format!("the store is being made anew: {were}{pending}; {wait}{advice}")
     }
 
     /// All that an operator can be told meanwhile.
@@ -190,6 +193,13 @@ impl Rebuilding {
             servers: servers.map(|(&id, s)| (id, s.clone())).collect(),
         }
     }
+}
+
+/// What to do when nobody else is left. Without any server there is nothing to make a store of.
+fn advice(heard: usize) -> String {
+    format!(
+        ". If no others are left alive, start the coordinator again with --rebuild --servers {heard}"
+    )
 }
 
 /// Waits until enough servers were heard, and stores what they know.
@@ -324,6 +334,19 @@ mod tests {
         assert_eq!(rebuilding.outcome(QUIET - 1), Ok(None));
         rebuilding.called(&registration(3), QUIET - 1).unwrap();
         assert!(rebuilding.outcome(QUIET).unwrap().is_some());
+    }
+
+    /// It said to give --servers alone, which is refused, and of none.
+    #[test]
+    fn the_advice_is_a_command_that_does_and_never_of_no_servers() {
+        let mut rebuilding = rebuilding(2);
+        let nobody = rebuilding.progress(0);
+        assert!(nobody.contains("no server was heard"), "{nobody}");
+        assert!(!nobody.contains("--servers"), "{nobody}");
+        rebuilding.hear(handed(1, 1, Some(config())), 0).unwrap();
+        let one = rebuilding.progress(0);
+        assert!(one.contains("1 server was heard"), "{one}");
+        assert!(one.ends_with("with --rebuild --servers 1"), "{one}");
     }
 
     #[test]

@@ -138,8 +138,8 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, requires = "data")]
     pub(crate) rebuild: bool,
     /// Your word that so many servers are enough, because the others are dead
-    #[arg(long, value_name = "N", requires = "rebuild")]
-    pub(crate) servers: Option<usize>,
+    #[arg(long, value_name = "N", requires = "rebuild", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) servers: Option<u16>,
     /// Your word that a cluster was not removed, though a server has forgotten it; may be given several times
     #[arg(long, value_name = "CLUSTER", requires = "rebuild")]
     pub(crate) keep: Vec<String>,

@@ -20,8 +20,8 @@ pub(crate) struct ConnectionArgs {
     )]
     pub(crate) coordinator: Addresses,
     /// How long one call may take, with all its retries
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub(crate) timeout: u64,
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
     #[command(flatten)]
     security: SecurityArgs,
 }
@@ -30,7 +30,7 @@ impl ConnectionArgs {
     /// Connects to the coordinator.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let options = ClientOptions {
-            timeout: Duration::from_secs(self.timeout),
+            timeout: self.timeout,
             network: self.security.network()?,
             ..ClientOptions::default()
         };
@@ -46,5 +46,33 @@ impl ConnectionArgs {
         let done = act(&client).await;
         client.close().await;
         done
+    }
+}
+
+/// The least and the most that a call may take, in seconds.
+const SECONDS: std::ops::RangeInclusive<f64> = 0.1..=600.0;
+
+/// A time in seconds, with or without a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|s| SECONDS.contains(s));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+        let (least, most) = (SECONDS.start(), SECONDS.end());
+        format!("give seconds from {least} to {most}, such as 30 or 0.5")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It said: invalid digit found in string.
+    #[test]
+    fn a_time_may_have_a_fraction_and_what_is_none_is_told_what_is() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(seconds("600"), Ok(Duration::from_secs(600)));
+        for wrong in ["", "x", "0", "-1", "0.01", "601", "inf", "nan", "1s", "1e9"] {
+            let said = seconds(wrong).unwrap_err();
+            assert!(said.contains("from 0.1 to 600"), "{wrong}: {said}");
+        }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCod
     let options = CoordinatorOptions {
         timing: Timing::for_suspicion(args.suspect_after_ms)?,
         rebuild: args.rebuild.then_some(RebuildOptions {
-            servers: args.servers,
+            servers: args.servers.map(usize::from),
             keep: args.keep,
             drop: args.drop,
         }),

@@ -61,13 +61,7 @@ impl RedbStore {
             path: path.to_owned(),
             database: Mutex::new(Some(open_file(path)?)),
         };
-        file.initialize().map_err(|e| match e {
-            StoreError::Failed(reason) => StoreError::Open {
-                path: path.to_owned(),
-                reason,
-            },
-            e => e,
-        })?;
+        file.initialize()?;
         Ok(RedbStore {
             file: Arc::new(file),
         })
@@ -95,7 +89,11 @@ impl RedbFile {
             Some(database) => database,
             None => open_file(&self.path)?,
         };
-        let result = act(&database).map_err(|e| StoreError::Failed(e.to_string()))?;
+        let failed = |e: redb::Error| {
+            let path = self.path.display();
+            StoreError::Failed(format!("cannot read or write {path}: {e}"))
+        };
+        let result = act(&database).map_err(failed)?;
         *open = Some(database);
         Ok(result)
     }
