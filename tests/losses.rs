@@ -10,6 +10,8 @@ mod hangs;
 mod members;
 #[path = "losses/spares.rs"]
 mod spares;
+#[path = "losses/telling.rs"]
+mod telling;
 
 use bytes::Bytes;
 use fusion_core::id::Row;

@@ -27,6 +27,45 @@ fn a_server_without_a_usable_engine_does_not_start() {
     }
 }
 
+/// One line that says what is wrong, and the exit status.
+fn refused(args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(binary()).args(args).output();
+    let output = output.expect("the binary runs");
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn a_store_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["nowhere/store.redb", ""] {
+        let path = folder.path().join(file);
+        let path = path.to_str().unwrap();
+        let listen = "127.0.0.1:0";
+        let (code, said) = refused(&["coordinator", "--listen", listen, "--data", path]);
+        assert_eq!(code, Some(1), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(path), "{said}");
+    }
+}
+
+#[test]
+fn a_store_is_not_made_anew_from_no_servers_and_a_time_may_have_a_fraction() {
+    let rebuild = ["coordinator", "--data", "x", "--rebuild", "--servers", "0"];
+    let (code, said) = refused(&rebuild);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--servers"), "{said}");
+    // Nobody listens on port 1, which is another failure than that of arguments.
+    let at = ["--coordinator", "127.0.0.1:1"];
+    let (code, said) = refused(&[&["status", "--timeout", "0.5"], &at[..]].concat());
+    assert_eq!(code, Some(1), "{said}");
+    let (code, said) = refused(&[&["status", "--timeout", "0"], &at[..]].concat());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("from 0.1 to 600"), "{said}");
+}
+
 #[test]
 fn the_demo_says_why_its_servers_do_not_start() {
     let output = with_engine("bogus", &["demo", "--elements", "10"]);

@@ -89,6 +89,7 @@ pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), Ser
     };
     listener.network().check_own(&address)?;
     let host = Host::new(Peers::new(listener.network().clone()), options.streams);
+    let _leaving = Leaving(Arc::clone(&host));
     let mut tasks = JoinSet::new();
     tasks.spawn(sync::run(Arc::clone(&host), options.coordinators, address));
     tasks.spawn(tick());
@@ -100,6 +101,22 @@ pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), Ser
     tokio::select! {
         () = accepting => Ok(()),
         _ = tasks.join_next() => Err(ServerError::Stopped),
+    }
+}
+
+/// Says, when the server ends, what ends with it.
+struct Leaving(Arc<Host>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let (members, server) = (self.0.members(), self.0.identity().map(|i| i.server));
+        if let Some(server) = server.filter(|_| members > 0) {
+            tracing::warn!(
+                %server, members,
+                "this server ends with members on it: they are made again on other servers, and until then their clusters \
+                 tolerate fewer faults; to move them away first, `fusion server drain {server}` before it is stopped"
+            );
+        }
     }
 }
 

@@ -18,6 +18,8 @@ async fn assert_more_than_f(rig: &Rig, gone: &[usize]) {
         let since = Instant::now();
         let read = hasty.call(Op::Len).await.unwrap_err();
         assert!(matches!(read, Error::TimedOut { .. }), "{read:?}");
+        let said = read.to_string();
+        assert!(said.contains(&format!("primary {index} of c")), "{said}");
         let key = Bytes::from_static(b"000");
         let write = hasty.call(Op::Remove { key }).await.unwrap_err();
         let typed = matches!(write, Error::TimedOut { .. } | Error::OutcomeUnknown { .. });

@@ -48,6 +48,8 @@ async fn without_a_spare_a_primary_is_served_again_once_a_server_comes() {
     hasty[2].call(put("during")).await.unwrap();
     let read = hasty[1].call(Op::Len).await.unwrap_err();
     assert!(matches!(read, Error::TimedOut { .. }), "{read:?}");
+    let said = read.to_string();
+    assert!(said.contains("primary 1 of c is lost"), "{said}");
     let write = hasty[1].call(put("never")).await.unwrap_err();
     assert!(matches!(write, Error::TimedOut { .. }), "{write:?}");
 

@@ -176,6 +176,28 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_none_that_commands_take_for_something_else() {
+        let named = |name| ClusterShape::new(name, Kind::Map, 1, 1, false);
+        for good in ["a", "A.b-c_d", "0", "_", "x."] {
+            assert!(named(good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            "",
+            "-x",
+            "--",
+            ".",
+            "..",
+            ".x",
+            "a b",
+            "a/b",
+            &"x".repeat(65),
+        ] {
+            let error = named(bad).unwrap_err();
+            assert!(matches!(error, ShapeError::BadName { .. }), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_cluster_keeps_its_shape() {
         let before = good();
         let mut next = before.successor(2);

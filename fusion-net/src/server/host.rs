@@ -227,6 +227,12 @@ impl Host {
         *lock(&self.identity)
     }
 
+    /// How many members it hosts.
+    pub(crate) fn members(&self) -> usize {
+        let clusters = lock(&self.clusters);
+        clusters.values().map(|s| s.members.len()).sum()
+    }
+
     /// The configurations themselves, for a store that is made anew (rule 39).
     pub(crate) fn configs(&self) -> Vec<Arc<Configuration>> {
         let clusters = lock(&self.clusters);

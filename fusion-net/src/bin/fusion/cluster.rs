@@ -3,12 +3,15 @@
 use crate::connection::ConnectionArgs;
 use crate::output::{self, say};
 use crate::relocation;
-use crate::status::{Report, tolerance};
+use crate::status::{Report, plural, tolerance};
 use crate::table::{Table, count};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use fusion_core::id::{PrimaryIndex, Row, ServerId};
 use fusion_core::membership::What;
 use fusion_net::client::{ClusterSpec, Kind};
+use fusion_net::service::ClusterStatus;
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// A cluster: structures of one kind, coded together.
@@ -36,7 +39,7 @@ enum ClusterCommand {
         after_help = "Examples:\n  fusion cluster create scores --kind map --primaries 3 --faults 2\n  fusion cluster create jobs --kind queue --primaries 1 --faults 1 --colocate"
     )]
     Create {
-        /// Its name: 1 to 64 letters, digits, '-', '_' or '.'
+        /// Its name: 1 to 64 letters, digits, '-', '_' or '.', the first no '-' or '.'
         name: String,
         /// What its structures are
         #[arg(long, value_enum)]
@@ -140,6 +143,10 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
         } => {
             let spec = ClusterSpec::new(&name, kind.into(), primaries, faults).colocate(colocate);
             client.create(&spec).await?;
+            if let Some(warning) = shared(&client.cluster(&name).await?) {
+                // Nobody may read it: the cluster is there all the same.
+                let _ = writeln!(std::io::stderr(), "fusion: {warning}");
+            }
         }
         ClusterCommand::List { json } => {
             let clusters = client.status().await?.clusters;
@@ -189,6 +196,41 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What members that share a server mean for the faults that are tolerated.
+fn shared(cluster: &ClusterStatus) -> Option<String> {
+    let mut counts: BTreeMap<ServerId, usize> = BTreeMap::new();
+    for member in &cluster.members {
+        *counts.entry(member.server).or_default() += 1;
+    }
+    let mut counts: Vec<(usize, ServerId)> = counts.into_iter().map(|(s, n)| (n, s)).collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    let &(most, fullest) = counts.first()?;
+    if most < 2 {
+        return None;
+    }
+    let (name, faults) = (&cluster.name, cluster.faults);
+    // The fullest servers are the worst to lose.
+    let lost = counts.iter().scan(0, |sum, (members, _)| {
+        *sum += members;
+        Some(*sum)
+    });
+    let servers = lost.take_while(|&members| members <= faults).count();
+    let bears = match servers {
+        0 => format!(
+            "the loss of server {fullest} alone, which holds {most}, is more than that, and loses data"
+        ),
+        servers => format!(
+            "that is the loss of any {}, since server {fullest} holds {most}",
+            plural(servers as u64, "server")
+        ),
+    };
+    Some(format!(
+        "{name} tolerates the loss of {}, and servers hold several of them: {bears}; start more servers, and move members \
+         there by `fusion cluster move`",
+        plural(faults as u64, "member")
+    ))
+}
+
 fn listing(reports: &[Report]) -> Table {
     let mut table = Table::new([
         "NAME",
@@ -207,9 +249,48 @@ fn listing(reports: &[Report]) -> Table {
             c.primaries.to_string(),
             c.faults.to_string(),
             c.epoch.to_string(),
-            count(report.memory.elements),
+            if report.memory.unknown_primaries == 0 {
+                count(report.memory.elements)
+            } else {
+                "?".to_owned()
+            },
             tolerance(c),
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::tests::{cluster, member};
+    use fusion_net::service::Role;
+
+    /// Members on these servers, the last ones fused.
+    fn on(servers: &[u64], faults: usize) -> Option<String> {
+        let primaries = servers.len() - faults;
+        let members = servers.iter().enumerate().map(|(i, &server)| {
+            let role = if i < primaries {
+                Role::Primary
+            } else {
+                Role::Fused
+            };
+            let mut member = member(role, i, None);
+            member.server = ServerId(server);
+            member
+        });
+        shared(&cluster(members.collect()))
+    }
+
+    #[test]
+    fn who_shares_servers_is_told_how_many_of_them_may_be_lost() {
+        assert_eq!(on(&[1, 2, 3], 1), None);
+        let alone = on(&[1, 2, 2], 1).unwrap();
+        assert!(alone.contains("the loss of 1 member,"), "{alone}");
+        assert!(alone.contains("server 2 alone, which holds 2"), "{alone}");
+        let one = on(&[1, 1, 2, 2, 3], 3).unwrap();
+        assert!(one.contains("any 1 server,"), "{one}");
+        let two = on(&[1, 1, 2, 2, 3], 4).unwrap();
+        assert!(two.contains("any 2 servers,"), "{two}");
+    }
 }

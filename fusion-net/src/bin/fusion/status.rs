@@ -273,13 +273,19 @@ fn known(figure: Option<u64>, show: impl Fn(u64) -> String) -> String {
     figure.map_or("?".to_owned(), show)
 }
 
+fn primaries(number: usize) -> String {
+    match number {
+        1 => "1 primary".to_owned(),
+        more => format!("{more} primaries"),
+    }
+}
+
 /// How many elements a cluster has, as far as that is known.
 pub(crate) fn elements(memory: &Memory) -> String {
     let elements = plural(memory.elements, "element");
     match memory.unknown_primaries {
         0 => elements,
-        1 => format!("{elements}, and those of 1 primary that is not heard of"),
-        unknown => format!("{elements}, and those of {unknown} primaries that are not heard of"),
+        unknown => format!("{elements} ({} not counted)", primaries(unknown)),
     }
 }
 
@@ -385,7 +391,7 @@ pub(crate) mod tests {
         let row = text.lines().find(|l| l.contains("dead")).unwrap();
         assert!(row.ends_with("?        ?      ?"), "{text}");
         assert!(
-            text.contains("7 elements, and those of 1 primary that is not heard of"),
+            text.contains("7 elements (1 primary not counted)"),
             "{text}"
         );
     }

@@ -57,7 +57,8 @@ impl Table {
     /// A column of numbers is set to the right.
     fn is_numeric(&self, column: usize) -> bool {
         let number = |cell: &String| {
-            cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit()) && !cell.contains(':')
+            matches!(cell.as_str(), "-" | "?")
+                || cell.starts_with(|c: char| c.is_ascii_digit()) && !cell.contains(':')
         };
         !self.rows.is_empty()
             && self
