@@ -33,18 +33,18 @@ pub(crate) fn run(args: &Simulation) -> Result<()> {
         args.seed,
         args.runs
     );
-    output.table(&structure(args, &head, &fresh));
+    output.table(&structure(args, &head, &fresh))?;
     let losses: Vec<Vec<Losses>> = fresh
         .iter()
         .map(|s| all_losses(args, &s.layouts, &mut rng))
         .collect::<Result<_>>()?;
     let text = "Probability that any cluster loses data when servers drawn at random die at once (interval of 95 %).";
-    output.table(&of_losses(args, text, &fresh, &losses, probability));
+    output.table(&of_losses(args, text, &fresh, &losses, probability))?;
     let text = "Clusters that lose data when any does (groups, for copies; interval of 95 %).";
-    output.table(&of_losses(args, text, &fresh, &losses, amount));
+    output.table(&of_losses(args, text, &fresh, &losses, amount))?;
     let (after, table) = after_churn(args, &mut rng)?;
-    output.table(&table);
-    output.table(&racks(args, &fresh, &after, &mut rng));
+    output.table(&table)?;
+    output.table(&racks(args, &fresh, &after, &mut rng))?;
     output.finish()
 }
 
@@ -156,7 +156,10 @@ fn of_losses(
 
 fn amount(losses: &Losses) -> String {
     match losses.given_loss() {
-        Some((mean, half)) => format!("{} ± {}", short(mean), short(half)),
+        Some((mean, half)) if losses.with_loss() >= 30 => {
+            format!("{} ± {}", short(mean), short(half))
+        }
+        Some((mean, _)) => format!("{} (of {} cases)", short(mean), losses.with_loss()),
         None => "none lost".to_owned(),
     }
 }
@@ -272,11 +275,16 @@ fn racks(args: &Simulation, fresh: &[Scheme], after: &[Scheme], rng: &mut Rng) -
         "clusters lost then",
     ];
     let mut table = Table::new(&text, columns);
-    let in_blocks: Vec<usize> = (0..servers).map(|m| m * racks / servers).collect();
-    let in_turn: Vec<usize> = (0..servers).map(|m| m % racks).collect();
-    let order = rng.shuffled(servers);
-    let mixed: Vec<usize> = order.iter().map(|&m| in_blocks[m as usize]).collect();
-    let mut add = |name: &str, order: &str, layouts: &[Layout], racks: &[usize]| {
+    let in_blocks = [(0..servers)
+        .map(|m| m * racks / servers)
+        .collect::<Vec<_>>()];
+    let in_turn = [(0..servers).map(|m| m % racks).collect::<Vec<_>>()];
+    let mut mix = |_| {
+        let order = rng.shuffled(servers);
+        order.iter().map(|&m| in_blocks[0][m as usize]).collect()
+    };
+    let mixed: Vec<Vec<usize>> = (0..args.layouts).map(&mut mix).collect();
+    let mut add = |name: &str, order: &str, layouts: &[Layout], racks: &[Vec<usize>]| {
         let one = Losses::of_racks(layouts, args.fleet.faults, racks, false);
         let two = Losses::of_racks(layouts, args.fleet.faults, racks, true);
         table.row([
@@ -308,7 +316,11 @@ fn racks(args: &Simulation, fresh: &[Scheme], after: &[Scheme], rng: &mut Rng) -
         add(&scheme.name, order, &scheme.layouts, &in_turn);
     }
     let members = args.fleet.members();
-    let aware = [Layout::over_racks(args.fleet.clusters, members, &in_blocks)];
+    let aware = [Layout::over_racks(
+        args.fleet.clusters,
+        members,
+        &in_blocks[0],
+    )];
     add("one member a rack", "in any order", &aware, &in_blocks);
     table
 }

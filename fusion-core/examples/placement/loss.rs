@@ -78,23 +78,25 @@ impl Losses {
         Ok(losses)
     }
 
-    /// Every rack, or every pair of racks, dies at once.
+    /// Every rack, or every pair of racks, dies at once; so for each of the ways in which machines stand in racks.
     pub(crate) fn of_racks(
         layouts: &[Layout],
         faults: usize,
-        racks: &[usize],
+        ways: &[Vec<usize>],
         pairs: bool,
     ) -> Losses {
-        let count = racks.iter().max().map_or(0, |r| r + 1);
         let mut losses = Losses::default();
         for layout in layouts {
             let mut counter = Counter::new(layout);
-            for a in 0..count {
-                let others = if pairs { a + 1..count } else { a..a + 1 };
-                for b in others {
-                    let dies = |m: &u32| racks[*m as usize] == a || racks[*m as usize] == b;
-                    let machines = (0..layout.machines as u32).filter(dies);
-                    losses.add(counter.lost(machines, faults));
+            for racks in ways {
+                let count = racks.iter().max().map_or(0, |r| r + 1);
+                for a in 0..count {
+                    let others = if pairs { a + 1..count } else { a..a + 1 };
+                    for b in others {
+                        let dies = |m: &u32| racks[*m as usize] == a || racks[*m as usize] == b;
+                        let machines = (0..layout.machines as u32).filter(dies);
+                        losses.add(counter.lost(machines, faults));
+                    }
                 }
             }
         }
@@ -134,6 +136,11 @@ impl Losses {
             ((middle - half) / whole).max(0.0),
             ((middle + half) / whole).min(1.0),
         )
+    }
+
+    /// How many failures lost anything.
+    pub(crate) fn with_loss(&self) -> u64 {
+        self.with_loss
     }
 
     /// Clusters lost when any is: mean, and half of its interval of 95 %. `None` when none was.

@@ -15,14 +15,14 @@ const HOURS_A_YEAR: f64 = 8766.0;
 /// When the file cannot be written.
 pub(crate) fn run(model: &Model) -> Result<()> {
     let mut output = Output::new(model.fleet.markdown.as_deref())?;
-    output.table(&model.inputs());
-    output.table(&model.processors());
-    output.table(&model.member_network());
-    output.table(&model.server_load());
-    output.table(&model.memory());
+    output.table(&model.inputs())?;
+    output.table(&model.processors())?;
+    output.table(&model.member_network())?;
+    output.table(&model.server_load())?;
+    output.table(&model.memory())?;
     let (table, ways) = model.recovery();
-    output.table(&table);
-    output.table(&model.loss(&ways));
+    output.table(&table)?;
+    output.table(&model.loss(&ways))?;
     output.finish()
 }
 
@@ -117,7 +117,11 @@ impl Model {
         row(
             "c",
             format!("{} us", short(self.put_s() * 1e6)),
-            "a third of the measured 18 us a put over all servers, 5+2; the equal parts are assumed",
+            &format!(
+                "measured {} us a put over all servers at f = {}, in f + 1 equal parts (the parts are assumed)",
+                short(self.put_us),
+                short(self.put_faults)
+            ),
         );
         row(
             "p",
@@ -142,7 +146,10 @@ impl Model {
         row(
             "s",
             format!("{} GB/s", short(self.stream() / 1e9)),
-            "5 p 10^6 / (1.15 s - r 10^6): what a measured replacement took in, senders on the same 2 cores",
+            &format!(
+                "5 p 10^6 / ({} s - r 10^6): what a measured replacement took in, its sources on the same 2 cores",
+                short(self.recovery_s)
+            ),
         );
         row(
             "m",
@@ -218,7 +225,7 @@ impl Model {
                 let (n_, f_) = (n as f64, f as f64);
                 let bits = 8.0 * self.change(value);
                 let each = self.writes * bits / 1e9;
-                let shape = [format!("{n}+{f}"), short(value)];
+                let shape = [format!("{n}+{f}"), value.to_string()];
                 let flows = [f_ * each, n_ * each, each].map(short);
                 let most = self.network.iter().map(|b| short(b * 1e9 / (n_ * bits)));
                 table.row(shape.into_iter().chain(flows).chain(most));
@@ -244,7 +251,7 @@ impl Model {
             } else {
                 "not measured".to_owned()
             };
-            table.row([short(value), short(gbits), cores]);
+            table.row([value.to_string(), short(gbits), cores]);
         }
         table
     }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// One table, with a sentence before it.
@@ -54,13 +55,16 @@ impl Output {
         Ok(output)
     }
 
-    pub(crate) fn table(&mut self, table: &Table) {
+    /// # Errors
+    /// When nobody reads what is printed.
+    pub(crate) fn table(&mut self, table: &Table) -> Result<()> {
         let markdown = table.markdown();
-        println!("{markdown}");
+        writeln!(std::io::stdout(), "{markdown}").context("the tables cannot be printed")?;
         if !self.text.is_empty() {
             self.text.push('\n');
         }
         self.text.push_str(&markdown);
+        Ok(())
     }
 
     /// # Errors

@@ -64,8 +64,16 @@ fn over_racks_no_rack_has_two_members_while_racks_last() {
     let racks: Vec<usize> = (0..40).map(|m| m / 5).collect();
     let layout = Layout::over_racks(50, 7, &racks);
     assert!(apart(&layout));
-    let losses = Losses::of_racks(&[layout], 2, &racks, true);
+    let losses = Losses::of_racks(&[layout], 2, &[racks], true);
     assert!(losses.given_loss().is_none());
+    // Two racks of the first cluster, with one member too many.
+    let layout = Layout {
+        machines: 4,
+        clusters: vec![vec![0, 1, 2], vec![0, 1, 3]],
+    };
+    let losses = Losses::of_racks(&[layout], 1, &[vec![0, 0, 1, 2]], false);
+    assert_eq!(losses.given_loss().map(|(mean, _)| mean), Some(2.0));
+    assert!((losses.probability().0 - 1.0 / 3.0).abs() < 1e-12);
 }
 
 #[test]
