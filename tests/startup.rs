@@ -74,7 +74,7 @@ fn the_demo_says_why_its_servers_do_not_start() {
     assert!(stderr.contains("bogus"), "{stderr}");
 }
 
-/// Servers that offer no streams, and servers that do beside them: tarpc does it all.
+/// Servers that offer no streams: tarpc does it all.
 #[tokio::test]
 async fn servers_that_speak_tarpc_only_do_all_that_the_others_do() {
     use fusion_tests::cluster::{Seat, is_whole, options, start_with};

@@ -183,6 +183,13 @@ pub enum ShapeError {
     },
 }
 
+impl ShapeError {
+    fn bad_name(name: &str) -> ShapeError {
+        let name = name.chars().take(80).collect();
+        ShapeError::BadName { name }
+    }
+}
+
 /// A cluster as it was asked for, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterShape {
@@ -205,17 +212,25 @@ impl ClusterShape {
         faults: usize,
         colocate: bool,
     ) -> Result<Self, ShapeError> {
+        // A command takes a name that begins with a hyphen for an option, and `.` and `..` are no names of files.
+        if name.starts_with(['-', '.']) {
+            return Err(ShapeError::bad_name(name));
+        }
+        Self::existing(name, kind, primaries, faults, colocate)
+    }
+
+    /// As [`new`](Self::new), of a cluster that is there: its name is one that may be had, though none gets it any more.
+    pub(crate) fn existing(
+        name: &str,
+        kind: Kind,
+        primaries: usize,
+        faults: usize,
+        colocate: bool,
+    ) -> Result<Self, ShapeError> {
         let max = crate::limits::MAX_MEMBERS;
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        // A command takes a name that begins with a hyphen for an option, and `.` and `..` are no names of files.
-        if name.is_empty()
-            || name.len() > 64
-            || !name.chars().all(good)
-            || name.starts_with(['-', '.'])
-        {
-            return Err(ShapeError::BadName {
-                name: name.chars().take(80).collect(),
-            });
+        if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+            return Err(ShapeError::bad_name(name));
         }
         if primaries == 0 {
             return Err(ShapeError::NoPrimaries);

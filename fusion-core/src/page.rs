@@ -1,9 +1,10 @@
 //! Pages of slots, shared and copied on write.
 
 use crate::class::{CLASS_COUNT, ClassId};
+use memmap2::MmapMut;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::iter;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -73,7 +74,72 @@ pub enum PageError {
     },
 }
 
-type Pages = Vec<Option<Arc<[u8]>>>;
+/// Pages from this length on have memory mapped for them alone, which goes back to the system with them. An allocator
+/// would keep most of it after mass removals, between what else it has there.
+const MAPPED_BYTES: usize = 32 << 10;
+
+/// The bytes of one page.
+enum Bytes {
+    Heap(Box<[u8]>),
+    Mapped(MmapMut),
+}
+
+impl Bytes {
+    fn zeros(len: usize) -> Bytes {
+        // A system that maps no more may still have memory.
+        let mapped = (len >= MAPPED_BYTES).then(|| MmapMut::map_anon(len).ok());
+        match mapped.flatten() {
+            Some(mapped) => Bytes::Mapped(mapped),
+            None => Bytes::Heap(vec![0; len].into_boxed_slice()),
+        }
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(from: &[u8]) -> Bytes {
+        let mut bytes = Bytes::zeros(from.len());
+        bytes.copy_from_slice(from);
+        bytes
+    }
+}
+
+impl Clone for Bytes {
+    fn clone(&self) -> Bytes {
+        Bytes::from(&**self)
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Heap(bytes) => bytes,
+            Bytes::Mapped(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Bytes {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Bytes::Heap(bytes) => bytes,
+            Bytes::Mapped(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Bytes {
+    fn eq(&self, other: &Bytes) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Bytes {}
+
+type Pages = Vec<Option<Arc<Bytes>>>;
 
 /// The pages of one structure, by class and number. Cloning is a cheap snapshot: pages are shared until written.
 ///
@@ -88,27 +154,27 @@ pub struct PageTable {
 /// The zero page that was taken away last, so that a class that shrinks and grows at the edge of a page does not
 /// allocate each time. It is no content: a copy has none, and it makes no difference.
 #[derive(Default)]
-struct Spare(Option<Arc<[u8]>>);
+struct Spare(Option<Arc<Bytes>>);
 
 /// A spare page is not longer than this.
 const MAX_SPARE_BYTES: usize = 64 << 10;
 
 impl Spare {
-    fn put(&mut self, page: Arc<[u8]>) {
+    fn put(&mut self, page: Arc<Bytes>) {
         if page.len() <= MAX_SPARE_BYTES {
             self.0 = Some(page);
         }
     }
 
     /// A zero page of that length.
-    fn take(&mut self, len: usize) -> Arc<[u8]> {
+    fn take(&mut self, len: usize) -> Arc<Bytes> {
         // A snapshot may still have it; writing to it would copy it.
         if let Some(page) = self.0.take_if(|page| page.len() == len)
             && Arc::strong_count(&page) == 1
         {
             return page;
         }
-        iter::repeat_n(0, len).collect()
+        Arc::new(Bytes::zeros(len))
     }
 }
 
@@ -148,7 +214,8 @@ impl PageTable {
     pub fn get(&self, id: PageId) -> Option<&[u8]> {
         self.classes[id.class.index()]
             .get(id.page as usize)?
-            .as_deref()
+            .as_ref()
+            .map(|bytes| &***bytes)
     }
 
     /// The bytes of a page to write to; a page that is not there begins as zeros.
@@ -163,7 +230,10 @@ impl PageTable {
             create(pages, id, &mut self.spare);
         }
         match &mut pages[page] {
-            Some(page) => Arc::make_mut(page),
+            Some(page) => {
+                let bytes: &mut Bytes = Arc::make_mut(page);
+                bytes
+            }
             None => unreachable!("the page was just created"),
         }
     }
@@ -179,7 +249,7 @@ impl PageTable {
         if page >= pages.len() {
             pages.resize(page + 1, None);
         }
-        pages[page] = Some(Arc::from(bytes));
+        pages[page] = Some(Arc::new(Bytes::from(bytes)));
         Ok(())
     }
 
@@ -230,7 +300,9 @@ impl PageTable {
         ClassId::all().flat_map(move |class| {
             (0u32..)
                 .zip(&self.classes[class.index()])
-                .filter_map(move |(page, bytes)| Some((PageId { class, page }, bytes.as_deref()?)))
+                .filter_map(move |(page, bytes)| {
+                    Some((PageId { class, page }, &***bytes.as_ref()?))
+                })
         })
     }
 
@@ -323,6 +395,35 @@ mod tests {
         table.get_mut(id(3, 0))[1] = 0;
         table.truncate(id(3, 0).class, 0);
         assert_eq!(table.get_mut(id(6, 0)).len(), id(6, 0).bytes());
+    }
+
+    #[test]
+    fn long_pages_are_mapped_and_copied_like_short_ones() {
+        let lengths = |table: &PageTable| -> Vec<(PageId, usize)> {
+            table.iter().map(|(id, bytes)| (id, bytes.len())).collect()
+        };
+        let long = (0..).map(|page| id(9, page));
+        let long = long.clone().find(|id| id.bytes() >= MAPPED_BYTES).unwrap();
+        let mut table = PageTable::new();
+        for (id, fill) in [(id(9, 0), 1), (long, 2)] {
+            assert!(table.get_mut(id).iter().all(|&b| b == 0));
+            table.get_mut(id).fill(fill);
+        }
+        let mapped = |id: PageId| {
+            let page = table.classes[id.class.index()][id.page as usize].as_deref();
+            matches!(page, Some(Bytes::Mapped(_)))
+        };
+        assert!(mapped(long) && !mapped(id(9, 0)));
+        let snapshot = table.clone();
+        table.get_mut(long)[7] = 0;
+        assert_eq!(snapshot.get(long).unwrap()[7], 2);
+        assert_eq!(lengths(&snapshot), lengths(&table));
+        assert_ne!(snapshot, table);
+        let mut copy = PageTable::new();
+        for (id, bytes) in snapshot.iter() {
+            copy.insert(id, bytes).unwrap();
+        }
+        assert_eq!(copy, snapshot);
     }
 
     #[test]

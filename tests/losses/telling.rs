@@ -56,7 +56,7 @@ async fn the_log_tells_what_was_made_again_and_status_forgets_that_it_was() {
 
 #[tokio::test]
 async fn a_server_that_is_told_to_end_says_what_ends_with_it() {
-    let mut rig = start(4).await;
+    let rig = start(4).await;
     rig.create("c", Kind::Map, 2, 1).await;
     let number = rig.host("c", Seat::Primary(1)).await;
     let id = rig.member("c", Seat::Primary(1)).await.server;

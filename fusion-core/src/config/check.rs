@@ -67,7 +67,7 @@ impl Configuration {
     /// [`ConfigError`] says what no configuration has.
     pub fn check(&self) -> Result<(), ConfigError> {
         let faults = usize::from(self.faults);
-        ClusterShape::new(&self.name, self.kind, self.n(), faults, self.colocate)?;
+        ClusterShape::existing(&self.name, self.kind, self.n(), faults, self.colocate)?;
         self.timing.check()?;
         let mut ids = BTreeSet::new();
         let formers = self.formers().map(|(_, f)| f.id);
@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn a_name_is_none_that_commands_take_for_something_else() {
         let named = |name| ClusterShape::new(name, Kind::Map, 1, 1, false);
-        for good in ["a", "A.b-c_d", "0", "_", "x."] {
-            assert!(named(good).is_ok(), "{good:?}");
+        for fine in ["a", "A.b-c_d", "0", "_", "x."] {
+            assert!(named(fine).is_ok(), "{fine:?}");
         }
         for bad in [
             "",
@@ -195,6 +195,10 @@ mod tests {
             let error = named(bad).unwrap_err();
             assert!(matches!(error, ShapeError::BadName { .. }), "{bad:?}");
         }
+        // One that has such a name from before is not lost for it.
+        let mut before = good();
+        before.name = ".x".to_owned();
+        assert_eq!(before.check(), Ok(()));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
 /// The most requests in one batch.
 const MAX_BATCH: usize = 512;
@@ -43,6 +43,9 @@ const HUNG: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How long the end of a session may take.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// While a batch is under way there is a timer so near: every later one, of each call's deadline, is then set without
+/// waking the runtime by a system call.
+const TICK: Duration = Duration::from_millis(20);
 /// A call whose time is over is answered by the driver, or else, after this time, by the caller itself.
 const GRACE: Duration = Duration::from_millis(200);
 
@@ -171,6 +174,8 @@ struct Driver {
     /// A batch that opens the session is under way.
     opening: bool,
     waiting: VecDeque<Pending>,
+    /// Several callers are at work: the last answers were for more than one, or somebody waited meanwhile.
+    crowded: bool,
     backoff: Backoff,
     /// Nothing is sent before, since something failed.
     hold: Option<Instant>,
@@ -191,6 +196,7 @@ impl Driver {
             session: Session::new(),
             opening: false,
             waiting: VecDeque::new(),
+            crowded: false,
             backoff: Backoff::new(MAX_BACKOFF),
             hold: None,
             looking: None,
@@ -201,6 +207,8 @@ impl Driver {
     async fn run(mut self, mut queue: mpsc::Receiver<Call>) {
         let mut under_way = FuturesUnordered::new();
         let mut open = true;
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let batches = if self.connections.coalesce {
             BATCHES
         } else {
@@ -226,6 +234,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 Some((answered, calls)) = under_way.next(), if !under_way.is_empty() => {
+                    self.crowded = calls.len() > 1 || !self.waiting.is_empty();
                     self.take_answers(answered, calls);
                     self.gather(&mut queue).await;
                 }
@@ -241,14 +250,18 @@ impl Driver {
                     }
                     None => open = false,
                 },
+                _ = ticks.tick(), if !under_way.is_empty() => {}
             }
         }
         self.close_session().await;
     }
 
-    /// Whoever is ready to call does so now, and shares the batch: those who were just answered, too.
+    /// Whoever is ready to call does so now, and shares the batch: those who were just answered, too. A caller that is
+    /// alone waits for nobody.
     async fn gather(&mut self, queue: &mut mpsc::Receiver<Call>) {
-        tokio::task::yield_now().await;
+        if self.crowded {
+            tokio::task::yield_now().await;
+        }
         while self.waiting.len() < QUEUE
             && let Ok(call) = queue.try_recv()
         {

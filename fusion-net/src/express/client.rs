@@ -7,6 +7,7 @@ use crate::service::{FusedClient, PrimaryClient};
 use crate::transport::{Network, Stream};
 use crate::wire::{self, ConnectError, Frames, MAX_FRAME_BYTES, Service};
 use fusion_core::message::{Ack, ClientBatch, ClientReply, Refusal, Replicate, Route};
+use futures::FutureExt;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -128,17 +129,40 @@ fn offered<E>(answer: Result<Option<u16>, E>) -> Result<Option<u16>, ConnectErro
 }
 
 /// What callers and the connection's task share. Callers bound it: each waits for its answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Frames that are not sent yet.
     out: BytesMut,
+    /// `None` while the connection's task sends.
+    writer: Option<WriteHalf<Stream>>,
     /// Of the last call.
     number: u64,
     waiting: HashMap<u64, oneshot::Sender<Bytes>>,
     closed: bool,
 }
 
-#[derive(Debug, Default)]
+impl State {
+    /// Sends what a caller that is alone has appended, without waiting for the connection's task; what cannot go at once
+    /// stays. Answers whether that is all of it.
+    fn send_alone(&mut self) -> bool {
+        let Some(writer) = self.writer.as_mut().filter(|_| self.waiting.len() == 1) else {
+            return false;
+        };
+        // A task that waits to write has the writer, so no waker of one is lost here.
+        let sent = async {
+            while !self.out.is_empty() {
+                if writer.write_buf(&mut self.out).await? == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+            }
+            writer.flush().await
+        };
+        // The connection's task meets the same error.
+        matches!(sent.now_or_never(), Some(Ok(())))
+    }
+}
+
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     /// There is something to send.
@@ -197,8 +221,19 @@ impl Calls {
     }
 
     fn over(stream: Stream) -> Calls {
-        let shared = Arc::<Shared>::default();
-        let task = tokio::spawn(drive(stream, Arc::clone(&shared)));
+        let (reader, writer) = tokio::io::split(stream);
+        let state = State {
+            out: BytesMut::new(),
+            writer: Some(writer),
+            number: 0,
+            waiting: HashMap::new(),
+            closed: false,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            filled: Notify::new(),
+        });
+        let task = tokio::spawn(drive(reader, Arc::clone(&shared)));
         Calls {
             shared,
             _task: Arc::new(Task(task.abort_handle())),
@@ -212,7 +247,7 @@ impl Calls {
         encode: impl FnOnce(&mut BytesMut, u64) -> io::Result<()>,
     ) -> Result<Bytes, Broken> {
         let (answer, answered) = oneshot::channel();
-        let place = {
+        let (place, sent) = {
             let mut state = self.shared.lock();
             if state.closed {
                 return Err(Broken);
@@ -221,12 +256,15 @@ impl Calls {
             let number = state.number;
             encode(&mut state.out, number).map_err(|_| Broken)?;
             state.waiting.insert(number, answer);
-            Place {
+            let place = Place {
                 shared: &self.shared,
                 number,
-            }
+            };
+            (place, state.send_alone())
         };
-        self.shared.filled.notify_one();
+        if !sent {
+            self.shared.filled.notify_one();
+        }
         let answered = timeout(limit, answered).await;
         drop(place);
         answered.map_err(|_| Broken)?.map_err(|_| Broken)
@@ -234,11 +272,10 @@ impl Calls {
 }
 
 /// Runs a connection until it fails.
-async fn drive(stream: Stream, shared: Arc<Shared>) {
-    let (reader, writer) = tokio::io::split(stream);
+async fn drive(reader: ReadHalf<Stream>, shared: Arc<Shared>) {
     let ended = tokio::select! {
         ended = read(reader, &shared) => ended,
-        ended = write(writer, &shared) => ended,
+        ended = write(&shared) => ended,
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a stream ended");
@@ -248,6 +285,7 @@ async fn drive(stream: Stream, shared: Arc<Shared>) {
     // Whoever waits hears that nobody answers.
     state.waiting.clear();
     state.out = BytesMut::new();
+    state.writer = None;
 }
 
 async fn read(mut reader: ReadHalf<Stream>, shared: &Shared) -> io::Result<()> {
@@ -269,21 +307,33 @@ async fn read(mut reader: ReadHalf<Stream>, shared: &Shared) -> io::Result<()> {
     }
 }
 
-async fn write(mut writer: WriteHalf<Stream>, shared: &Shared) -> io::Result<()> {
-    let mut out = BytesMut::new();
+/// Sends for callers that are many, or that could not send all at once.
+async fn write(shared: &Shared) -> io::Result<()> {
     loop {
         shared.filled.notified().await;
         // Whoever is ready to call does so now, and shares the write.
         tokio::task::yield_now().await;
-        std::mem::swap(&mut out, &mut shared.lock().out);
-        if out.is_empty() {
-            continue;
+        let Some(mut writer) = shared.lock().writer.take() else {
+            return Ok(());
+        };
+        let mut out = BytesMut::new();
+        loop {
+            std::mem::swap(&mut out, &mut shared.lock().out);
+            if out.is_empty() {
+                break;
+            }
+            writer.write_all(&out).await?;
+            out.clear();
         }
-        writer.write_all(&out).await?;
         writer.flush().await?;
-        out.clear();
-        if out.capacity() > KEPT_BYTES {
-            out = BytesMut::new();
+        let mut state = shared.lock();
+        if out.capacity() <= KEPT_BYTES && state.out.is_empty() {
+            state.out = out;
+        }
+        state.writer = Some(writer);
+        if !state.out.is_empty() {
+            // Somebody called during the last flush.
+            shared.filled.notify_one();
         }
     }
 }

@@ -80,7 +80,7 @@ where
     tokio::spawn(async move {
         let incoming = listener.accept().await.unwrap();
         let (mut stream, _) = accept(incoming, &[Service::Operations]).await.unwrap();
-        let (mut frames, mut input) = (Frames::new(1 << 20, None), BytesMut::new());
+        let (mut frames, mut input) = (Frames::new(MAX_FRAME_BYTES, None), BytesMut::new());
         while stream.read_buf(&mut input).await.is_ok_and(|n| n > 0) {
             while let Some(frame) = frames.decode(&mut input).unwrap() {
                 let (called, _) = number(&frame.bytes).unwrap();
@@ -122,6 +122,33 @@ async fn answers_come_in_any_order_and_one_that_nobody_waits_for_is_dropped() {
     .await;
     let both = tokio::join!(ask(&calls, 10, LONG), ask(&calls, 20, LONG));
     assert_eq!((both.0.unwrap(), both.1.unwrap()), (11, 21));
+}
+
+/// More than a socket takes at once: who calls alone sends the beginning itself, the connection's task the rest, and
+/// whoever calls meanwhile comes behind it.
+#[tokio::test]
+async fn a_long_call_goes_whole_and_others_come_behind_it() {
+    let calls = calls(|called, frame| {
+        let (_, rest) = number(&frame).unwrap();
+        let mut out = BytesMut::new();
+        append(&mut out, called, &(rest.len() as u32), &[]).unwrap();
+        let right = rest.iter().skip(4).all(|b| *b == rest[rest.len() - 1]);
+        assert!(right, "frames are mixed up");
+        async move { Some(out.to_vec()) }
+    })
+    .await;
+    let call = async |fill: u8, bytes: usize| {
+        let tail = vec![fill; bytes];
+        let sent = calls.call(LONG, |out, number| append(out, number, &[fill; 4], &tail));
+        let frame = sent.await.unwrap();
+        let taken: u32 = whole(number(&frame).unwrap().1).unwrap();
+        assert_eq!(taken as usize, bytes + 4);
+    };
+    for round in 0..4 {
+        call(round, 8 << 20).await;
+        tokio::join!(call(1, 6 << 20), call(2, 10), call(3, 3 << 20), call(4, 0));
+        call(round, 1).await;
+    }
 }
 
 #[tokio::test]

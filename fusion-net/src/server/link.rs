@@ -125,15 +125,20 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
                 settle(&host, &config, refusal, to).await;
                 sleep(backoff.wait()).await;
             }
-            Outcome::Broken => sleep(backoff.wait()).await,
+            Outcome::Broken | Outcome::PagesBroken => sleep(backoff.wait()).await,
         }
     }
 }
 
 enum Outcome {
-    Sent { chunk: Option<u32> },
+    Sent {
+        chunk: Option<u32>,
+    },
     Refused(Refusal),
+    /// The way of the changes is broken.
     Broken,
+    /// Only that of the pages is.
+    PagesBroken,
 }
 
 async fn send(
@@ -191,7 +196,7 @@ async fn send(
     match (added, number) {
         (Some(Ok(Ok(()))), Some(number)) => primary.with(|p| p.on_chunk_ack(route, number)),
         (Some(Ok(Err(refusal))), _) => return Outcome::Refused(refusal),
-        (Some(Err(_)), _) => return Outcome::Broken,
+        (Some(Err(_)), _) => return Outcome::PagesBroken,
         _ => {}
     }
     refusal.map_or(Outcome::Sent { chunk: number }, Outcome::Refused)

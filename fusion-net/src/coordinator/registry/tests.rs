@@ -181,3 +181,32 @@ fn status_tells_how_far_a_recovery_is_how_fast_and_how_long_it_will_take() {
     assert_eq!((member.elements, member.progress), (Some(7), None));
     assert_eq!(member.state, MemberState::Active);
 }
+
+#[test]
+fn a_server_with_members_of_another_store_is_refused_and_shown_while_it_tries() {
+    let contents = StoreContents {
+        store: 7,
+        ..StoreContents::default()
+    };
+    let mut registry = Registry::new(contents, &Timing::default());
+    let control = crate::service::ControlPlane::default;
+    assert!(registry.check_origin("a:1", None, 0).is_ok());
+    assert!(registry.check_origin("a:1", Some(7), 0).is_ok());
+    for i in 0..2 * MAX_STRANGERS {
+        let refused = registry.check_origin(&format!("b:{i}"), Some(8), i as u64);
+        assert!(matches!(refused, Err(AdminError::OtherStore)));
+    }
+    let shown = |registry: &Registry, now| registry.status(now, control()).strangers;
+    assert_eq!(shown(&registry, 0).len(), MAX_STRANGERS);
+    assert_eq!(
+        shown(&registry, STRANGER_MS),
+        Vec::from_iter(
+            (1..MAX_STRANGERS)
+                .map(|i| format!("b:{i}"))
+                .collect::<BTreeSet<_>>()
+        )
+    );
+    // It was restarted, and holds nothing now.
+    assert!(registry.check_origin("b:9", None, 100).is_ok());
+    assert!(!shown(&registry, 100).contains(&"b:9".to_owned()));
+}

@@ -1,6 +1,8 @@
 //! `fusion bench scale`: what a write, memory and a recovery cost, as one thing grows and all others stay.
 
-use super::common::{Machine, OutputArgs, seconds};
+mod curves;
+
+use super::common::{Machine, OutputArgs, seconds, writable, write};
 use super::deployment::{Deployment, Growth, Layout};
 use super::entries::{Entries, KEY_BYTES};
 use super::figures::Spread;
@@ -11,6 +13,7 @@ use crate::playground;
 use crate::table::count;
 use clap::Args;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,7 +41,8 @@ says more than throughput does.
 
 Examples:
   fusion bench scale
-  fusion bench scale --only faults,values --json scale.json")]
+  fusion bench scale --only faults,values --json scale.json
+  fusion bench scale --markdown scale.md --plot scale.svg")]
 pub(crate) struct ScaleArgs {
     /// What grows
     #[arg(
@@ -57,6 +61,9 @@ pub(crate) struct ScaleArgs {
     /// The most elements
     #[arg(long, default_value_t = 1_000_000, value_name = "E", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     elements: u64,
+    /// Draw the curves to FILE (SVG)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -123,6 +130,13 @@ struct Row {
     recovered_ms: Spread,
 }
 
+impl Row {
+    /// Of bytes, for one element.
+    fn each(&self, bytes: u64) -> f64 {
+        bytes as f64 / self.point.elements.max(1) as f64
+    }
+}
+
 /// What puts cost.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Puts {
@@ -166,6 +180,9 @@ struct Figures {
 /// Runs it.
 pub(crate) async fn run(args: ScaleArgs) -> anyhow::Result<ExitCode> {
     args.output.check()?;
+    if let Some(file) = &args.plot {
+        writable(file)?;
+    }
     let figures = playground::alone(async || measure(&args).await);
     let Some(figures) = figures.await? else {
         return Ok(ExitCode::from(playground::INTERRUPTED));
@@ -174,6 +191,9 @@ pub(crate) async fn run(args: ScaleArgs) -> anyhow::Result<ExitCode> {
     args.output.note(&format!("\n{}", sheet.text()))?;
     let markdown = format!("{}.\n\n{}\n", figures.machine.line(), sheet.markdown());
     args.output.write(&figures, &markdown)?;
+    if let Some(file) = &args.plot {
+        write(file, &curves::draw(&figures))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -258,7 +278,7 @@ impl Figures {
         );
         for row in &self.rows {
             let point = &row.point;
-            let each = row.memory.all as f64 / point.elements.max(1) as f64;
+            let each = row.each(row.memory.all);
             sheet.row([
                 point.primaries.to_string(),
                 point.faults.to_string(),
@@ -291,5 +311,43 @@ mod tests {
         let large = What::Values.points(1_000_000);
         assert_eq!(large.last().map(|p| p.elements), Some((128 << 20) / 16400));
         assert_eq!(What::Elements.points(20_000).len(), 2);
+    }
+
+    #[test]
+    fn each_thing_that_grew_has_its_curves() {
+        let spread = |figure: f64| Spread::of([figure]);
+        let row = |what, primaries| Row {
+            what,
+            point: Point { primaries, ..BASE },
+            puts: Puts {
+                p50_us: spread(100.0),
+                per_second: spread(5000.0),
+                server_cpu_us: spread(20.0),
+            },
+            memory: Growth {
+                primaries: None,
+                fused: None,
+                all: 14_000_000,
+            },
+            detected_ms: spread(1000.0),
+            recovered_ms: spread(50.0),
+        };
+        let figures = Figures {
+            repetitions: 1,
+            seconds: 0.5,
+            machine: Machine::default(),
+            rows: vec![
+                row(What::Primaries, 2),
+                row(What::Primaries, 12),
+                row(What::Faults, 5),
+            ],
+        };
+        let drawn = curves::draw(&figures);
+        assert_eq!(drawn.matches("primaries grow: ").count(), 3);
+        assert_eq!(drawn.matches("faults grow: ").count(), 3);
+        assert!(!drawn.contains("values grow"));
+        // All but the lines of fused servers alone, which were not told apart.
+        assert!(!drawn.contains("NaN"), "{drawn}");
+        assert_eq!(drawn.matches("<polyline").count(), 2 * 5);
     }
 }
