@@ -80,8 +80,8 @@ fn suggestion(servers: usize) -> Vec<String> {
             servers + 1
         ),
         (_, spare) => format!(
-            "Kill up to {faults} of the servers (kill -9 PROCESS) and look again: nothing is lost, and what was on them is \
-             made again on the {}.",
+            "Kill up to {faults} of the servers (kill -9 PROCESS) and look again: nothing is lost. What was on them is \
+             made again, as far as the {} will do.",
             plural(spare as u64, "spare server")
         ),
     });
@@ -176,8 +176,8 @@ mod tests {
         assert_eq!(shapes, expected);
         assert!(suggestion(1)[0].ends_with("--colocate"));
         assert!(suggestion(2)[3].contains("--servers 3"));
-        assert!(suggestion(6)[3].contains("1 spare server."));
-        assert!(suggestion(9)[3].contains("4 spare servers."));
+        assert!(suggestion(6)[3].contains("1 spare server will"));
+        assert!(suggestion(9)[3].contains("4 spare servers will"));
     }
 
     fn status(servers: &[(u64, bool)]) -> Status {

@@ -145,7 +145,9 @@ impl Registry {
                 MemberState::Joining { done, total }
             }
             _ if role == Role::Primary => {
-                let (done, total) = self.paces.pages(config.cluster, id).unwrap_or((1, 1));
+                // Without a report nothing has come; with another one everything has.
+                let unseen = report.map_or((0, 0), |_| (1, 1));
+                let (done, total) = self.paces.pages(config.cluster, id).unwrap_or(unseen);
                 MemberState::Recovering { done, total }
             }
             _ => MemberState::Joining { done: 0, total: 0 },

@@ -135,6 +135,11 @@ fn status_tells_how_far_a_recovery_is_how_fast_and_how_long_it_will_take() {
     let (lost, other) = (config.primaries[0].id, config.primaries[1].id);
     let blank = |id, condition| MemberReport::new(ClusterId(1), id, config.epoch, condition);
     let pages = |done| Condition::Recovering { done, total: 400 };
+    let unheard = registry.status(1_200, ControlPlane::default());
+    assert_eq!(
+        unheard.clusters[0].members[0].state,
+        MemberState::Recovering { done: 0, total: 0 }
+    );
     for (done, now) in [(0, 1_500), (100, 2_000)] {
         let report = MemberReport {
             taken_bytes: done << 16,
