@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use thiserror::Error;
 
 /// Names one page of one structure.
@@ -78,16 +79,44 @@ pub enum PageError {
 /// would keep most of it after mass removals, between what else it has there.
 const MAPPED_BYTES: usize = 32 << 10;
 
+/// So many pages are mapped at a time, 2 GiB; further ones are the allocator's. A system keeps 65,530 maps of a process by
+/// default, and beyond them it could not even take one back.
+const MAX_MAPPED: usize = 1 << 15;
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// A page's own memory.
+struct Mapped(MmapMut);
+
+impl Mapped {
+    /// `None` when there are `most` already, or the system gives none.
+    fn zeros(len: usize, most: usize) -> Option<Mapped> {
+        let room = |n: usize| (n < most).then_some(n + 1);
+        MAPPED
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+            .ok()?;
+        let mapped = MmapMut::map_anon(len).ok().map(Mapped);
+        if mapped.is_none() {
+            MAPPED.fetch_sub(1, Ordering::Relaxed);
+        }
+        mapped
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        MAPPED.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The bytes of one page.
 enum Bytes {
     Heap(Box<[u8]>),
-    Mapped(MmapMut),
+    Mapped(Mapped),
 }
 
 impl Bytes {
     fn zeros(len: usize) -> Bytes {
-        // A system that maps no more may still have memory.
-        let mapped = (len >= MAPPED_BYTES).then(|| MmapMut::map_anon(len).ok());
+        let mapped = (len >= MAPPED_BYTES).then(|| Mapped::zeros(len, MAX_MAPPED));
         match mapped.flatten() {
             Some(mapped) => Bytes::Mapped(mapped),
             None => Bytes::Heap(vec![0; len].into_boxed_slice()),
@@ -116,7 +145,7 @@ impl Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match self {
             Bytes::Heap(bytes) => bytes,
-            Bytes::Mapped(bytes) => bytes,
+            Bytes::Mapped(bytes) => &bytes.0,
         }
     }
 }
@@ -126,7 +155,7 @@ impl DerefMut for Bytes {
     fn deref_mut(&mut self) -> &mut [u8] {
         match self {
             Bytes::Heap(bytes) => bytes,
-            Bytes::Mapped(bytes) => bytes,
+            Bytes::Mapped(bytes) => &mut bytes.0,
         }
     }
 }
@@ -424,6 +453,15 @@ mod tests {
             copy.insert(id, bytes).unwrap();
         }
         assert_eq!(copy, snapshot);
+    }
+
+    #[test]
+    fn no_more_pages_are_mapped_than_may_be() {
+        assert!(Mapped::zeros(MAPPED_BYTES, 0).is_none());
+        let mapped = Mapped::zeros(MAPPED_BYTES, MAX_MAPPED).unwrap();
+        // Others may map and let go meanwhile, but this one counts.
+        assert!(Mapped::zeros(MAPPED_BYTES, 1).is_none());
+        assert!(mapped.0.iter().all(|&b| b == 0));
     }
 
     #[test]

@@ -290,7 +290,7 @@ pub enum AdminError {
     },
     /// The server has members of clusters that another store made. They may be the only ones left (PROTOCOL rule 39).
     #[error(
-        "it uses another store than the one that this server's members come from; point it at the store that made them; if that is lost, start the coordinator with --rebuild and a new file; or restart this server to discard what it holds"
+        "it uses another store than the one that this server's members come from; point the server at the coordinator of that store (`fusion status` says what to do when there is none), or restart it to discard what it holds"
     )]
     OtherStore,
     /// Its store is being made anew.

@@ -121,7 +121,10 @@ fn owing(route: &Route, index: PrimaryIndex) -> String {
     let (config, name) = (route.config(), name(route, index));
     match config.primary(index) {
         Some(seat) if seat.state == PrimaryState::Active => {
-            format!("{name}, at {}, does not answer", seat.host.address)
+            format!(
+                "waiting for {name}, at {}, or for the fused members behind it; `fusion status` says who is dead",
+                seat.host.address
+            )
         }
         _ => format!("{name} is lost, and not recovered yet"),
     }

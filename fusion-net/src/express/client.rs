@@ -148,6 +148,7 @@ impl State {
         let Some(writer) = self.writer.as_mut().filter(|_| self.waiting.len() == 1) else {
             return false;
         };
+        let bytes = self.out.len();
         // A task that waits to write has the writer, so no waker of one is lost here.
         let sent = async {
             while !self.out.is_empty() {
@@ -158,7 +159,18 @@ impl State {
             writer.flush().await
         };
         // The connection's task meets the same error.
-        matches!(sent.now_or_never(), Some(Ok(())))
+        let sent = matches!(sent.now_or_never(), Some(Ok(())));
+        if bytes > KEPT_BYTES {
+            self.give_up_room();
+        }
+        sent
+    }
+
+    /// Gives up a long buffer that is empty.
+    fn give_up_room(&mut self) {
+        if self.out.is_empty() {
+            self.out = BytesMut::new();
+        }
     }
 }
 
@@ -256,11 +268,12 @@ impl Calls {
             let number = state.number;
             encode(&mut state.out, number).map_err(|_| Broken)?;
             state.waiting.insert(number, answer);
+            let sent = state.send_alone();
             let place = Place {
                 shared: &self.shared,
                 number,
             };
-            (place, state.send_alone())
+            (place, sent)
         };
         if !sent {
             self.shared.filled.notify_one();
@@ -327,8 +340,8 @@ async fn write(shared: &Shared) -> io::Result<()> {
         }
         writer.flush().await?;
         let mut state = shared.lock();
-        if out.capacity() <= KEPT_BYTES && state.out.is_empty() {
-            state.out = out;
+        if state.out.capacity() > KEPT_BYTES {
+            state.give_up_room();
         }
         state.writer = Some(writer);
         if !state.out.is_empty() {

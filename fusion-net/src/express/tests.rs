@@ -126,8 +126,7 @@ async fn answers_come_in_any_order_and_one_that_nobody_waits_for_is_dropped() {
 
 /// More than a socket takes at once: who calls alone sends the beginning itself, the connection's task the rest, and
 /// whoever calls meanwhile comes behind it.
-#[tokio::test]
-async fn a_long_call_goes_whole_and_others_come_behind_it() {
+async fn long_calls_go_whole_and_others_come_behind_them() {
     let calls = calls(|called, frame| {
         let (_, rest) = number(&frame).unwrap();
         let mut out = BytesMut::new();
@@ -149,6 +148,16 @@ async fn a_long_call_goes_whole_and_others_come_behind_it() {
         tokio::join!(call(1, 6 << 20), call(2, 10), call(3, 3 << 20), call(4, 0));
         call(round, 1).await;
     }
+}
+
+#[tokio::test]
+async fn a_long_call_goes_whole_and_others_come_behind_it() {
+    long_calls_go_whole_and_others_come_behind_them().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_long_call_goes_whole_with_several_threads_too() {
+    long_calls_go_whole_and_others_come_behind_them().await;
 }
 
 #[tokio::test]

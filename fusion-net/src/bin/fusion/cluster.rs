@@ -143,8 +143,9 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
         } => {
             let spec = ClusterSpec::new(&name, kind.into(), primaries, faults).colocate(colocate);
             client.create(&spec).await?;
-            if let Some(warning) = shared(&client.cluster(&name).await?) {
-                // Nobody may read it: the cluster is there all the same.
+            // Nobody may know or read it: the cluster is there all the same.
+            let created = client.cluster(&name).await.ok();
+            if let Some(warning) = created.as_ref().and_then(shared) {
                 let _ = writeln!(std::io::stderr(), "fusion: {warning}");
             }
         }

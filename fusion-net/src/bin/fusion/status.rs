@@ -95,6 +95,25 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+impl StatusReport {
+    /// The wrong one of two may destroy what there is: a store made anew beside a living coordinator acts against it.
+    fn what_to_do_with_strangers(&self) -> &'static str {
+        let in_use = !self.clusters.is_empty() || self.servers.iter().any(|s| s.alive);
+        match (in_use, self.control.store.contains("etcd")) {
+            (true, _) => {
+                "Point them at the coordinator of that store, or restart them to discard what they hold"
+            }
+            (false, true) => {
+                "This store is empty: start the coordinators with the --etcd and --etcd-prefix of that one"
+            }
+            (false, false) => {
+                "This store is empty: start the coordinator with the file of that one; only if that is lost, and no other \
+                 coordinator runs, with --rebuild and a new --data"
+            }
+        }
+    }
+}
+
 impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let control = &self.control;
@@ -122,10 +141,10 @@ impl fmt::Display for StatusReport {
         if !self.strangers.is_empty() {
             writeln!(
                 f,
-                "refused: {} at {}, with members that another store made. Start the coordinator with that store; if it is lost, \
-                 with --rebuild and a new --data; or restart those servers to discard what they hold\n",
+                "refused: {} at {}, with members that another store made. {}\n",
                 plural(self.strangers.len() as u64, "server"),
-                self.strangers.join(", ")
+                self.strangers.join(", "),
+                self.what_to_do_with_strangers()
             )?;
         }
         let mut servers =
@@ -143,7 +162,7 @@ impl fmt::Display for StatusReport {
             ]);
         }
         shown.write(f, "", "server", &servers)?;
-        if self.servers.is_empty() {
+        if self.servers.is_empty() && self.strangers.is_empty() && self.problem.is_none() {
             write!(
                 f,
                 "\nno servers yet: start some with `fusion server --coordinator {}`",
