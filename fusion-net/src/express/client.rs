@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use tokio_util::bytes::{Bytes, BytesMut};
+use tokio_util::bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::Decoder;
 
 /// How long a server may take to say what it offers.
@@ -152,8 +152,9 @@ impl State {
         // A task that waits to write has the writer, so no waker of one is lost here.
         let sent = async {
             while !self.out.is_empty() {
-                if writer.write_buf(&mut self.out).await? == 0 {
-                    return Err(io::ErrorKind::WriteZero.into());
+                match writer.write(&self.out).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    sent => self.out.advance(sent),
                 }
             }
             writer.flush().await

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_util::bytes::BytesMut;
+use tokio_util::bytes::{Buf, BytesMut};
 use tokio_util::codec::Decoder;
 
 /// What is read at once.
@@ -142,9 +142,12 @@ async fn push(writer: &mut (impl AsyncWrite + Unpin), out: &mut BytesMut) -> io:
         writer.flush().await?;
         return Ok(true);
     }
-    match writer.write_buf(out).await? {
+    match writer.write(out).await? {
         0 => Err(io::ErrorKind::WriteZero.into()),
-        _ => Ok(false),
+        sent => {
+            out.advance(sent);
+            Ok(false)
+        }
     }
 }
 

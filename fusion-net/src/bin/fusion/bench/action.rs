@@ -196,6 +196,19 @@ pub(crate) enum Step {
 }
 
 impl Step {
+    /// The number of its key.
+    ///
+    /// # Errors
+    /// When it is for no map.
+    pub(crate) fn number(&self) -> anyhow::Result<u64> {
+        match self {
+            Step::Put { number, .. } | Step::Get { number } | Step::Delete { number } => {
+                Ok(*number)
+            }
+            step => anyhow::bail!("{step:?} is for no map"),
+        }
+    }
+
     /// Whether it may change something.
     pub(crate) fn is_write(&self) -> bool {
         !matches!(self, Step::Get { .. })

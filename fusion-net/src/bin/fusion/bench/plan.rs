@@ -10,6 +10,17 @@ const DATA_BYTES: u64 = 32 << 20;
 /// Writes of Redis before one WAIT, where there are many.
 const MANY: usize = 32;
 
+/// Which primaries of Redis there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peers {
+    /// None.
+    None,
+    /// One.
+    One,
+    /// As many as ours, of which the first has all keys, too.
+    Several,
+}
+
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,6 +35,8 @@ pub(crate) enum Side {
     RedisShared,
     /// Many writes before one WAIT.
     RedisMany,
+    /// As many primaries of Redis as there are of ours, keys spread over them; else as [`Side::Redis`].
+    RedisSpread,
 }
 
 impl Side {
@@ -35,6 +48,7 @@ impl Side {
             Side::Redis => "Redis",
             Side::RedisShared => "Redis, one connection",
             Side::RedisMany => "Redis, 32 writes before a WAIT",
+            Side::RedisSpread => "Redis, as many primaries",
         }
     }
 
@@ -49,7 +63,7 @@ impl Side {
     }
 
     /// Who does that.
-    fn of(action: Action, with_redis: bool) -> Vec<Side> {
+    fn of(action: Action, redis: Peers) -> Vec<Side> {
         let mut sides = vec![Side::Fusion];
         match action {
             Action::Put => sides.extend([Side::FusionSingle, Side::Redis, Side::RedisMany]),
@@ -57,7 +71,10 @@ impl Side {
             action if action.redis().is_some() => sides.push(Side::Redis),
             _ => {}
         }
-        sides.retain(|side| with_redis || side.is_fusion());
+        if action.is_steady() && redis == Peers::Several {
+            sides.push(Side::RedisSpread);
+        }
+        sides.retain(|side| redis != Peers::None || side.is_fusion());
         sides
     }
 
@@ -108,7 +125,7 @@ impl Plan {
     }
 
     /// All cells of one repetition.
-    pub(crate) fn cells(&self, with_redis: bool) -> Vec<Cell> {
+    pub(crate) fn cells(&self, redis: Peers) -> Vec<Cell> {
         let mut cells = Vec::new();
         for block in self.workloads.iter().flat_map(|w| w.blocks()) {
             let steady = block.first().is_steady();
@@ -120,7 +137,7 @@ impl Plan {
             for &value_bytes in &self.values {
                 for &popularity in popularities {
                     for &in_flight in &self.in_flight {
-                        for side in Side::of(block.first(), with_redis) {
+                        for side in Side::of(block.first(), redis) {
                             cells.push(Cell {
                                 block,
                                 value_bytes,
@@ -153,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_redis_has_no_equal_for_is_not_compared() {
-        let cells = plan().cells(true);
+        let cells = plan().cells(Peers::One);
         let anywhere = |cell: &&Cell| cell.block.first() == Action::InsertAny;
         assert!(
             cells
@@ -162,9 +179,12 @@ mod tests {
                 .all(|c| c.side == Side::Fusion)
         );
         assert!(cells.iter().any(|c| c.side == Side::RedisMany));
-        assert!(plan().cells(false).iter().all(|c| c.side.is_fusion()));
+        assert!(plan().cells(Peers::None).iter().all(|c| c.side.is_fusion()));
         // 2 sizes, 2 popularities, 2 numbers in flight, 4 sides; lists have no popularities, and 5 blocks with sides.
         assert_eq!(cells.len(), 2 * 2 * 2 * 4 + 2 * 2 * 5);
+        // Where Redis has several primaries, too, maps have one more.
+        let more = plan().cells(Peers::Several);
+        assert_eq!(more.len(), cells.len() + 2 * 2 * 2);
     }
 
     #[test]

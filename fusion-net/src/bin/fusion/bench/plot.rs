@@ -21,6 +21,7 @@ fn color(side: Side) -> &'static str {
         Side::Redis => "#c0392b",
         Side::RedisShared => "#e88a2a",
         Side::RedisMany => "#7d5a4f",
+        Side::RedisSpread => "#d98cb3",
     }
 }
 

@@ -118,7 +118,7 @@ impl Settings {
             ..
         } = self;
         let redis = if self.machine.redis.is_some() {
-            format!(", beside one primary of Redis with {f} replicas and WAIT {f}")
+            format!(", beside Redis with {f} replicas of a primary and WAIT {f}")
         } else {
             String::new()
         };

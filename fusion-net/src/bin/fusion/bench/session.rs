@@ -1,13 +1,14 @@
 //! How one task reaches one side.
 
 use super::action::{Answer, Step};
-use super::entries::{Target, key};
+use super::entries::{Target, key, mix};
 use super::redis::resp::Resp;
 use super::redis::{Connection, Shared};
 use anyhow::bail;
 use bytes::Bytes;
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{Error, Raw};
+use std::slice;
 
 /// The longest that Redis may wait for its replicas.
 const WAIT_MS: &[u8] = b"30000";
@@ -31,6 +32,13 @@ pub(crate) enum Session {
         /// The connection.
         connection: Connection,
         /// How many replicas must have it.
+        replicas: usize,
+    },
+    /// As [`Session::Redis`], with a primary for each share of the keys.
+    RedisSpread {
+        /// One to each primary.
+        connections: Vec<Connection>,
+        /// How many replicas each must have.
         replicas: usize,
     },
     /// A connection that all share; reads only.
@@ -62,31 +70,54 @@ impl Session {
             Session::Redis {
                 connection,
                 replicas,
+            } => answers = redis(connection, *replicas, steps).await?,
+            Session::RedisSpread {
+                connections,
+                replicas,
             } => {
-                let writes = steps.iter().any(Step::is_write);
                 for step in steps {
-                    queue(connection, step)?;
-                }
-                let wanted = replicas.to_string();
-                if writes {
-                    connection.queue(&[b"WAIT", wanted.as_bytes(), WAIT_MS]);
-                }
-                connection.send().await?;
-                for step in steps {
-                    answers.push(meaning(step, connection.answer().await?));
-                }
-                if writes {
-                    let waited = connection.answer().await?;
-                    let enough = matches!(waited, Resp::Integer(n) if n >= *replicas as i64);
-                    if let Some(last) = answers.last_mut().filter(|_| !enough) {
-                        *last =
-                            Answer::Wrong(format!("WAIT {replicas} was answered by {waited:?}"));
-                    }
+                    let at = share(step.number()?, connections.len());
+                    let answer = redis(&mut connections[at], *replicas, slice::from_ref(step));
+                    answers.extend(answer.await?);
                 }
             }
         }
         Ok(answers)
     }
+}
+
+/// Which of so many primaries of Redis has a key.
+pub(crate) fn share(number: u64, primaries: usize) -> usize {
+    (mix(number) % primaries as u64) as usize
+}
+
+/// All steps in one write, with a WAIT behind them if anything may change.
+async fn redis(
+    connection: &mut Connection,
+    replicas: usize,
+    steps: &[Step],
+) -> anyhow::Result<Vec<Answer>> {
+    let writes = steps.iter().any(Step::is_write);
+    for step in steps {
+        queue(connection, step)?;
+    }
+    let wanted = replicas.to_string();
+    if writes {
+        connection.queue(&[b"WAIT", wanted.as_bytes(), WAIT_MS]);
+    }
+    connection.send().await?;
+    let mut answers = Vec::with_capacity(steps.len());
+    for step in steps {
+        answers.push(meaning(step, connection.answer().await?));
+    }
+    if writes {
+        let waited = connection.answer().await?;
+        let enough = matches!(waited, Resp::Integer(n) if n >= replicas as i64);
+        if let Some(last) = answers.last_mut().filter(|_| !enough) {
+            *last = Answer::Wrong(format!("WAIT {replicas} was answered by {waited:?}"));
+        }
+    }
+    Ok(answers)
 }
 
 /// The name of a list in Redis.
@@ -134,13 +165,8 @@ fn meaning(step: &Step, answer: Resp) -> Answer {
 async fn fusion(structures: &Structures, step: &Step) -> anyhow::Result<Answer> {
     let reply = match (structures, step) {
         (Structures::Maps(maps), step) => {
-            let (key, number) = match step {
-                Step::Put { number, .. } | Step::Get { number } | Step::Delete { number } => {
-                    (key(*number), *number)
-                }
-                step => bail!("{step:?} is for no map"),
-            };
-            let bytes = Bytes::copy_from_slice(&key);
+            let number = step.number()?;
+            let bytes = Bytes::copy_from_slice(&key(number));
             let op = match step {
                 Step::Put { value, .. } => Op::Put {
                     key: bytes,

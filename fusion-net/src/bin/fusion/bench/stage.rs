@@ -4,9 +4,9 @@ use super::action::{Action, Block};
 use super::entries::{Entries, Spread, Target, element};
 use super::keys::{Chooser, Popularity};
 use super::measure::{Sample, Window, measure};
-use super::plan::{Cell, Plan, Side};
+use super::plan::{Cell, Peers, Plan, Side};
 use super::redis::{Connection, Group, Redis, Shared, load};
-use super::session::{Session, Structures};
+use super::session::{Session, Structures, share};
 use super::source::{Ledger, Source};
 use anyhow::Context;
 use fusion_core::op::Op;
@@ -86,6 +86,11 @@ impl Stage {
                 let numbers = 0..entries.keys;
                 load::put(group, database, numbers, |_| value_bytes, 0).await?;
             }
+            let groups = stage.redis.as_ref().map_or(&[][..], Redis::groups);
+            for (index, group) in groups.iter().enumerate().skip(1) {
+                let numbers = (0..entries.keys).filter(|n| share(*n, groups.len()) == index);
+                load::put(group, database, numbers, |_| value_bytes, 0).await?;
+            }
         }
         Ok(stage)
     }
@@ -94,14 +99,24 @@ impl Stage {
         self.redis.as_ref().and_then(|redis| redis.groups().first())
     }
 
+    /// Which primaries of Redis there are.
+    pub(crate) fn peers(&self) -> Peers {
+        match self.redis.as_ref().map_or(0, |redis| redis.groups().len()) {
+            0 => Peers::None,
+            1 => Peers::One,
+            _ => Peers::Several,
+        }
+    }
+
     /// What Redis says of itself.
     pub(crate) fn redis_version(&self) -> Option<String> {
         self.redis.as_ref().map(|redis| redis.version.clone())
     }
 
     fn pids(&self, side: Side) -> Vec<u32> {
-        match &self.redis {
-            Some(redis) if !side.is_fusion() => redis.pids(),
+        match (side, &self.redis, self.group()) {
+            (Side::RedisSpread, Some(redis), _) => redis.pids(),
+            (Side::Redis | Side::RedisShared | Side::RedisMany, _, Some(group)) => group.pids(),
             _ => self.servers.clone(),
         }
     }
@@ -156,6 +171,16 @@ impl Stage {
                     Session::Redis {
                         connection,
                         replicas,
+                    }
+                }
+                Side::RedisSpread => {
+                    let mut connections = Vec::new();
+                    for group in self.redis.as_ref().map_or(&[][..], Redis::groups) {
+                        connections.push(group.open(database).await?);
+                    }
+                    Session::RedisSpread {
+                        connections,
+                        replicas: self.faults,
                     }
                 }
                 Side::RedisShared => {

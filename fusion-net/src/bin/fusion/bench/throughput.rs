@@ -126,7 +126,10 @@ pub(crate) async fn run(args: ThroughputArgs) -> anyhow::Result<ExitCode> {
     let with_redis = args.peers.redis(&args.output)?;
     let report = playground::run(n + f, async |local| {
         let redis = if with_redis {
-            Some(Redis::start(1, f).await?)
+            // The first for itself, and all of them together.
+            let steady = args.workloads.iter().flat_map(|w| w.blocks());
+            let any = steady.into_iter().any(|block| block.first().is_steady());
+            Some(Redis::start(if any { n } else { 1 }, f).await?)
         } else {
             None
         };
@@ -156,7 +159,7 @@ async fn play(args: &ThroughputArgs, stage: &Stage) -> anyhow::Result<Report> {
         redis: stage.redis_version(),
         ..Machine::here()
     };
-    let cells = plan.cells(machine.redis.is_some());
+    let cells = plan.cells(stage.peers());
     let settings = Settings {
         primaries: usize::from(args.primaries),
         faults: usize::from(args.faults),

@@ -160,8 +160,10 @@ impl Group {
         Connection::open(self.address(), database).await
     }
 
-    fn servers(&self) -> impl Iterator<Item = &Server> {
-        std::iter::once(&self.primary).chain(&self.replicas)
+    /// The process ids of its servers.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let servers = std::iter::once(&self.primary).chain(&self.replicas);
+        servers.map(Server::pid).collect()
     }
 }
 
@@ -202,8 +204,7 @@ impl Redis {
 
     /// The process ids of all servers.
     pub(crate) fn pids(&self) -> Vec<u32> {
-        let servers = self.groups.iter().flat_map(Group::servers);
-        servers.map(Server::pid).collect()
+        self.groups.iter().flat_map(Group::pids).collect()
     }
 }
 
