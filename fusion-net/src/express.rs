@@ -11,6 +11,7 @@
 
 mod client;
 mod message;
+mod outgoing;
 mod server;
 
 pub use client::{Broken, Calls, Changes, Operations};

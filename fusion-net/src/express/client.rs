@@ -167,11 +167,9 @@ impl State {
         sent
     }
 
-    /// Gives up a long buffer that is empty.
+    /// Gives up a long buffer of which little is in use.
     fn give_up_room(&mut self) {
-        if self.out.is_empty() {
-            self.out = BytesMut::new();
-        }
+        self.out = BytesMut::from(&self.out[..]);
     }
 }
 

@@ -1,8 +1,9 @@
 //! The side that answers.
 
 use super::message::{Acknowledged, append, decode_changes, decode_operations};
+use super::outgoing::{Outgoing, push};
 use crate::server::{FusedServer, PrimaryServer};
-use crate::service::{Answers, Counted};
+use crate::service::Counted;
 use crate::transport::Stream;
 use crate::wire::{Frames, Guest, MAX_REQUESTS, OWN_BYTES, Service};
 use fusion_core::message::Refusal;
@@ -11,15 +12,13 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_util::bytes::{Buf, BytesMut};
+use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
 /// What is read at once.
 const READ_BYTES: usize = 16 << 10;
-/// A buffer keeps at most so much when it is empty.
-const KEPT_BYTES: usize = 256 << 10;
 /// A batch waits no longer than this for what it depends on; longer than any client does.
 const LONGEST: Duration = Duration::from_secs(30);
 /// When answers that are not sent yet take so much, no further request is read.
@@ -70,18 +69,17 @@ pub(crate) async fn serve_operations(
     let (mut reader, mut writer) = tokio::io::split(stream);
     let longest = Service::Operations.max_request_bytes();
     let mut frames = Frames::new(longest, Some(Arc::clone(&guest)));
-    let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
-    let mut unsent = false;
+    let mut input = BytesMut::new();
+    let mut outgoing = Outgoing::default();
     let mut waiting = FuturesUnordered::new();
     // Of small requests under way; long ones have their room of the common share.
     let mut open_bytes = 0;
-    // Of the answers that are being sent.
-    let mut rooms = Vec::new();
     loop {
         let mut may_read = true;
         while may_read {
-            may_read =
-                waiting.len() < MAX_REQUESTS && open_bytes < OWN_BYTES && out.len() < SEND_BYTES;
+            may_read = waiting.len() < MAX_REQUESTS
+                && open_bytes < OWN_BYTES
+                && outgoing.len() < SEND_BYTES;
             if !may_read {
                 break;
             }
@@ -108,45 +106,22 @@ pub(crate) async fn serve_operations(
             guest.waits_for_rest(false);
         }
         guest.has_requests(waiting.len());
-        unsent |= !out.is_empty();
-        guest.stalls(unsent);
         tokio::select! {
             biased;
             Some(done) = waiting.next(), if !waiting.is_empty() => {
                 let mut next = Some(done);
                 while let Some((number, own_bytes, answer)) = next {
-                    let answer: Result<Answers, Refusal> = answer;
                     open_bytes -= own_bytes;
-                    append(&mut out, number, &answer, &[])?;
-                    rooms.extend(answer.ok().map(|answers| answers.room));
+                    outgoing.append(number, answer, &guest)?;
                     next = waiting.next().now_or_never().flatten();
                 }
             }
-            sent = push(&mut writer, &mut out), if unsent => if sent? {
-                unsent = false;
-                rooms.clear();
-                if out.capacity() > KEPT_BYTES {
-                    out = BytesMut::new();
-                }
-            },
+            sent = push(&mut writer, &mut outgoing.out), if outgoing.unsent => {
+                outgoing.has_sent(sent?, &guest);
+            }
             read = read(&mut reader, &mut input), if may_read => if read? == 0 {
                 return Ok(());
             },
-        }
-    }
-}
-
-/// Sends some of it; answers whether all has gone. Nothing is sent twice when it is dropped.
-async fn push(writer: &mut (impl AsyncWrite + Unpin), out: &mut BytesMut) -> io::Result<bool> {
-    if out.is_empty() {
-        writer.flush().await?;
-        return Ok(true);
-    }
-    match writer.write(out).await? {
-        0 => Err(io::ErrorKind::WriteZero.into()),
-        sent => {
-            out.advance(sent);
-            Ok(false)
         }
     }
 }

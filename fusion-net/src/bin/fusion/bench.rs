@@ -65,6 +65,8 @@ enum What {
 
 /// Runs `fusion bench`.
 pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
+    // Redis is given a connection for each call in flight, and one to each of its primaries.
+    crate::process::allow_many_files();
     match args.what {
         None => throughput::run(args.throughput).await,
         Some(What::Memory(args)) => footprint::run(args).await,

@@ -110,7 +110,7 @@ fn log() {
 }
 
 /// Each connection takes a file descriptor, and the usual limit is low for the sake of old programs only.
-fn allow_many_files() {
+pub(crate) fn allow_many_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // With fewer, fewer connections are served at a time.

@@ -14,6 +14,7 @@ use clap::Args;
 use rand::seq::SliceRandom;
 use serde::Serialize;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// As many structures in each layout.
 const STRUCTURES: usize = 10;
@@ -105,7 +106,7 @@ async fn measure(args: &CopiesArgs) -> anyhow::Result<Figures> {
         let servers = STRUCTURES + faults + 1;
         let deployment = Deployment::start(layout, servers, entries).await?;
         deployment.fill().await?;
-        let memory = deployment.growth().await?;
+        let memory = deployment.growth(Duration::ZERO).await?;
         all.push((deployment, memory, Vec::new(), Vec::new()));
     }
     args.output.note("puts")?;

@@ -72,6 +72,26 @@ pub(crate) struct Loss {
     pub(crate) detected_ms: u64,
     /// From there until the lost primary served.
     pub(crate) recovered_ms: u64,
+    /// From the kill until a put to it was answered that was sent at once.
+    pub(crate) answered_ms: f64,
+}
+
+/// How long it takes until a put to that primary is answered. `number` is a key that is there.
+async fn answered(
+    target: Target,
+    number: u64,
+    entries: Entries,
+    killed: Instant,
+) -> anyhow::Result<Duration> {
+    loop {
+        let put = target.put(number, 1, entries.value_bytes, true).await;
+        match put {
+            Ok(()) => return Ok(killed.elapsed()),
+            // The client's time for one call may be over before a large primary is made again.
+            Err(_) if killed.elapsed() < RECOVERY => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// What runs.
@@ -117,7 +137,7 @@ impl Deployment {
             raws,
             before: BTreeMap::new(),
         };
-        deployment.before = resident::settled(&deployment.pids()).await?;
+        deployment.before = resident::settled(&deployment.pids(), Duration::ZERO).await?;
         Ok(deployment)
     }
 
@@ -139,9 +159,9 @@ impl Deployment {
         self.entries.fill(&self.target(), FILLERS).await
     }
 
-    /// What the servers take more than at the start.
-    pub(crate) async fn growth(&self) -> anyhow::Result<Growth> {
-        let after = resident::settled(&self.pids()).await?;
+    /// What the servers take more than at the start, not before `least` is over.
+    pub(crate) async fn growth(&self, least: Duration) -> anyhow::Result<Growth> {
+        let after = resident::settled(&self.pids(), least).await?;
         let grown = |pid: &u32| {
             let after = after.get(pid).copied().unwrap_or_default();
             after.saturating_sub(self.before.get(pid).copied().unwrap_or_default())
@@ -204,15 +224,23 @@ impl Deployment {
         let (number, _) = victims.last().context("there is no such primary")?;
         let killed = Instant::now();
         self.local.kill_server(*number).await?;
+        let answered = tokio::spawn(answered(
+            self.target(),
+            primary as u64,
+            self.entries,
+            killed,
+        ));
         let each = self.entries.keys / self.layout.structures() as u64;
         let limit = RECOVERY + RECOVERY_EACH * each.min(u64::from(u32::MAX)) as u32;
         let seen = loss::watch(&self.client, &name(0), (before, killed), limit, progress).await?;
+        let answered = answered.await??;
         self.entries.check(&self.target(), FILLERS).await?;
         self.local.add_server().await?;
         self.local.wait_registered(RECOVERY).await?;
         Ok(Loss {
             detected_ms: seen.detected_ms,
             recovered_ms: seen.recovered_ms,
+            answered_ms: answered.as_secs_f64() * 1e3,
         })
     }
 

@@ -34,12 +34,18 @@ pub(crate) fn key(number: u64) -> Key {
     key
 }
 
+/// What follows the first eight of `len` bytes: no run of them is alike, so that nobody saves any of it.
+fn fill(seed: u64, len: usize) -> impl Iterator<Item = u8> {
+    let words = (1..).flat_map(move |word: u64| mix(seed.wrapping_add(word)).to_be_bytes());
+    words.take(len.saturating_sub(MIN_VALUE_BYTES))
+}
+
 /// The value of a number in a version: `len` bytes, 8 at least.
 pub(crate) fn value(number: u64, version: u32, len: usize) -> Bytes {
     let mut value = Vec::with_capacity(len.max(MIN_VALUE_BYTES));
     value.extend_from_slice(&(mix(number) as u32).to_be_bytes());
     value.extend_from_slice(&version.to_be_bytes());
-    value.resize(len.max(MIN_VALUE_BYTES), version as u8);
+    value.extend(fill(mix(number) ^ u64::from(version), len));
     value.into()
 }
 
@@ -48,27 +54,32 @@ pub(crate) fn is_value(bytes: &[u8], number: u64, len: usize) -> bool {
     let Some((mark, rest)) = bytes.split_first_chunk::<4>() else {
         return false;
     };
-    let Some((version, fill)) = rest.split_first_chunk::<4>() else {
+    let Some((version, rest)) = rest.split_first_chunk::<4>() else {
         return false;
     };
+    let version = u32::from_be_bytes(*version);
     bytes.len() == len.max(MIN_VALUE_BYTES)
         && u32::from_be_bytes(*mark) == mix(number) as u32
-        && fill.iter().all(|byte| *byte == version[3])
+        && rest
+            .iter()
+            .copied()
+            .eq(fill(mix(number) ^ u64::from(version), len))
 }
 
 /// An element of a list or queue: `len` bytes, 8 at least, that begin with its id.
 pub(crate) fn element(id: u64, len: usize) -> Bytes {
     let mut element = Vec::with_capacity(len.max(MIN_VALUE_BYTES));
     element.extend_from_slice(&id.to_be_bytes());
-    element.resize(len.max(MIN_VALUE_BYTES), id as u8);
+    element.extend(fill(id, len));
     element.into()
 }
 
 /// The id of an element that is whole.
 pub(crate) fn element_id(bytes: &[u8], len: usize) -> Option<u64> {
-    let (id, fill) = bytes.split_first_chunk::<8>()?;
-    let whole = bytes.len() == len.max(MIN_VALUE_BYTES) && fill.iter().all(|byte| *byte == id[7]);
-    whole.then(|| u64::from_be_bytes(*id))
+    let (id, rest) = bytes.split_first_chunk::<8>()?;
+    let id = u64::from_be_bytes(*id);
+    let whole = bytes.len() == len.max(MIN_VALUE_BYTES) && rest.iter().copied().eq(fill(id, len));
+    whole.then_some(id)
 }
 
 /// Entries of one size, the numbers from 0 on.
@@ -204,6 +215,20 @@ mod tests {
     fn keys_differ() {
         let keys: HashSet<_> = (0..1000).map(key).collect();
         assert_eq!(keys.len(), 1000);
+    }
+
+    /// Codes leave out zeros at the end, and the system pages that nobody wrote to: values of zeros cost less than any
+    /// that users have.
+    #[test]
+    fn no_value_ends_in_zeros_or_repeats_itself() {
+        for number in 0..100 {
+            let value = value(number, 0, 1024);
+            let zeros = value.iter().filter(|byte| **byte == 0).count();
+            assert!(zeros < 32, "{zeros} zeros");
+            let words: HashSet<_> = value.chunks(8).collect();
+            assert_eq!(words.len(), 128);
+        }
+        assert_ne!(value(1, 0, 64)[8..], value(1, 1, 64)[8..]);
     }
 
     #[test]

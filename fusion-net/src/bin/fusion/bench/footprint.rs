@@ -4,7 +4,7 @@ use super::common::{Machine, OutputArgs, PeerArgs};
 use super::deployment::{Deployment, FILLERS, Growth, Layout};
 use super::entries::{Entries, KEY_BYTES, Target, each, mix};
 use super::redis::{Redis, load};
-use super::resident;
+use super::resident::{self, PATIENCE};
 use super::sizes::Sizes;
 use super::table::{Sheet, number, times};
 use crate::playground;
@@ -197,11 +197,11 @@ async fn fusion(layout: Layout, kind: Kind) -> anyhow::Result<[Growth; 3]> {
         .await
     };
     put(Moment::Inserted).await?;
-    let inserted = deployment.growth().await?;
+    let inserted = deployment.growth(PATIENCE).await?;
     put(Moment::Resized).await?;
-    let resized = deployment.growth().await?;
+    let resized = deployment.growth(PATIENCE).await?;
     remove(&target, kind).await?;
-    let removed = deployment.growth().await?;
+    let removed = deployment.growth(PATIENCE).await?;
     deployment.stop().await;
     Ok([inserted, resized, removed])
 }
@@ -229,7 +229,8 @@ async fn redis(layout: Layout, kind: Kind) -> anyhow::Result<(String, [u64; 3])>
     for group in redis.groups() {
         load::fill_backlog(group).await?;
     }
-    let before: u64 = resident::settled(&pids).await?.values().sum();
+    let before = resident::settled(&pids, PATIENCE).await?;
+    let before: u64 = before.values().sum();
     let mut grown = [0; 3];
     for (moment, grown) in Moment::ALL.into_iter().zip(&mut grown) {
         for (index, group) in redis.groups().iter().enumerate() {
@@ -242,7 +243,8 @@ async fn redis(layout: Layout, kind: Kind) -> anyhow::Result<(String, [u64; 3])>
                 load::put(group, 0, all, len, moment.version()).await?;
             }
         }
-        let after: u64 = resident::settled(&pids).await?.values().sum();
+        let after = resident::settled(&pids, PATIENCE).await?;
+        let after: u64 = after.values().sum();
         *grown = after.saturating_sub(before);
     }
     Ok((redis.version.clone(), grown))

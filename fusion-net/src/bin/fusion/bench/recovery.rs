@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 The server of one primary is killed, another one each time; detection is counted from its last sign of life, recovery from \
-there until the primary serves again. Then every element of every primary is looked up.
+there until the primary serves again, as the coordinator sees it; a put is sent to it when its server is killed. Then every element of every primary is looked up.
 
 Examples:
   fusion bench recovery
@@ -45,6 +45,8 @@ struct Row {
     elements: u64,
     detected_ms: Spread,
     recovered_ms: Spread,
+    /// From the kill until a put was answered that was sent at once.
+    answered_ms: Spread,
     /// Recovery, over that of the first row.
     times: Option<f64>,
 }
@@ -103,11 +105,13 @@ async fn measure(args: &RecoveryArgs) -> anyhow::Result<Figures> {
         let losses = losses(&mut deployment, args.repetitions, &args.output).await?;
         deployment.stop().await;
         let (detected_ms, recovered_ms) = spreads(&losses);
+        let answered_ms = Spread::of(losses.iter().map(|loss| loss.answered_ms));
         let first = figures.rows.first().map(|row: &Row| row.recovered_ms);
         figures.rows.push(Row {
             elements,
             detected_ms,
             recovered_ms,
+            answered_ms,
             times: first.and_then(|first| recovered_ms.ratio(&first)),
         });
     }
@@ -158,6 +162,8 @@ impl Figures {
                 "min",
                 "max",
                 "x first",
+                "a put answered, from the kill",
+                "max",
             ],
         );
         for row in &self.rows {
@@ -171,6 +177,8 @@ impl Figures {
                 number(recovered.min),
                 number(recovered.max),
                 times(row.times),
+                number(row.answered_ms.median),
+                number(row.answered_ms.max),
             ]);
         }
         sheet

@@ -1,4 +1,5 @@
-//! How much memory processes take, once it has come to rest.
+//! How much memory processes take, once it has come to rest: free memory goes back to the system late, in jemalloc over
+//! some 10 s, of which nothing is to be seen at first.
 
 use crate::memory;
 use anyhow::Context;
@@ -6,22 +7,25 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// Between two looks, and the longest that it may take: allocators give back what is free some 10 s later.
+/// Between two looks, and the longest that it may take.
 const LOOK: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_secs(60);
+/// What is freed goes back within this time, or never.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// It rests when it has changed by no more than one part of so many, in so many looks one after the other.
 const PARTS: u64 = 500;
 const QUIET: usize = 3;
 
-/// Bytes of each process when nothing changes any more.
+/// Bytes of each process when nothing changes any more, and not before `least` is over.
 ///
 /// # Errors
 /// When a process is gone.
-pub(crate) async fn settled(pids: &[u32]) -> anyhow::Result<BTreeMap<u32, u64>> {
-    let end = Instant::now() + LONGEST;
+pub(crate) async fn settled(pids: &[u32], least: Duration) -> anyhow::Result<BTreeMap<u32, u64>> {
+    let begin = Instant::now();
+    let end = begin + LONGEST;
     let mut last = look(pids)?;
     let mut quiet = 0;
-    while quiet < QUIET && Instant::now() < end {
+    while (quiet < QUIET || begin.elapsed() < least) && Instant::now() < end {
         sleep(LOOK).await;
         let now = look(pids)?;
         let (then, sum): (u64, u64) = (last.values().sum(), now.values().sum());

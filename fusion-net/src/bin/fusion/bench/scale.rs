@@ -234,7 +234,7 @@ async fn row(args: &ScaleArgs, what: What, point: Point) -> anyhow::Result<Row> 
     let servers = point.primaries + point.faults + 1;
     let mut deployment = Deployment::start(layout, servers, entries).await?;
     deployment.fill().await?;
-    let memory = deployment.growth().await?;
+    let memory = deployment.growth(Duration::ZERO).await?;
     let (mut ones, mut busies) = (Vec::new(), Vec::new());
     for _ in 0..args.repetitions {
         let (one, busy) = puts(&deployment, args.seconds).await?;

@@ -21,6 +21,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// Redis has as many primaries as we have, too, when they and their replicas are no more processes than these.
+const MAX_PEERS: usize = 60;
+
 /// Throughput and latency, beside Redis where it is installed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ThroughputArgs {
@@ -129,7 +132,8 @@ pub(crate) async fn run(args: ThroughputArgs) -> anyhow::Result<ExitCode> {
             // The first for itself, and all of them together.
             let steady = args.workloads.iter().flat_map(|w| w.blocks());
             let any = steady.into_iter().any(|block| block.first().is_steady());
-            Some(Redis::start(if any { n } else { 1 }, f).await?)
+            let several = any && n * (f + 1) <= MAX_PEERS;
+            Some(Redis::start(if several { n } else { 1 }, f).await?)
         } else {
             None
         };
