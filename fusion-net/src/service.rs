@@ -364,6 +364,8 @@ pub struct ControlPlane {
     pub answers: String,
     /// The store and where it is.
     pub store: String,
+    /// Whether several coordinators share the store: it is an etcd, and no file.
+    pub shared: bool,
     /// The addresses of the coordinators that stand by.
     pub standbys: Vec<String>,
     /// What is wrong with the store, if something is: when that lasts, no coordinator is active.
