@@ -381,7 +381,8 @@ pub struct Status {
     pub clusters: Vec<ClusterStatus>,
     /// The last changes of configurations, oldest first.
     pub events: Vec<Event>,
-    /// Why the coordinator's store refuses changes, if it does: nothing is mended until it is.
+    /// What keeps the coordinator from mending anything, if something does, in words that stand alone: its store refuses
+    /// changes, or is being made anew.
     pub problem: Option<String>,
     /// The addresses of servers that were refused a moment ago, since their members come from another store.
     pub strangers: Vec<String>,

@@ -61,7 +61,7 @@ pub(crate) struct Registry {
     /// When servers were refused last whose members come from another store, by address.
     strangers: BTreeMap<String, u64>,
     events: VecDeque<Event>,
-    /// Why the last decision could not be stored, if it could not.
+    /// What the store said when the last change was not stored, if it was not.
     pub(crate) problem: Option<String>,
 }
 

@@ -133,10 +133,7 @@ impl fmt::Display for StatusReport {
         }
         writeln!(f)?;
         if let Some(problem) = &self.problem {
-            writeln!(
-                f,
-                "the coordinator's store refuses changes, and nothing is mended until it takes them: {problem}\n"
-            )?;
+            writeln!(f, "{problem}\n")?;
         }
         if !self.strangers.is_empty() {
             writeln!(
@@ -385,6 +382,18 @@ pub(crate) mod tests {
             control,
             all: false,
         }
+    }
+
+    /// It said that the store refuses changes.
+    #[test]
+    fn a_store_that_is_made_anew_is_not_called_one_that_refuses_changes() {
+        let problem = "the store is being made anew: no server was heard; waits for servers";
+        let text = StatusReport {
+            problem: Some(problem.to_owned()),
+            ..report(ControlPlane::default())
+        };
+        let text = text.to_string();
+        assert!(text.lines().any(|line| line == problem), "{text}");
     }
 
     #[test]

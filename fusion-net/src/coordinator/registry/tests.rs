@@ -14,6 +14,17 @@ fn registration(incarnation: u64) -> Registration {
     }
 }
 
+#[test]
+fn a_store_that_refuses_changes_is_told_in_a_whole_sentence() {
+    let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+    let problem = |r: &Registry| r.status(1, ControlPlane::default()).problem;
+    assert_eq!(problem(&registry), None);
+    registry.problem = Some("no space left".to_owned());
+    let said = problem(&registry).unwrap();
+    assert!(said.contains("store refuses changes"), "{said}");
+    assert!(said.ends_with(": no space left"), "{said}");
+}
+
 /// A server may die, and be known to, while a decision that began earlier is still being made.
 #[test]
 fn a_death_after_the_decision_began_is_no_overflow_and_forgets_nobody() {
