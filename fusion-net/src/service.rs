@@ -323,7 +323,9 @@ pub enum AdminError {
         max: u64,
     },
     /// A server cannot be reached at such an address.
-    #[error("{address:?} is no address to reach a server at: it must be HOST:PORT")]
+    #[error(
+        "{address:?} is no address to reach a server at: it must be HOST:PORT, in printable ASCII without spaces"
+    )]
     BadAddress {
         /// The beginning of it.
         address: String,

@@ -199,6 +199,32 @@ fn status_tells_how_far_a_recovery_is_how_fast_and_how_long_it_will_take() {
 }
 
 #[test]
+fn an_address_that_a_terminal_would_obey_is_refused() {
+    for fine in ["127.0.0.1:1", "[fe80::1%eth0]:7400", "a-b.example:65535"] {
+        assert_eq!(check_address(fine), Ok(()));
+    }
+    let long = format!("{}:1", "a".repeat(MAX_ADDRESS_BYTES));
+    for bad in [
+        "\u{1b}[2Jgone:1",
+        "a\n:1",
+        "a b:1",
+        "\u{fc}:1",
+        "a",
+        "",
+        &long,
+    ] {
+        let refused = check_address(bad).unwrap_err();
+        assert!(
+            matches!(refused, AdminError::BadAddress { .. }),
+            "{refused:?}"
+        );
+        let said = refused.to_string();
+        assert!(!said.contains(char::is_control), "{said:?}");
+        assert!(said.contains("printable ASCII"), "{said}");
+    }
+}
+
+#[test]
 fn a_server_with_members_of_another_store_is_refused_and_shown_while_it_tries() {
     let contents = StoreContents {
         store: 7,
