@@ -185,16 +185,18 @@ async fn send(
         Some(answer)
     };
     let (ack, added) = tokio::join!(changes, pages);
-    let Some(primary) = cell.upgrade() else {
-        return Outcome::Broken;
-    };
     let refusal = match ack {
         Ok(Ok(_)) => None,
         Ok(Err(refusal)) => Some(refusal),
         Err(_) => return Outcome::Broken,
     };
     match (added, number) {
-        (Some(Ok(Ok(()))), Some(number)) => primary.with(|p| p.on_chunk_ack(route, number)),
+        (Some(Ok(Ok(()))), Some(number)) => {
+            // Should the primary be gone, the connection is none the worse.
+            if let Some(primary) = cell.upgrade() {
+                primary.with(|p| p.on_chunk_ack(route, number));
+            }
+        }
         (Some(Ok(Err(refusal))), _) => return Outcome::Refused(refusal),
         (Some(Err(_)), _) => return Outcome::PagesBroken,
         _ => {}
