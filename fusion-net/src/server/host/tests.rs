@@ -25,6 +25,25 @@ fn host_of_a_fused_member() -> (Arc<Host>, Arc<Configuration>) {
     (host, config)
 }
 
+/// It was given back to the system while everybody waited for the lock.
+#[test]
+fn what_has_ended_is_dropped_when_nobody_waits_for_it() {
+    let (host, config) = host_of_a_fused_member();
+    let Some(Member::Fused(fused)) = host.member(ClusterId(1), MemberId(3)) else {
+        panic!("it is here")
+    };
+    let weak = Arc::downgrade(&fused);
+    drop(fused);
+    let mut ended = Ended::default();
+    let mut clusters = lock(&host.clusters);
+    let slot = clusters.get_mut(&config.cluster).unwrap();
+    slot.give_up(&mut ended);
+    assert!(weak.upgrade().is_some(), "the lock is held");
+    drop(clusters);
+    drop(ended);
+    assert!(weak.upgrade().is_none());
+}
+
 #[test]
 fn a_broken_member_is_reported_missing_and_never_started_empty_again() {
     let (host, config) = host_of_a_fused_member();
@@ -90,8 +109,14 @@ fn a_server_that_was_forgotten_brings_nothing_back() {
         server: ServerId(9),
         store: 1,
     };
+    let Some(Member::Fused(fused)) = host.member(ClusterId(1), MemberId(3)) else {
+        panic!("it is here")
+    };
+    let weak = Arc::downgrade(&fused);
+    drop(fused);
     assert!(host.set_identity(given));
     assert!(host.known().is_empty() && host.configs().is_empty());
+    assert!(weak.upgrade().is_none(), "nor holds its memory");
     host.adopt(config);
     assert!(
         host.known().is_empty(),
