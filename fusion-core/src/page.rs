@@ -431,8 +431,8 @@ mod tests {
         let lengths = |table: &PageTable| -> Vec<(PageId, usize)> {
             table.iter().map(|(id, bytes)| (id, bytes.len())).collect()
         };
-        let long = (0..).map(|page| id(9, page));
-        let long = long.clone().find(|id| id.bytes() >= MAPPED_BYTES).unwrap();
+        let mut pages = (0..).map(|page| id(9, page));
+        let long = pages.find(|id| id.bytes() >= MAPPED_BYTES).unwrap();
         let mut table = PageTable::new();
         for (id, fill) in [(id(9, 0), 1), (long, 2)] {
             assert!(table.get_mut(id).iter().all(|&b| b == 0));

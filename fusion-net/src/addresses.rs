@@ -38,14 +38,16 @@ pub enum AddressesError {
     },
 }
 
-/// Checks one address `HOST:PORT`.
+/// Checks one address `HOST:PORT`, in printable ASCII without spaces.
 ///
 /// # Errors
 /// [`AddressesError::NoAddress`].
 pub fn address(text: &str) -> Result<String, AddressesError> {
-    let parts = text.rsplit_once(':').filter(|(host, _)| {
-        !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == ',' || c == '/')
-    });
+    // Operators are shown it as it is: nothing that their terminals would obey.
+    let of_host = |c: char| c.is_ascii_graphic() && c != ',' && c != '/';
+    let parts = text
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.is_empty() && host.chars().all(of_host));
     match parts.map(|(_, port)| port.parse::<u16>()) {
         Some(Ok(_)) => Ok(text.to_owned()),
         _ => Err(AddressesError::NoAddress {
@@ -109,6 +111,10 @@ mod tests {
             (":1", ":1"),
             ("a:70000", "a:70000"),
             ("http://a:1", "http://a:1"),
+            ("a b:1", "a b:1"),
+            ("\u{1b}[2J:1", "\u{1b}[2J:1"),
+            ("\u{7f}:1", "\u{7f}:1"),
+            ("\u{202e}:1", "\u{202e}:1"),
         ] {
             let refused = text.parse::<Addresses>();
             assert_eq!(

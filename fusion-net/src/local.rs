@@ -212,6 +212,11 @@ impl Process {
         self.pid
     }
 
+    /// Whether it is there no more: it ended by itself, or somebody killed it.
+    fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     fn signal(&self, signal: Signal) -> Result<(), LocalError> {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(LocalError::NotStarted {

@@ -113,8 +113,9 @@ impl Drop for Leaving {
         if let Some(server) = server.filter(|_| members > 0) {
             tracing::warn!(
                 %server, members,
-                "this server ends with members on it: they are made again on other servers, and until then their clusters \
-                 tolerate fewer faults; to move them away first, `fusion server drain {server}` before it is stopped"
+                "this server ends with members on it: until they are made again, on servers that have room for them, their \
+                 clusters tolerate fewer faults; to move them away first, `fusion server drain {server}` before it is \
+                 stopped"
             );
         }
     }

@@ -323,7 +323,9 @@ pub enum AdminError {
         max: u64,
     },
     /// A server cannot be reached at such an address.
-    #[error("{address:?} is no address to reach a server at: it must be HOST:PORT")]
+    #[error(
+        "{address:?} is no address to reach a server at: it must be HOST:PORT, in printable ASCII without spaces"
+    )]
     BadAddress {
         /// The beginning of it.
         address: String,
@@ -364,6 +366,8 @@ pub struct ControlPlane {
     pub answers: String,
     /// The store and where it is.
     pub store: String,
+    /// Whether several coordinators share the store: it is an etcd, and no file.
+    pub shared: bool,
     /// The addresses of the coordinators that stand by.
     pub standbys: Vec<String>,
     /// What is wrong with the store, if something is: when that lasts, no coordinator is active.
@@ -379,7 +383,8 @@ pub struct Status {
     pub clusters: Vec<ClusterStatus>,
     /// The last changes of configurations, oldest first.
     pub events: Vec<Event>,
-    /// Why the coordinator's store refuses changes, if it does: nothing is mended until it is.
+    /// What keeps the coordinator from mending anything, if something does, in words that stand alone: its store refuses
+    /// changes, or is being made anew.
     pub problem: Option<String>,
     /// The addresses of servers that were refused a moment ago, since their members come from another store.
     pub strangers: Vec<String>,

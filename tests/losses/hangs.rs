@@ -38,6 +38,38 @@ async fn callers_leave_a_primary_that_hangs_and_it_takes_no_more_writes_afterwar
     rig.stop().await;
 }
 
+/// It ended as if it had perhaps been made.
+#[tokio::test]
+async fn a_call_that_was_never_sent_is_not_of_unknown_outcome() {
+    // Nobody is replaced meanwhile.
+    let options = LocalOptions {
+        suspect_after: Duration::from_secs(60),
+        ..options()
+    };
+    let rig = start_with(options, 2).await;
+    rig.create("c", Kind::Map, 1, 1).await;
+    let client = rig.client_with(Duration::from_secs(2)).await;
+    let raw = client.raw("c", 0).await.unwrap();
+    let put = |key: &'static str, bytes: usize| Op::Put {
+        key: key.into(),
+        value: vec![7; bytes].into(),
+    };
+    raw.call(put("opens the session", 1)).await.unwrap();
+    let paused = rig.pause("c", &[Seat::Primary(0)]).await;
+    // The first one fills a batch by itself, and the second one waits behind that.
+    let (sent, never) = tokio::join!(
+        raw.call(put("sent", 5 << 20)),
+        raw.call(put("never sent", 1))
+    );
+    assert!(
+        matches!(sent, Err(Error::OutcomeUnknown { .. })),
+        "{sent:?}"
+    );
+    assert!(matches!(never, Err(Error::TimedOut { .. })), "{never:?}");
+    rig.resume(&paused);
+    rig.stop().await;
+}
+
 /// A read that waits in the socket of a primary that hangs is looked at as soon as it goes on, before it can have heard
 /// that it was replaced: its leases are over by then (PROTOCOL rule 10).
 #[tokio::test]

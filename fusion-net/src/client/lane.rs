@@ -253,7 +253,8 @@ impl Driver {
                     }
                     None => open = false,
                 },
-                _ = ticks.tick(), if !under_way.is_empty() => {}
+                // What waits behind a batch that hangs was never sent, and its caller is told so in time.
+                _ = ticks.tick(), if !under_way.is_empty() => self.expire(),
             }
         }
         self.close_session().await;
@@ -426,6 +427,7 @@ impl Driver {
             }
         };
         self.backoff.reset();
+        self.unknown = None;
         let mut again = Vec::new();
         let (mut busy, mut unleased) = (false, false);
         for (pending, reply) in calls.into_iter().zip(replies) {

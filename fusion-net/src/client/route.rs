@@ -84,12 +84,14 @@ impl Route {
             }
             Ok(Err(AdminError::UnknownCluster { .. })) => Refreshed::Removed,
             Ok(Ok(_)) => Refreshed::Same,
-            Ok(Err(_)) | Err(_) => {
+            failed => {
                 connections.coordinators.lost(&coordinator);
-                Refreshed::Unknown(format!(
-                    "the coordinator at {} does not answer",
-                    coordinator.address
-                ))
+                let why = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "it does not answer".to_owned(),
+                };
+                let address = &coordinator.address;
+                Refreshed::Unknown(format!("the coordinator at {address}: {why}"))
             }
         }
     }

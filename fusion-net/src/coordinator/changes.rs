@@ -179,7 +179,7 @@ pub(crate) async fn add_server(
         if let Some(server) = known {
             return Ok(Registered { server, store });
         }
-        c.registry().check_room_for_server(&registration)?;
+        c.registry().check_room_for_server()?;
         let server = c.store.add_server(&registration).await?;
         let now = c.now_ms();
         c.registry().add_server(server, registration, now);

@@ -95,6 +95,9 @@ pub trait Election: Send + Sync + 'static {
     /// What decides and where, for operators.
     fn describe(&self) -> String;
 
+    /// Whether several coordinators can take part in it.
+    fn is_shared(&self) -> bool;
+
     /// Waits, as long as it takes, until this coordinator is the active one, and reads the store.
     ///
     /// # Errors
@@ -136,6 +139,10 @@ impl Alone {
 impl Election for Alone {
     fn describe(&self) -> String {
         self.store.describe()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     async fn win(&self) -> Result<Elected, StoreError> {

@@ -164,6 +164,10 @@ impl Election for Etcd {
         )
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn win(&self) -> Result<Elected, StoreError> {
         let mut backoff = Backoff::new(MAX_BACKOFF);
         let mut said = String::new();

@@ -72,6 +72,7 @@ impl Office {
         ControlPlane {
             answers: self.address.clone(),
             store: self.election.describe(),
+            shared: self.election.is_shared(),
             standbys: standing.standbys,
             problem: standing.problem,
         }

@@ -5,6 +5,7 @@ mod pace;
 mod remains;
 
 use super::store::StoreContents;
+use crate::addresses;
 use crate::service::{AdminError, Event, Registration, SyncRequest};
 use fusion_core::config::{Configuration, MAX_ADDRESS_BYTES};
 use fusion_core::detector::{Detector, Seen};
@@ -61,7 +62,7 @@ pub(crate) struct Registry {
     /// When servers were refused last whose members come from another store, by address.
     strangers: BTreeMap<String, u64>,
     events: VecDeque<Event>,
-    /// Why the last decision could not be stored, if it could not.
+    /// What the store said when the last change was not stored, if it was not.
     pub(crate) problem: Option<String>,
 }
 
@@ -120,8 +121,7 @@ impl Registry {
     }
 
     /// Whether one more server may register; anybody who reaches the coordinator may ask.
-    pub(crate) fn check_room_for_server(&self, new: &Registration) -> Result<(), AdminError> {
-        check_address(&new.address)?;
+    pub(crate) fn check_room_for_server(&self) -> Result<(), AdminError> {
         check_room("servers", self.servers.len(), MAX_SERVERS)
     }
 
@@ -440,12 +440,10 @@ impl Registry {
     }
 }
 
-/// Whether others can reach a server there, as far as one can see.
+/// Whether others can reach a server there, as far as one can see, and operators can be shown it. Whoever reaches the
+/// coordinator may say anything.
 pub(crate) fn check_address(address: &str) -> Result<(), AdminError> {
-    let port = address
-        .rsplit_once(':')
-        .map(|(_, port)| port.parse::<u16>());
-    if address.len() > MAX_ADDRESS_BYTES || !matches!(port, Some(Ok(_))) {
+    if address.len() > MAX_ADDRESS_BYTES || addresses::address(address).is_err() {
         let address = address.chars().take(80).collect();
         return Err(AdminError::BadAddress { address });
     }

@@ -1,6 +1,7 @@
 //! The coordinators of a local cluster.
 
 use super::{LocalCluster, LocalError, LocalOptions, Place, Process, io_error, socket_address};
+use std::path::PathBuf;
 
 /// An etcd that several coordinators share.
 #[derive(Clone, Debug)]
@@ -58,6 +59,20 @@ impl LocalCluster {
         self.coordinator_process().map(Process::pid)
     }
 
+    /// Whether the first coordinator's process is there no more, though nobody stopped it by this cluster.
+    pub fn coordinator_has_ended(&mut self) -> bool {
+        let first = self.coordinators.first_mut();
+        first
+            .and_then(|c| c.process.as_mut())
+            .is_some_and(Process::has_ended)
+    }
+
+    /// The store of a coordinator that is the only one.
+    #[must_use]
+    pub fn coordinator_file(&self) -> PathBuf {
+        self.folder.join("coordinator.redb")
+    }
+
     /// The running coordinators by number.
     pub fn coordinators(&self) -> impl Iterator<Item = (usize, &Process)> {
         let numbered = self.coordinators.iter().enumerate();
@@ -93,8 +108,8 @@ impl LocalCluster {
                 shared.lease_seconds.to_string(),
             ]),
             None => {
-                let data = self.folder.join("coordinator.redb");
-                args.extend(["--data".to_owned(), data.display().to_string()]);
+                let data = self.coordinator_file().display().to_string();
+                args.extend(["--data".to_owned(), data]);
             }
         }
         args.extend(self.options.security());

@@ -18,6 +18,7 @@ use fusion_core::primary::Primary;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 /// How many removed clusters a process remembers; of older ones nobody is expected to tell.
@@ -86,11 +87,30 @@ impl Member {
     }
 
     /// It is not named any more.
-    fn end(self) {
-        match self {
+    fn end(self, ended: &mut Ended) {
+        match &self {
             Member::Primary(cell) => cell.close(),
             Member::Replacement(replacement) => replacement.stop(),
             Member::Fused(_) | Member::Heir(_) | Member::Broken => {}
+        }
+        ended.0.push(self);
+    }
+}
+
+/// Members that have ended. To give a large one's pages back to the system takes a while, in which nobody else of this
+/// process should have to wait: to be dropped when no lock is held, and then away from the runtime's threads.
+#[derive(Default)]
+struct Ended(Vec<Member>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let members = std::mem::take(&mut self.0);
+        if members.is_empty() {
+            return;
+        }
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(|| drop(members))),
+            Err(_) => drop(members),
         }
     }
 }
@@ -105,20 +125,20 @@ struct Slot {
 
 impl Slot {
     /// Rule 5: nobody can tell which of two configurations of one epoch its members should follow.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, ended: &mut Ended) {
         for member in self.members.values_mut() {
-            std::mem::replace(member, Member::Broken).end();
+            std::mem::replace(member, Member::Broken).end(ended);
         }
     }
 
     /// A broken member counts as dead, and is replaced as one; the others of the process are none the worse.
-    fn discard_broken(&mut self) -> bool {
+    fn discard_broken(&mut self, ended: &mut Ended) -> bool {
         let broken = self.members.iter().filter(|(_, member)| member.is_broken());
         let broken: Vec<MemberId> = broken.map(|(&id, _)| id).collect();
         for id in &broken {
             tracing::error!(cluster = %self.config.name, member = %id, "a fault broke this member; it is given up");
             if let Some(member) = self.members.insert(*id, Member::Broken) {
-                member.end();
+                member.end(ended);
             }
         }
         !broken.is_empty()
@@ -180,6 +200,7 @@ impl Host {
     /// process, which it does only when no configuration names it: what is here is dead and goes. Answers `false`
     /// when members of another store are here; nothing is changed then.
     pub(crate) fn set_identity(&self, given: Registered) -> bool {
+        let mut ended = Ended::default();
         let mut identity = lock(&self.identity);
         if *identity == Some(given) {
             return true;
@@ -194,7 +215,7 @@ impl Host {
         // that names the old id starts anything here again.
         for (_, slot) in clusters.drain() {
             for member in slot.members.into_values() {
-                member.end();
+                member.end(&mut ended);
             }
         }
         *identity = Some(given);
@@ -203,9 +224,10 @@ impl Host {
 
     /// The member, if it is here and sound.
     pub(crate) fn member(&self, cluster: ClusterId, id: MemberId) -> Option<Member> {
+        let mut ended = Ended::default();
         let mut clusters = lock(&self.clusters);
         let slot = clusters.get_mut(&cluster)?;
-        if slot.discard_broken() {
+        if slot.discard_broken(&mut ended) {
             self.news.notify_one();
         }
         let member = slot.members.get(&id);
@@ -293,6 +315,7 @@ impl Host {
             return;
         }
         let named = config.servers().contains(&server) && !config.removed;
+        let mut ended = Ended::default();
         let mut clusters = lock(&self.clusters);
         let known = clusters.get(&config.cluster).map(|slot| &slot.config);
         let fits = known.map_or(Ok(()), |known| config.check_after(known));
@@ -305,7 +328,7 @@ impl Host {
             Some(slot) if slot.config.contradicts(&config) => {
                 tracing::error!(cluster = %config.name, epoch = %config.epoch,
                     "two configurations of one epoch: two stores are in use; this server's members of it stop");
-                slot.give_up();
+                slot.give_up(&mut ended);
                 self.news.notify_one();
                 return;
             }
@@ -319,7 +342,7 @@ impl Host {
         });
         slot.config = Arc::clone(&config);
         slot.missing.clear();
-        slot.discard_broken();
+        slot.discard_broken(&mut ended);
         let held = slot
             .members
             .iter()
@@ -329,7 +352,7 @@ impl Host {
             // Should a fault strike now, the member is broken, and not one that was never here.
             let before = slot.members.remove(&id);
             slot.members.insert(id, Member::Broken);
-            let after = self.act(&config, id, before, action);
+            let after = self.act(&config, id, before, action, &mut ended);
             slot.members.remove(&id);
             match after {
                 Some(member) => drop(slot.members.insert(id, member)),
@@ -356,6 +379,7 @@ impl Host {
         id: MemberId,
         before: Option<Member>,
         action: Action,
+        ended: &mut Ended,
     ) -> Option<Member> {
         let config = Arc::clone(config);
         match (before, action) {
@@ -406,7 +430,7 @@ impl Host {
             (Some(Member::Broken), Action::Missing) => Some(Member::Broken),
             (before, _) => {
                 if let Some(member) = before {
-                    member.end();
+                    member.end(ended);
                 }
                 None
             }
@@ -415,10 +439,11 @@ impl Host {
 
     /// What this process has to say of its members (rule 22).
     pub(crate) fn reports(&self) -> Vec<MemberReport> {
+        let mut ended = Ended::default();
         let mut clusters = lock(&self.clusters);
         let mut reports = Vec::new();
         for (&cluster, slot) in clusters.iter_mut() {
-            slot.discard_broken();
+            slot.discard_broken(&mut ended);
             let epoch = slot.config.epoch;
             let blank = |member, condition| MemberReport::new(cluster, member, epoch, condition);
             for (&id, member) in &slot.members {
@@ -477,103 +502,4 @@ pub(crate) fn code_of(config: &Configuration) -> Option<Code> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use fusion_core::config::ClusterShape;
-    use fusion_core::config::Host as Place;
-    use fusion_core::id::Epoch;
-    use fusion_core::op::Kind;
-
-    /// A fused member (3) on server 3, of a cluster whose primaries are elsewhere.
-    fn host_of_a_fused_member() -> (Arc<Host>, Arc<Configuration>) {
-        let host = Host::new(Peers::new(Network::loopback()), true);
-        let given = Registered {
-            server: ServerId(3),
-            store: 1,
-        };
-        assert!(host.set_identity(given));
-        let shape = ClusterShape::new("c", Kind::Map, 2, 1, false).unwrap();
-        let places = [1, 2, 3].map(|i| Place {
-            server: ServerId(i),
-            address: String::new(),
-        });
-        let config = Configuration::create(1, ClusterId(1), 1, &shape, &places);
-        let config = Arc::new(config);
-        host.adopt(Arc::clone(&config));
-        (host, config)
-    }
-
-    #[test]
-    fn a_broken_member_is_reported_missing_and_never_started_empty_again() {
-        let (host, config) = host_of_a_fused_member();
-        let Some(Member::Fused(fused)) = host.member(ClusterId(1), MemberId(3)) else {
-            panic!("it is here")
-        };
-        let fault = std::thread::spawn(move || {
-            let _held = fused.lock();
-            panic!("a fault, on purpose");
-        });
-        assert!(fault.join().is_err());
-        assert!(host.member(ClusterId(1), MemberId(3)).is_none());
-        host.adopt(Arc::new(config.successor(2)));
-        assert!(host.member(ClusterId(1), MemberId(3)).is_none());
-        assert_eq!(host.reports()[0].condition, Condition::Missing);
-    }
-
-    #[test]
-    fn a_second_content_of_an_epoch_stops_the_members_that_see_it() {
-        let (host, config) = host_of_a_fused_member();
-        let second = |nonce| Arc::new(config.successor(nonce));
-        host.adopt(second(2));
-        host.adopt(second(2));
-        assert!(
-            host.member(ClusterId(1), MemberId(3)).is_some(),
-            "the same again"
-        );
-        host.adopt(second(3));
-        assert!(host.member(ClusterId(1), MemberId(3)).is_none());
-        assert_eq!(host.reports()[0].condition, Condition::Missing);
-        host.adopt(Arc::new(second(2).successor(4)));
-        assert!(host.member(ClusterId(1), MemberId(3)).is_none(), "for ever");
-    }
-
-    #[test]
-    fn an_older_configuration_changes_nothing_and_a_removed_cluster_is_gone() {
-        let (host, config) = host_of_a_fused_member();
-        let mut last = config.successor(2);
-        host.adopt(Arc::new(last.clone()));
-        host.adopt(Arc::clone(&config));
-        let known = Known {
-            cluster: ClusterId(1),
-            epoch: Epoch(2),
-            nonce: 2,
-        };
-        assert_eq!(host.known(), [known]);
-        last = last.successor(3);
-        last.removed = true;
-        host.adopt(Arc::new(last));
-        assert!(host.known().is_empty() && host.reports().is_empty());
-        host.adopt(config);
-        assert!(
-            host.known().is_empty(),
-            "and does not come back with a member that has yet to hear of it"
-        );
-    }
-
-    /// The coordinator may know nothing of the clusters any more that this process was in.
-    #[test]
-    fn a_server_that_was_forgotten_brings_nothing_back() {
-        let (host, config) = host_of_a_fused_member();
-        let given = Registered {
-            server: ServerId(9),
-            store: 1,
-        };
-        assert!(host.set_identity(given));
-        assert!(host.known().is_empty() && host.configs().is_empty());
-        host.adopt(config);
-        assert!(
-            host.known().is_empty(),
-            "nothing is started under another id"
-        );
-    }
-}
+mod tests;

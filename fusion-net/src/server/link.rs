@@ -1,16 +1,17 @@
 //! Keeps one fused member up to date with one primary (PROTOCOL rules 12, 13, 16).
 //!
-//! One message is under way at a time; while it is, changes gather for the next one: group commit without a timer.
+//! One message of changes is under way at a time; while it is, changes gather for the next one: group commit without a
+//! timer. Beside it go the pages that a learner or heir still needs, one chunk at a time.
 
 use super::host::Host;
 use super::primary::{Marks, PrimaryCell};
 use crate::clock;
-use crate::express::{Broken, Changes};
-use crate::peer::{Backoff, Pooled, within};
+use crate::peer::{Backoff, within};
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{Chunk, Condition, Refusal, Replicate, Route};
 use fusion_core::time::Time;
+use std::future::pending;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -42,12 +43,24 @@ pub(crate) async fn keep(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId)
     }
 }
 
-/// Ends when the primary is gone or the member is none of its any more.
+/// Ends when the primary is gone or the member is none of its any more. Pages go at their own pace beside the changes:
+/// who copies takes both in any order (rules 16, 19), and clients wait for the changes alone.
 async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
+    let pages = async {
+        send_pages(&host, &cell, to).await;
+        pending().await
+    };
+    tokio::select! {
+        biased;
+        () = send_changes(&host, &cell, to) => {}
+        () = pages => {}
+    }
+}
+
+async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
     let mut backoff = Backoff::new(MAX_BACKOFF);
     // What the member was last told, in which epoch, and when.
     let mut told: Option<(Epoch, Seq, Time)> = None;
-    let mut next_chunk = 0;
     loop {
         let Some(primary) = cell.upgrade() else {
             return;
@@ -56,11 +69,10 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
         let seen = *marks.borrow_and_update();
         let step = primary.with(|p| {
             let config = Arc::clone(p.config());
-            let chunk = p.chunk(to, next_chunk).or_else(|| p.chunk(to, 0));
             p.replicate(to, BATCH_BYTES, clock::now())
-                .map(|r| (config, p.id(), r, chunk))
+                .map(|r| (config, p.id(), r))
         });
-        let Some((config, from, replicate, chunk)) = step.filter(|_| !seen.closed) else {
+        let Some((config, from, replicate)) = step.filter(|_| !seen.closed) else {
             return;
         };
         drop(primary);
@@ -76,7 +88,6 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
                 )
             });
         if replicate.changes.count == 0
-            && chunk.is_none()
             && let Some((heard, lease)) = heard
             && !lease.is_zero()
         {
@@ -103,103 +114,108 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
             to,
         };
         let (stable, sent_at) = (replicate.stable, replicate.sent_at);
-        let outcome = match host.peers.changes.get(&address).await {
-            Ok(peer) => {
-                let limit = patience(&config, &replicate);
-                let work = (replicate, chunk);
-                let outcome = send(&host, &peer, &address, route, &cell, work, limit).await;
-                if matches!(outcome, Outcome::Broken) {
-                    host.peers.changes.forget(&peer);
-                }
-                outcome
-            }
-            Err(_) => Outcome::Broken,
-        };
-        match outcome {
-            Outcome::Sent { chunk } => {
+        let limit = patience(&config, &replicate);
+        match replicate_to(host, &address, route, cell, replicate, limit).await {
+            Some(Ok(())) => {
                 told = Some((config.epoch, stable, sent_at));
-                next_chunk = chunk.map_or(0, |n| n + 1);
                 backoff.reset();
+                continue;
             }
-            Outcome::Refused(refusal) => {
-                settle(&host, &config, refusal, to).await;
-                sleep(backoff.wait()).await;
-            }
-            Outcome::Broken | Outcome::PagesBroken => sleep(backoff.wait()).await,
+            Some(Err(refusal)) => settle(host, &config, refusal, to).await,
+            None => {}
         }
+        sleep(backoff.wait()).await;
     }
 }
 
-enum Outcome {
-    Sent {
-        chunk: Option<u32>,
-    },
-    Refused(Refusal),
-    /// The way of the changes is broken.
-    Broken,
-    /// Only that of the pages is.
-    PagesBroken,
-}
-
-async fn send(
+/// Sends changes and takes the acknowledgement; `None` when the way is broken.
+async fn replicate_to(
     host: &Host,
-    peer: &Pooled<Changes>,
     address: &str,
     route: Route,
     cell: &Weak<PrimaryCell>,
-    (replicate, chunk): (Replicate, Option<Chunk>),
+    replicate: Replicate,
     limit: Duration,
-) -> Outcome {
-    let number = chunk.as_ref().map(|c| c.number);
-    // An acknowledgement counts at once: the pages of a learner may take much longer.
-    let changes = async {
-        let answer = peer.client.replicate(limit, route, replicate).await;
-        if answer.is_ok() {
-            peer.heard();
+) -> Option<Result<(), Refusal>> {
+    let peer = host.peers.changes.get(address).await.ok()?;
+    let Ok(answer) = peer.client.replicate(limit, route, replicate).await else {
+        host.peers.changes.forget(&peer);
+        return None;
+    };
+    peer.heard();
+    // Should the primary be gone, the connection is none the worse.
+    if let (Ok(ack), Some(primary)) = (&answer, cell.upgrade()) {
+        let stopped = primary.with(|p| {
+            p.on_ack(route, *ack, clock::now())
+                && matches!(p.condition(), Condition::Drained { .. })
+        });
+        if stopped {
+            // Its clients wait for nothing but the coordinator now.
+            host.news.notify_one();
         }
-        if let (Ok(Ok(ack)), Some(primary)) = (&answer, cell.upgrade()) {
-            let stopped = primary.with(|p| {
-                p.on_ack(route, *ack, clock::now())
-                    && matches!(p.condition(), Condition::Drained { .. })
-            });
-            if stopped {
-                // Its clients wait for nothing but the coordinator now.
-                host.news.notify_one();
-            }
-        }
-        answer
-    };
-    let pages = async {
-        let chunk = chunk?;
-        let answer = match host.peers.fused.get(address).await {
-            Ok(peer) => {
-                let answer = peer.client.chunk(within(CALL), route, chunk).await;
-                match answer {
-                    Ok(_) => peer.heard(),
-                    Err(_) => host.peers.fused.forget(&peer),
-                }
-                answer.map_err(|_| Broken)
-            }
-            Err(_) => Err(Broken),
-        };
-        Some(answer)
-    };
-    let (ack, added) = tokio::join!(changes, pages);
-    let Some(primary) = cell.upgrade() else {
-        return Outcome::Broken;
-    };
-    let refusal = match ack {
-        Ok(Ok(_)) => None,
-        Ok(Err(refusal)) => Some(refusal),
-        Err(_) => return Outcome::Broken,
-    };
-    match (added, number) {
-        (Some(Ok(Ok(()))), Some(number)) => primary.with(|p| p.on_chunk_ack(route, number)),
-        (Some(Ok(Err(refusal))), _) => return Outcome::Refused(refusal),
-        (Some(Err(_)), _) => return Outcome::PagesBroken,
-        _ => {}
     }
-    refusal.map_or(Outcome::Sent { chunk: number }, Outcome::Refused)
+    Some(answer.map(|_| ()))
+}
+
+/// Gives a learner or heir the snapshot that it starts from, a chunk at a time. Ends when it has all of it: there is never
+/// a second one (rule 16).
+async fn send_pages(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
+    let mut backoff = Backoff::new(MAX_BACKOFF);
+    let mut next = 0;
+    loop {
+        let Some(primary) = cell.upgrade() else {
+            return;
+        };
+        let (config, from, chunk) = primary.with(|p| {
+            let chunk = p.chunk(to, next).or_else(|| p.chunk(to, 0));
+            (Arc::clone(p.config()), p.id(), chunk)
+        });
+        drop(primary);
+        let address = config.host_of(to).map(|h| h.address.clone());
+        let (Some(chunk), Some(address)) = (chunk, address) else {
+            return;
+        };
+        let route = Route {
+            cluster: config.cluster,
+            epoch: config.epoch,
+            from,
+            to,
+        };
+        let number = chunk.number;
+        match send_chunk(host, &address, route, chunk).await {
+            Some(Ok(())) => {
+                if let Some(primary) = cell.upgrade() {
+                    primary.with(|p| p.on_chunk_ack(route, number));
+                }
+                next = number + 1;
+                backoff.reset();
+                continue;
+            }
+            Some(Err(refusal)) => settle(host, &config, refusal, to).await,
+            None => {}
+        }
+        sleep(backoff.wait()).await;
+    }
+}
+
+/// `None` when the way is broken.
+async fn send_chunk(
+    host: &Host,
+    address: &str,
+    route: Route,
+    chunk: Chunk,
+) -> Option<Result<(), Refusal>> {
+    let peer = host.peers.fused.get(address).await.ok()?;
+    match peer.client.chunk(within(CALL), route, chunk).await {
+        Ok(answer) => {
+            peer.heard();
+            Some(answer)
+        }
+        Err(_) => {
+            host.peers.fused.forget(&peer);
+            None
+        }
+    }
 }
 
 /// How long changes may take before they are sent again by another connection: not so long that a connection which died
@@ -220,3 +236,6 @@ async fn settle(host: &Arc<Host>, config: &Arc<Configuration>, refusal: Refusal,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

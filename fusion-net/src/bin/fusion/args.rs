@@ -97,7 +97,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
     /// The address that others reach this server at, when it is not the one it listens on
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::address)]
     pub(crate) advertise: Option<String>,
     /// The coordinator's address, or those of all coordinators with commas between them
     #[arg(

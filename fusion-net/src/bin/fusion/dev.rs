@@ -8,9 +8,12 @@ use fusion_net::local::LocalCluster;
 use fusion_net::service::{Event, Status};
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
 /// Between two looks at what has changed.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A coordinator that takes longer to answer is not heard of.
+const ANSWER: Duration = Duration::from_secs(5);
 /// A cluster that is suggested has no more primaries and fused structures than these.
 const PRIMARIES: usize = 3;
 const FAULTS: usize = 2;
@@ -22,12 +25,22 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         let client = local.client().await?;
         let mut last = client.status().await?;
         show(local, &last)?;
+        // Of a coordinator that does not answer.
+        let mut said = None;
         loop {
-            tokio::time::sleep(PAUSE).await;
-            // A coordinator that is busy, or was killed to see what comes of it, is not the end.
-            let Ok(now) = client.status().await else {
+            sleep(PAUSE).await;
+            let Ok(Ok(now)) = timeout(ANSWER, client.status()).await else {
+                // Perhaps it was killed to see what comes of it: that is not the end.
+                let silence = silence(local);
+                if said.as_ref() != Some(&silence) {
+                    say!("{silence}")?;
+                    said = Some(silence);
+                }
                 continue;
             };
+            if said.take().is_some() {
+                say!("the coordinator answers again")?;
+            }
             for line in news(&last, &now) {
                 say!("{line}")?;
             }
@@ -59,6 +72,20 @@ fn show(local: &LocalCluster, status: &Status) -> std::io::Result<()> {
         say!("{line}")?;
     }
     say!("Ctrl-C stops everything. What happens meanwhile:\n")
+}
+
+/// Why there is no news, and what to do.
+fn silence(local: &mut LocalCluster) -> String {
+    if !local.coordinator_has_ended() {
+        return "the coordinator does not answer; reads and writes go on without it, but nothing that dies is made again"
+            .to_owned();
+    }
+    format!(
+        "the coordinator is dead; reads and writes go on without it, but nothing that dies is made again until it is back: \
+         `fusion coordinator --listen {} --data {}`",
+        local.coordinator(),
+        local.coordinator_file().display()
+    )
 }
 
 /// What to try with so many servers.

@@ -99,7 +99,7 @@ impl StatusReport {
     /// The wrong one of two may destroy what there is: a store made anew beside a living coordinator acts against it.
     fn what_to_do_with_strangers(&self) -> &'static str {
         let in_use = !self.clusters.is_empty() || self.servers.iter().any(|s| s.alive);
-        match (in_use, self.control.store.contains("etcd")) {
+        match (in_use, self.control.shared) {
             (true, _) => {
                 "Point them at the coordinator of that store, or restart them to discard what they hold"
             }
@@ -133,10 +133,7 @@ impl fmt::Display for StatusReport {
         }
         writeln!(f)?;
         if let Some(problem) = &self.problem {
-            writeln!(
-                f,
-                "the coordinator's store refuses changes, and nothing is mended until it takes them: {problem}\n"
-            )?;
+            writeln!(f, "{problem}\n")?;
         }
         if !self.strangers.is_empty() {
             writeln!(
@@ -372,6 +369,59 @@ pub(crate) mod tests {
             waiting: None,
             members,
         }
+    }
+
+    fn report(control: ControlPlane) -> StatusReport {
+        StatusReport {
+            coordinator: "127.0.0.1:7400".to_owned(),
+            servers: Vec::new(),
+            clusters: Vec::new(),
+            events: Vec::new(),
+            problem: None,
+            strangers: Vec::new(),
+            control,
+            all: false,
+        }
+    }
+
+    /// It said that the store refuses changes.
+    #[test]
+    fn a_store_that_is_made_anew_is_not_called_one_that_refuses_changes() {
+        let problem = "the store is being made anew: no server was heard; waits for servers";
+        let text = StatusReport {
+            problem: Some(problem.to_owned()),
+            ..report(ControlPlane::default())
+        };
+        let text = text.to_string();
+        assert!(text.lines().any(|line| line == problem), "{text}");
+    }
+
+    #[test]
+    fn a_file_in_a_folder_named_etcd_is_no_etcd() {
+        let advice = |store: &str, shared| {
+            let control = ControlPlane {
+                store: store.to_owned(),
+                shared,
+                ..ControlPlane::default()
+            };
+            let strangers = vec!["127.0.0.1:1".to_owned()];
+            let report = report(control);
+            StatusReport {
+                strangers,
+                ..report
+            }
+            .to_string()
+        };
+        let file = advice("redb /srv/etcd/coordinator.redb", false);
+        assert!(
+            file.contains("a new --data") && !file.contains("--etcd"),
+            "{file}"
+        );
+        let etcd = advice("etcd 127.0.0.1:2379 (prefix fusion/)", true);
+        assert!(
+            etcd.contains("--etcd-prefix") && !etcd.contains("--data"),
+            "{etcd}"
+        );
     }
 
     #[test]

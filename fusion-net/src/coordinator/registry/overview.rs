@@ -10,6 +10,12 @@ use fusion_core::membership::{Plan, ServerView, Waiting};
 use fusion_core::message::Condition;
 use std::collections::BTreeMap;
 
+fn refused(said: &String) -> String {
+    format!(
+        "the coordinator's store refuses changes, and nothing is mended until it takes them: {said}"
+    )
+}
+
 impl Registry {
     pub(crate) fn status(&self, now: u64, control: ControlPlane) -> Status {
         let views = self.views();
@@ -32,7 +38,7 @@ impl Registry {
                 .map(|c| self.cluster_status(c, views.clone(), now))
                 .collect(),
             events: self.events.iter().cloned().collect(),
-            problem: self.problem.clone(),
+            problem: self.problem.as_ref().map(refused),
             strangers: self.strangers(now),
             control,
         }

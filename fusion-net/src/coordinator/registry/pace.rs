@@ -67,8 +67,12 @@ impl Paces {
             false => lost.chain(heirs).chain(joining).collect(),
         };
         let named = |id| !config.removed && config.host_of(id).is_some();
-        self.members
-            .retain(|&(of, id), _| of != cluster || named(id));
+        let of_cluster = (cluster, MemberId(0))..=(cluster, MemberId(u64::MAX));
+        let known = self.members.range(of_cluster).map(|(&(_, id), _)| id);
+        let gone: Vec<MemberId> = known.filter(|&id| !named(id)).collect();
+        for id in gone {
+            self.members.remove(&(cluster, id));
+        }
         for id in wanted {
             let pace = self.members.entry((cluster, id));
             pace.or_insert_with(|| Pace::new(now));
@@ -394,10 +398,18 @@ mod tests {
         paces.installed(&created().successor(3), 2);
         assert!(paces.members.is_empty());
         paces.installed(&config, 3);
+        let others = [ClusterId(0), ClusterId(2)].map(|cluster| Configuration {
+            cluster,
+            ..config.clone()
+        });
+        for other in &others {
+            paces.installed(other, 3);
+        }
         let mut removed = config.successor(4);
         removed.removed = true;
         paces.installed(&removed, 4);
-        assert!(paces.members.is_empty());
+        let left: Vec<ClusterId> = paces.members.keys().map(|(of, _)| *of).collect();
+        assert_eq!(left, others.map(|other| other.cluster));
     }
 
     #[test]

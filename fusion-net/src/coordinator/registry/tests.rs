@@ -14,6 +14,17 @@ fn registration(incarnation: u64) -> Registration {
     }
 }
 
+#[test]
+fn a_store_that_refuses_changes_is_told_in_a_whole_sentence() {
+    let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+    let problem = |r: &Registry| r.status(1, ControlPlane::default()).problem;
+    assert_eq!(problem(&registry), None);
+    registry.problem = Some("no space left".to_owned());
+    let said = problem(&registry).unwrap();
+    assert!(said.contains("store refuses changes"), "{said}");
+    assert!(said.ends_with(": no space left"), "{said}");
+}
+
 /// A server may die, and be known to, while a decision that began earlier is still being made.
 #[test]
 fn a_death_after_the_decision_began_is_no_overflow_and_forgets_nobody() {
@@ -185,6 +196,32 @@ fn status_tells_how_far_a_recovery_is_how_fast_and_how_long_it_will_take() {
     let member = &status(&registry, 3_100).clusters[0].members[0];
     assert_eq!((member.elements, member.progress), (Some(7), None));
     assert_eq!(member.state, MemberState::Active);
+}
+
+#[test]
+fn an_address_that_a_terminal_would_obey_is_refused() {
+    for fine in ["127.0.0.1:1", "[fe80::1%eth0]:7400", "a-b.example:65535"] {
+        assert_eq!(check_address(fine), Ok(()));
+    }
+    let long = format!("{}:1", "a".repeat(MAX_ADDRESS_BYTES));
+    for bad in [
+        "\u{1b}[2Jgone:1",
+        "a\n:1",
+        "a b:1",
+        "\u{fc}:1",
+        "a",
+        "",
+        &long,
+    ] {
+        let refused = check_address(bad).unwrap_err();
+        assert!(
+            matches!(refused, AdminError::BadAddress { .. }),
+            "{refused:?}"
+        );
+        let said = refused.to_string();
+        assert!(!said.contains(char::is_control), "{said:?}");
+        assert!(said.contains("printable ASCII"), "{said}");
+    }
 }
 
 #[test]
