@@ -2,12 +2,14 @@
 
 use super::redis::processes;
 use crate::output::{self, say};
+use crate::playground;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Where the figures go.
 #[derive(Clone, Debug, Args)]
@@ -106,9 +108,18 @@ impl OutputArgs {
         if self.quiet() { Ok(()) } else { say!("{text}") }
     }
 
+    /// What is left of a run that somebody has stopped.
+    pub(crate) fn interrupted(&self) -> anyhow::Result<ExitCode> {
+        self.note("\nstopped: nothing was written")?;
+        Ok(ExitCode::from(playground::INTERRUPTED))
+    }
+
     /// Refuses files that cannot be written, before anything is measured.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let files = [&self.json, &self.markdown];
+        if self.markdown.as_deref() == Some(Path::new("-")) {
+            bail!("--markdown -: name a file; only --json goes to standard output");
+        }
         for file in files.into_iter().flatten() {
             writable(file)?;
         }

@@ -81,7 +81,7 @@ pub(crate) async fn run(args: CopiesArgs) -> anyhow::Result<ExitCode> {
     args.output.check()?;
     let figures = playground::alone(async || measure(&args).await);
     let Some(figures) = figures.await? else {
-        return Ok(ExitCode::from(playground::INTERRUPTED));
+        return args.output.interrupted();
     };
     let sheet = figures.sheet();
     args.output.note(&format!("\n{}", sheet.text()))?;

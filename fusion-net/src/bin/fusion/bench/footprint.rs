@@ -15,6 +15,8 @@ use std::process::ExitCode;
 
 /// One kind of entries takes no more than this before copies and codes.
 const DATA_BYTES: u64 = 256 << 20;
+/// With fewer, what was free before the first one shows.
+const ENOUGH: u64 = 200_000;
 /// Of the elements one in so many stays.
 const STAYS: u64 = 10;
 
@@ -122,10 +124,17 @@ struct Figures {
 /// Runs it.
 pub(crate) async fn run(args: FootprintArgs) -> anyhow::Result<ExitCode> {
     args.output.check()?;
+    if args.elements < ENOUGH {
+        args.output.note(&format!(
+            "{} elements are few: what allocators had free before hides some of the growth; take {} or more",
+            count(args.elements),
+            count(ENOUGH)
+        ))?;
+    }
     let with_redis = args.peers.redis(&args.output)?;
     let figures = playground::alone(async || measure(&args, with_redis).await);
     let Some(figures) = figures.await? else {
-        return Ok(ExitCode::from(playground::INTERRUPTED));
+        return args.output.interrupted();
     };
     let sheet = figures.sheet();
     args.output.note(&format!("\n{}", sheet.text()))?;

@@ -88,14 +88,17 @@ fn throughput(group: &[&Row]) -> Chart {
 }
 
 fn latency(group: &[&Row]) -> Chart {
-    // The two that are compared; with all of them nothing could be read.
-    let mut sides = sides(group.iter().copied());
-    sides.retain(|side| matches!(side, Side::Fusion | Side::Redis));
-    let lines = sides.into_iter().flat_map(|side| {
-        PERCENTILES.map(|(stroke, _, figure)| series(group, side, stroke, figure))
+    // The far percentiles of two only; with all of them nothing could be read.
+    let lines = sides(group.iter().copied()).into_iter().flat_map(|side| {
+        let far = matches!(side, Side::Fusion | Side::Redis);
+        let percentiles = &PERCENTILES[..if far { PERCENTILES.len() } else { 1 }];
+        let line = move |(stroke, _, figure): &(Stroke, &str, Figure)| {
+            series(group, side, *stroke, *figure)
+        };
+        percentiles.iter().map(line)
     });
     Chart {
-        title: "its latency".to_owned(),
+        title: format!("{}: latency", group[0].key.action.name()),
         x: "calls in flight",
         y: "microseconds",
         series: lines.collect(),

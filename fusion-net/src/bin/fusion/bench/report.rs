@@ -83,13 +83,17 @@ pub(crate) struct Row {
     pub(crate) against_redis: Option<Ratios>,
 }
 
-/// Ratios of medians.
+/// Ratios of medians, and of each repetition where they lie far apart.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Ratios {
     /// More is better.
     pub(crate) per_second: Option<f64>,
+    /// The same, of each repetition.
+    pub(crate) per_second_each: Spread,
     /// Less is better.
     pub(crate) p50: Option<f64>,
+    /// The same, of each repetition.
+    pub(crate) p50_each: Spread,
     /// Less is better.
     pub(crate) p99: Option<f64>,
     /// Less is better.
@@ -149,7 +153,7 @@ impl Report {
     /// Of these samples.
     pub(crate) fn new(settings: Settings, samples: &BTreeMap<Key, Vec<Sample>>) -> Report {
         let mut rows: Vec<Row> = samples.iter().map(|(key, all)| row(*key, all)).collect();
-        let compared: Vec<_> = rows.iter().map(|row| ratios(row, &rows)).collect();
+        let compared: Vec<_> = rows.iter().map(|row| ratios(row, &rows, samples)).collect();
         for (row, ratios) in rows.iter_mut().zip(compared) {
             row.against_redis = ratios;
         }
@@ -240,14 +244,21 @@ fn row(key: Key, samples: &[Sample]) -> Row {
     }
 }
 
-fn ratios(row: &Row, all: &[Row]) -> Option<Ratios> {
+fn ratios(row: &Row, all: &[Row], samples: &BTreeMap<Key, Vec<Sample>>) -> Option<Ratios> {
     let references = all
         .iter()
         .filter(|other| other.key.side.is_reference() && other.key.is_beside(&row.key));
     let fastest = references.max_by(|a, b| a.per_second.median.total_cmp(&b.per_second.median))?;
+    let (ours, theirs) = (samples.get(&row.key)?, samples.get(&fastest.key)?);
+    let each = |of: fn(&Sample) -> f64| {
+        let pairs = ours.iter().zip(theirs).filter(|(_, r)| of(r) > 0.0);
+        Spread::of(pairs.map(|(o, r)| of(o) / of(r)))
+    };
     Some(Ratios {
         per_second: row.per_second.ratio(&fastest.per_second),
+        per_second_each: each(Sample::per_second),
         p50: row.p50_us.ratio(&fastest.p50_us),
+        p50_each: each(|s| s.p50_us),
         p99: row.p99_us.ratio(&fastest.p99_us),
         server_cpu: row.server_cpu_us.ratio(&fastest.server_cpu_us),
     })
@@ -255,15 +266,21 @@ fn ratios(row: &Row, all: &[Row]) -> Option<Ratios> {
 
 fn cells(row: &Row) -> [String; 13] {
     let ratio = |of: fn(&Ratios) -> Option<f64>| times(row.against_redis.as_ref().and_then(of));
+    let range = |of: fn(&Ratios) -> Spread| match row.against_redis.as_ref().map(of) {
+        Some(each) if each.min < each.max => {
+            format!(" ({} to {})", times(Some(each.min)), times(Some(each.max)))
+        }
+        _ => String::new(),
+    };
     [
         row.key.in_flight.to_string(),
         row.key.side.name().to_owned(),
         number(row.per_second.median),
         number(row.per_second.min),
         number(row.per_second.max),
-        ratio(|r| r.per_second),
+        ratio(|r| r.per_second) + &range(|r| r.per_second_each),
         number(row.p50_us.median),
-        ratio(|r| r.p50),
+        ratio(|r| r.p50) + &range(|r| r.p50_each),
         number(row.p99_us.median),
         number(row.p999_us.median),
         number(row.server_cpu_us.median),
@@ -329,6 +346,14 @@ mod tests {
         let fusion = report.rows[0].against_redis.unwrap();
         assert_eq!(fusion.per_second, Some(2.0));
         assert!((fusion.p50.unwrap() - 0.5).abs() < 1e-9);
+        // 300/100, 100/150 and 900/1000.
+        let each = fusion.per_second_each;
+        assert!((each.min - 2.0 / 3.0).abs() < 1e-9 && (each.max - 3.0).abs() < 1e-9);
+        assert!(
+            report.text().contains("2.00 (0.67 to 3.00)"),
+            "{}",
+            report.text()
+        );
         assert!(report.text().contains("all answers were right"));
     }
 

@@ -13,7 +13,7 @@ use crate::playground;
 use crate::table::count;
 use clap::Args;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -181,11 +181,12 @@ struct Figures {
 pub(crate) async fn run(args: ScaleArgs) -> anyhow::Result<ExitCode> {
     args.output.check()?;
     if let Some(file) = &args.plot {
+        anyhow::ensure!(file != Path::new("-"), "--plot -: name a file");
         writable(file)?;
     }
     let figures = playground::alone(async || measure(&args).await);
     let Some(figures) = figures.await? else {
-        return Ok(ExitCode::from(playground::INTERRUPTED));
+        return args.output.interrupted();
     };
     let sheet = figures.sheet();
     args.output.note(&format!("\n{}", sheet.text()))?;

@@ -221,6 +221,9 @@ impl Series {
     }
 }
 
+/// So many entries of a legend in a row, as there are charts.
+const LEGEND: usize = 2;
+
 /// A page with a heading of some lines, a legend, and charts two in a row.
 pub(crate) fn page(heading: &str, legend: &[Legend], charts: &[Chart]) -> String {
     let mut out = String::new();
@@ -230,7 +233,7 @@ pub(crate) fn page(heading: &str, legend: &[Legend], charts: &[Chart]) -> String
 }
 
 fn draw(out: &mut String, heading: &str, legend: &[Legend], charts: &[Chart]) -> std::fmt::Result {
-    let legend_rows = legend.len().div_ceil(3) as f64;
+    let legend_rows = legend.len().div_ceil(LEGEND) as f64;
     let lines: Vec<&str> = heading.lines().collect();
     let below = EDGE + lines.len() as f64 * 15.0;
     let top = below + 12.0 + legend_rows * LINE;
@@ -252,8 +255,8 @@ fn draw(out: &mut String, heading: &str, legend: &[Legend], charts: &[Chart]) ->
     }
     for (i, entry) in legend.iter().enumerate() {
         let (x, y) = (
-            EDGE + (i % 3) as f64 * (width / 3.2),
-            below + 18.0 + (i / 3) as f64 * LINE,
+            EDGE + (i % LEGEND) as f64 * (WIDTH + EDGE),
+            below + 18.0 + (i / LEGEND) as f64 * LINE,
         );
         let (color, dashes) = (entry.color, entry.stroke.dashes());
         writeln!(

@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -119,6 +119,7 @@ pub(crate) async fn run(args: ThroughputArgs) -> anyhow::Result<ExitCode> {
     let (n, f) = (usize::from(args.primaries), usize::from(args.faults));
     args.output.check()?;
     if let Some(file) = &args.plot {
+        anyhow::ensure!(file != Path::new("-"), "--plot -: name a file");
         writable(file)?;
     }
     anyhow::ensure!(
@@ -142,7 +143,7 @@ pub(crate) async fn run(args: ThroughputArgs) -> anyhow::Result<ExitCode> {
         play(&args, &stage).await
     });
     let Some(report) = report.await? else {
-        return Ok(ExitCode::from(playground::INTERRUPTED));
+        return args.output.interrupted();
     };
     args.output.note(&report.text())?;
     args.output.write(&report, &report.markdown())?;
@@ -174,6 +175,10 @@ async fn play(args: &ThroughputArgs, stage: &Stage) -> anyhow::Result<Report> {
         machine,
     };
     args.output.note(&settings.line())?;
+    if args.quick {
+        args.output
+            .note("a quick run shows that everything works; its figures mean nothing")?;
+    }
     let total = cells.len() * usize::from(args.repetitions);
     let about = total as f64 * args.seconds * 1.3;
     args.output.note(&format!(

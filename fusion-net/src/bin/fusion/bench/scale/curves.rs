@@ -88,7 +88,13 @@ pub(super) fn draw(figures: &Figures) -> String {
             text: (*text).to_owned(),
         })
         .collect();
-    page(&figures.machine.line(), &legend, &charts)
+    let heading = format!(
+        "Around 5 + 2, 100,000 elements and values of 64 B one thing grows at a time; medians of {} x {} s\n{}",
+        figures.repetitions,
+        figures.seconds,
+        figures.machine.line()
+    );
+    page(&heading, &legend, &charts)
 }
 
 fn chart(what: What, rows: &[&Row], lines: &[Line], title: String, y: &'static str) -> Chart {
