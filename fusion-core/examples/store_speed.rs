@@ -1,6 +1,6 @@
 //! Nanoseconds an operation and bytes an element of the coded store; every answer is checked.
 //!
-//! `cargo run --release -p fusion-core --example store_speed [elements]`
+//! `cargo run --release -p fusion-core --example store_speed [elements [bytes of a value]]`
 
 use bytes::Bytes;
 use fusion_core::code::Code;
@@ -14,6 +14,7 @@ const SESSION: SessionId = SessionId(1);
 const LANES: u64 = 64;
 const KEY_BYTES: usize = 16;
 const VALUE_BYTES: usize = 64;
+const MAX_VALUE_BYTES: usize = 1 << 20;
 
 /// Different for each number, in no order.
 fn mix(number: u64) -> u64 {
@@ -28,12 +29,12 @@ fn key(number: u64) -> Bytes {
     Bytes::copy_from_slice(&key)
 }
 
-fn value(number: u64, round: u64) -> Bytes {
-    let mut value = [round as u8; VALUE_BYTES];
+fn value(number: u64, round: u64, bytes: usize) -> Bytes {
+    let mut value = vec![round as u8; bytes];
     for (word, i) in value.chunks_exact_mut(8).zip(0..) {
         word.copy_from_slice(&mix(number ^ (round << 40) ^ (i << 50)).to_le_bytes());
     }
-    Bytes::copy_from_slice(&value)
+    Bytes::from(value)
 }
 
 /// The processor time of this thread, which other programs disturb less than the clock; the clock elsewhere.
@@ -98,7 +99,15 @@ fn main() {
     let count: u64 = std::env::args()
         .nth(1)
         .map_or(1_000_000, |arg| arg.parse().expect("a number"));
-    println!("{count} elements of {KEY_BYTES} B keys and {VALUE_BYTES} B values, one thread");
+    let value_bytes: usize = std::env::args()
+        .nth(2)
+        .map_or(VALUE_BYTES, |arg| arg.parse().expect("a number"));
+    assert!(
+        value_bytes <= MAX_VALUE_BYTES,
+        "give up to {MAX_VALUE_BYTES} bytes of a value"
+    );
+    println!("{count} elements of {KEY_BYTES} B keys and {value_bytes} B values, one thread");
+    let value = |number, round| value(number, round, value_bytes);
     let mut map = Driver::new(Kind::Map);
     let put = |i: u64, round| Op::Put {
         key: key(i),
@@ -141,10 +150,20 @@ fn main() {
         per(stats.page_bytes),
         per(stats.index_bytes)
     );
-    let changed: usize = map.changes.iter().map(Bytes::len).sum();
+    // One that overwrites a value by the same is short: such puts are left out.
+    let mean = |changes: &[Bytes]| {
+        let long = changes
+            .iter()
+            .map(Bytes::len)
+            .filter(|l| *l > value_bytes / 2);
+        long.clone().sum::<usize>() as f64 / long.count().max(1) as f64
+    };
+    // Before the inserts are the structure itself and its session.
+    let (inserts, overwrites) = map.changes[2..].split_at(count as usize);
     println!(
-        "bytes of change an operation: {:.1}",
-        changed as f64 / map.changes.len() as f64
+        "bytes of change: insert {:.1}, overwrite {:.1}",
+        mean(inserts),
+        mean(overwrites)
     );
 
     // Row 1 multiplies; row 0 has coefficients of 1.

@@ -14,6 +14,7 @@
 //! ```
 
 mod admin;
+mod call;
 mod error;
 mod lane;
 mod list;

@@ -70,13 +70,16 @@ pub async fn connect<C: Connect>(network: &Network, address: &str) -> Result<C, 
 #[derive(Debug)]
 pub struct Pool<C> {
     network: Network,
-    clients: Arc<Mutex<HashMap<String, Entry<C>>>>,
+    clients: Arc<Clients<C>>,
 }
 
-#[derive(Clone, Debug)]
+/// Connections by address.
+type Clients<C> = Mutex<HashMap<String, Arc<Entry<C>>>>;
+
+#[derive(Debug)]
 struct Entry<C> {
     client: C,
-    generation: u64,
+    address: String,
 }
 
 /// A connection of a [`Pool`], for one call.
@@ -86,25 +89,26 @@ struct Entry<C> {
 /// own end of it does not know for minutes.
 #[derive(Debug)]
 pub struct Pooled<C> {
-    /// The client.
-    pub client: C,
-    address: String,
-    generation: u64,
-    pool: Arc<Mutex<HashMap<String, Entry<C>>>>,
+    entry: Arc<Entry<C>>,
+    pool: Arc<Clients<C>>,
     since: tokio::time::Instant,
     heard: AtomicBool,
 }
 
 impl<C> Pooled<C> {
-    fn new(pool: &Pool<C>, address: &str, entry: Entry<C>) -> Pooled<C> {
+    fn new(pool: &Pool<C>, entry: Arc<Entry<C>>) -> Pooled<C> {
         Pooled {
-            client: entry.client,
-            address: address.to_owned(),
-            generation: entry.generation,
+            entry,
             pool: Arc::clone(&pool.clients),
             since: tokio::time::Instant::now(),
             heard: AtomicBool::new(false),
         }
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client(&self) -> &C {
+        &self.entry.client
     }
 
     /// The other side has answered.
@@ -114,11 +118,10 @@ impl<C> Pooled<C> {
 
     fn forget(&self) {
         let mut clients = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients
-            .get(&self.address)
-            .is_some_and(|e| e.generation == self.generation)
-        {
-            clients.remove(&self.address);
+        let address = &self.entry.address;
+        let same = |known: &Arc<Entry<C>>| Arc::ptr_eq(known, &self.entry);
+        if clients.get(address).is_some_and(same) {
+            clients.remove(address);
         }
     }
 }
@@ -150,7 +153,7 @@ impl<C: Connect> Pool<C> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry<C>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Entry<C>>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,17 +164,17 @@ impl<C: Connect> Pool<C> {
     pub async fn get(&self, address: &str) -> Result<Pooled<C>, ConnectError> {
         let known = self.lock().get(address).cloned();
         if let Some(entry) = known {
-            return Ok(Pooled::new(self, address, entry));
+            return Ok(Pooled::new(self, entry));
         }
         let client: C = connect(&self.network, address).await?;
+        let address = address.to_owned();
         let mut clients = self.lock();
-        let generation = rand::random();
         let entry = clients
-            .entry(address.to_owned())
-            .or_insert(Entry { client, generation })
-            .clone();
+            .entry(address.clone())
+            .or_insert_with(|| Arc::new(Entry { client, address }));
+        let entry = Arc::clone(entry);
         drop(clients);
-        Ok(Pooled::new(self, address, entry))
+        Ok(Pooled::new(self, entry))
     }
 
     /// Forgets a connection that failed, unless another one has taken its place already.

@@ -76,32 +76,46 @@ pub(crate) struct Simulation {
 pub(crate) struct Model {
     #[command(flatten)]
     pub(crate) fleet: Fleet,
+    /// What chance begins with where servers are drawn at random
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
     /// Writes a second to each primary (assumed)
     #[arg(long, default_value_t = 10_000.0, allow_negative_numbers = true, value_parser = positive, value_name = "RATE")]
     pub(crate) writes: f64,
     /// Elements of each primary (assumed)
     #[arg(long, default_value_t = 1_000_000.0, allow_negative_numbers = true, value_parser = positive, value_name = "N")]
     pub(crate) elements: f64,
-    /// Server time of a put at all its servers together, 5+2, microseconds (measured: fusion bench)
-    #[arg(long, default_value_t = 18.0, allow_negative_numbers = true, value_parser = positive, value_name = "US")]
-    pub(crate) put_us: f64,
-    /// Faults tolerated where that was measured
-    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true, value_parser = positive, value_name = "F")]
-    pub(crate) put_faults: f64,
-    /// What a change carries beside the value, bytes (measured: store_speed, 79 for 64-byte values)
-    #[arg(long, default_value_t = 15.0, allow_negative_numbers = true, value_parser = positive, value_name = "BYTES")]
+    /// What a put of a 64-byte value costs beside its fused members, microseconds of processor (measured: fusion bench
+    /// scale, 64 in flight: 7.38, 10.0, 12.4 and 15.5 us for 5+1 to 5+4; least squares, at f = 0)
+    #[arg(long, default_value_t = 4.63, allow_negative_numbers = true, value_parser = positive, value_name = "US")]
+    pub(crate) primary_us: f64,
+    /// What each fused member adds to that, the primary's sending included, microseconds (measured: the same, slope)
+    #[arg(long, default_value_t = 2.68, allow_negative_numbers = true, value_parser = positive, value_name = "US")]
+    pub(crate) fused_us: f64,
+    /// A put of a 1,024-byte value at all servers of 5+2 together, microseconds (measured: fusion bench scale)
+    #[arg(long, default_value_t = 11.2, allow_negative_numbers = true, value_parser = positive, value_name = "US")]
+    pub(crate) put_1k_us: f64,
+    /// A put of a 16,384-byte value at all servers of 5+2 together, microseconds (measured: fusion bench scale)
+    #[arg(long, default_value_t = 41.9, allow_negative_numbers = true, value_parser = positive, value_name = "US")]
+    pub(crate) put_16k_us: f64,
+    /// What a change carries beside the value, bytes (measured: store_speed, 82.5 for an overwrite by 64 bytes)
+    #[arg(long, default_value_t = 18.5, allow_negative_numbers = true, value_parser = positive, value_name = "BYTES")]
     pub(crate) change_bytes: f64,
     /// Bytes of pages for an element of 16 B + 64 B (measured: store_speed)
     #[arg(long, default_value_t = 88.1, allow_negative_numbers = true, value_parser = positive, value_name = "BYTES")]
     pub(crate) page_bytes: f64,
+    /// Bytes of pages for an element of 16 B + 1,024 B (measured: store_speed 20000 1024)
+    #[arg(long, default_value_t = 1154.5, allow_negative_numbers = true, value_parser = positive, value_name = "BYTES")]
+    pub(crate) page_1k_bytes: f64,
     /// Bytes of index for an element at a primary (measured: store_speed)
     #[arg(long, default_value_t = 12.6, allow_negative_numbers = true, value_parser = positive, value_name = "BYTES")]
     pub(crate) index_bytes: f64,
     /// Rebuilding the index, nanoseconds an element (measured: store_speed)
-    #[arg(long, default_value_t = 500.0, allow_negative_numbers = true, value_parser = positive, value_name = "NS")]
+    #[arg(long, default_value_t = 280.0, allow_negative_numbers = true, value_parser = positive, value_name = "NS")]
     pub(crate) rebuild_ns: f64,
-    /// Recovery of one of 5 primaries with 1,000,000 elements each, seconds (measured: fusion bench recovery)
-    #[arg(long, default_value_t = 1.15, allow_negative_numbers = true, value_parser = positive, value_name = "S")]
+    /// Recovery of one of 5 primaries with 2,000,000 elements each, from detection to serving, seconds (measured: fusion
+    /// bench recovery)
+    #[arg(long, default_value_t = 1.166, allow_negative_numbers = true, value_parser = positive, value_name = "S")]
     pub(crate) recovery_s: f64,
     /// Multiplying pages into an image, GB/s (measured: jerasure, update of 4 KiB by avx2)
     #[arg(long, default_value_t = 49.0, allow_negative_numbers = true, value_parser = positive, value_name = "GBS")]

@@ -22,6 +22,11 @@ impl Churned {
         self.0.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn has(&self, machine: u32) -> bool {
+        self.0.contains_key(&machine)
+    }
+
     /// The members that the busiest of them took.
     pub(crate) fn busiest(&self) -> usize {
         self.0.values().copied().max().unwrap_or(0)

@@ -1,7 +1,7 @@
 //! Machines whose clusters are placed, and mended, by the real `place` and `plan`.
 
 use crate::churn::{Churned, Fleet};
-use crate::layout::Layout;
+use crate::layout::{Layout, Seats};
 use anyhow::{Context, Result, ensure};
 use fusion_core::config::{ClusterShape, Configuration, FusedState, Host, PrimaryState};
 use fusion_core::id::{ClusterId, MemberId, Seq, ServerId};
@@ -50,6 +50,16 @@ impl RealFleet {
             fleet.configs.push(config);
         }
         Ok(fleet)
+    }
+
+    /// Who has which member of each cluster.
+    pub(crate) fn seats(&self) -> Vec<Seats> {
+        let machine = |host: &Host| self.machine_of[&host.server];
+        let seats = |config: &Configuration| Seats {
+            primaries: config.primaries.iter().map(|s| machine(&s.host)).collect(),
+            fused: config.in_sync().map(|s| machine(&s.host)).collect(),
+        };
+        self.configs.iter().map(seats).collect()
     }
 
     fn load(&mut self, servers: impl Iterator<Item = ServerId>) {

@@ -13,6 +13,13 @@ pub(crate) struct Layout {
     pub(crate) clusters: Vec<Vec<u32>>,
 }
 
+/// The machines of one cluster by what they have of it. Copies are clusters of one primary.
+pub(crate) struct Seats {
+    pub(crate) primaries: Vec<u32>,
+    /// In the order in which they are chosen for a recovery.
+    pub(crate) fused: Vec<u32>,
+}
+
 /// A range of counts with its mean.
 pub(crate) struct Spread {
     pub(crate) mean: f64,
@@ -110,6 +117,18 @@ impl Layout {
         };
         let clusters = (0..clusters).map(place).collect();
         Layout { machines, clusters }
+    }
+
+    /// The first so many machines of each cluster have its primaries: where machines were drawn at random, any may.
+    pub(crate) fn seats(&self, primaries: usize) -> Vec<Seats> {
+        let seats = |machines: &Vec<u32>| {
+            let (primaries, fused) = machines.split_at(primaries);
+            Seats {
+                primaries: primaries.to_vec(),
+                fused: fused.to_vec(),
+            }
+        };
+        self.clusters.iter().map(seats).collect()
     }
 
     /// The clusters of each machine.

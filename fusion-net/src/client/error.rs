@@ -106,6 +106,9 @@ pub enum Error {
         /// Who owes the answer, and what is known of it.
         why: String,
     },
+    /// Of operations that are sent together: not sent, since one before it was not answered. Nothing was changed.
+    #[error("it was not sent, since one before it was not answered")]
+    NotSent,
     /// What is stored is not of the type asked for, or the value cannot be serialized.
     #[error("the stored bytes are not of the type asked for, or the value cannot be serialized")]
     Codec(#[from] postcard::Error),

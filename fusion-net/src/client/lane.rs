@@ -4,12 +4,13 @@
 //! its `RequestId` over all retries, so it is executed once, whichever process is the primary by then.
 
 use super::Error;
+use super::call::{Ask, Call, Pending};
 use super::route::{Connections, Refreshed, Route};
 use super::session::Session;
 use super::structure::Answer;
 use crate::peer::Backoff;
 use fusion_core::config::PrimaryState;
-use fusion_core::id::{PrimaryIndex, RequestId};
+use fusion_core::id::PrimaryIndex;
 use fusion_core::message::{ClientBatch, ClientReply, ClientRequest, Refusal};
 use fusion_core::op::Op;
 use futures::future::{BoxFuture, FutureExt, OptionFuture};
@@ -49,17 +50,10 @@ const TICK: Duration = Duration::from_millis(20);
 /// A call whose time is over is answered by the driver, or else, after this time, by the caller itself.
 const GRACE: Duration = Duration::from_millis(200);
 
-#[derive(Debug)]
-struct Call {
-    op: Op,
-    deadline: Instant,
-    answer: oneshot::Sender<Result<Answer, Error>>,
-}
-
 /// A handle of the way; cheap to clone. The way ends with its last handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
-    calls: mpsc::Sender<Call>,
+    calls: mpsc::Sender<Ask>,
     timeout: Duration,
     route: Arc<Route>,
     index: PrimaryIndex,
@@ -81,35 +75,79 @@ impl Lane {
 
     /// Executes one operation.
     pub(crate) async fn call(&self, op: Op) -> Result<Answer, Error> {
+        let (call, promise) = self.prepare(op, self.deadline());
+        if !self.ask(promise.deadline, Ask::One(call)).await {
+            return Err(self.not_sent());
+        }
+        self.answer(promise).await
+    }
+
+    /// Executes operations in this order, in one request; answers each.
+    pub(crate) async fn call_together(&self, ops: Vec<Op>) -> Vec<Result<Answer, Error>> {
+        let deadline = self.deadline();
+        let (calls, promises): (Vec<_>, Vec<_>) =
+            ops.into_iter().map(|op| self.prepare(op, deadline)).unzip();
+        let mut answers = Vec::with_capacity(promises.len());
+        if !self.ask(deadline, Ask::Together(calls)).await {
+            answers.extend(promises.iter().map(|_| Err(self.not_sent())));
+            return answers;
+        }
+        for promise in promises {
+            answers.push(self.answer(promise).await);
+        }
+        answers
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout.min(LONGEST)
+    }
+
+    fn prepare(&self, op: Op, deadline: Instant) -> (Call, Promise) {
         let (answer, answered) = oneshot::channel();
-        let limit = self.timeout;
-        let deadline = Instant::now() + limit.min(LONGEST);
-        let changes = op.is_mutation();
+        let promise = Promise {
+            deadline,
+            changes: op.is_mutation(),
+            answered,
+        };
         let call = Call {
             op,
             deadline,
             answer,
         };
-        if !matches!(
-            timeout_at(deadline, self.calls.send(call)).await,
-            Ok(Ok(()))
-        ) {
-            return Err(Error::TimedOut {
-                limit,
-                why: owing(&self.route, self.index),
-            });
+        (call, promise)
+    }
+
+    /// Whether the driver has it now.
+    async fn ask(&self, deadline: Instant, ask: Ask) -> bool {
+        matches!(timeout_at(deadline, self.calls.send(ask)).await, Ok(Ok(())))
+    }
+
+    fn not_sent(&self) -> Error {
+        Error::TimedOut {
+            limit: self.timeout,
+            why: owing(&self.route, self.index),
         }
-        match timeout_at(deadline + GRACE, answered).await {
+    }
+
+    async fn answer(&self, promise: Promise) -> Result<Answer, Error> {
+        match timeout_at(promise.deadline + GRACE, promise.answered).await {
             Ok(Ok(answer)) => answer,
             _ => {
-                let why = owing(&self.route, self.index);
-                Err(match changes {
+                let (limit, why) = (self.timeout, owing(&self.route, self.index));
+                Err(match promise.changes {
                     true => Error::OutcomeUnknown { limit, why },
                     false => Error::TimedOut { limit, why },
                 })
             }
         }
     }
+}
+
+/// The answer that a caller waits for.
+struct Promise {
+    deadline: Instant,
+    changes: bool,
+    answered: oneshot::Receiver<Result<Answer, Error>>,
 }
 
 fn name(route: &Route, index: PrimaryIndex) -> String {
@@ -130,36 +168,6 @@ fn owing(route: &Route, index: PrimaryIndex) -> String {
     }
 }
 
-/// A call that has its place in a batch.
-#[derive(Debug)]
-struct Pending {
-    call: Call,
-    id: Option<RequestId>,
-    /// It was sent, and perhaps executed, without an answer.
-    unsure: bool,
-}
-
-impl Pending {
-    fn new(call: Call) -> Pending {
-        Pending {
-            call,
-            id: None,
-            unsure: false,
-        }
-    }
-
-    fn give_up(self, limit: Duration, why: &str) {
-        let why = why.to_owned();
-        let unknown = self.unsure && self.id.is_some();
-        let error = if unknown {
-            Error::OutcomeUnknown { limit, why }
-        } else {
-            Error::TimedOut { limit, why }
-        };
-        let _ = self.call.answer.send(Err(error));
-    }
-}
-
 enum Answered {
     Replies(Vec<ClientReply>),
     /// Not answered; `unsure` when it was perhaps executed.
@@ -177,6 +185,8 @@ struct Driver {
     /// A batch that opens the session is under way.
     opening: bool,
     waiting: VecDeque<Pending>,
+    /// The number of the last group of calls.
+    group: u64,
     /// Several callers are at work: the last answers were for more than one, or somebody waited meanwhile.
     crowded: bool,
     backoff: Backoff,
@@ -199,6 +209,7 @@ impl Driver {
             session: Session::new(),
             opening: false,
             waiting: VecDeque::new(),
+            group: 0,
             crowded: false,
             backoff: Backoff::new(MAX_BACKOFF),
             hold: None,
@@ -207,7 +218,7 @@ impl Driver {
         }
     }
 
-    async fn run(mut self, mut queue: mpsc::Receiver<Call>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Ask>) {
         let mut under_way = FuturesUnordered::new();
         let mut open = true;
         let mut ticks = interval(TICK);
@@ -246,9 +257,9 @@ impl Driver {
                     self.hold = None;
                     self.expire();
                 }
-                call = queue.recv(), if open && self.waiting.len() < QUEUE => match call {
-                    Some(call) => {
-                        self.waiting.push_back(Pending::new(call));
+                ask = queue.recv(), if open && self.waiting.len() < QUEUE => match ask {
+                    Some(ask) => {
+                        self.take(ask);
                         self.gather(&mut queue).await;
                     }
                     None => open = false,
@@ -262,14 +273,26 @@ impl Driver {
 
     /// Whoever is ready to call does so now, and shares the batch: those who were just answered, too. A caller that is
     /// alone waits for nobody.
-    async fn gather(&mut self, queue: &mut mpsc::Receiver<Call>) {
+    async fn gather(&mut self, queue: &mut mpsc::Receiver<Ask>) {
         if self.crowded {
             tokio::task::yield_now().await;
         }
         while self.waiting.len() < QUEUE
-            && let Ok(call) = queue.try_recv()
+            && let Ok(ask) = queue.try_recv()
         {
-            self.waiting.push_back(Pending::new(call));
+            self.take(ask);
+        }
+    }
+
+    fn take(&mut self, ask: Ask) {
+        self.group += 1;
+        let group = self.group;
+        match ask {
+            Ask::One(call) => self.waiting.push_back(Pending::new(call, group)),
+            Ask::Together(calls) => {
+                let calls = calls.into_iter().map(|call| Pending::new(call, group));
+                self.waiting.extend(calls);
+            }
         }
     }
 
@@ -304,7 +327,7 @@ impl Driver {
         };
         if let Ok(peer) = self.connections.primaries.get(&seat.host.address).await {
             // Not worth another try: a session that is left over goes when room is needed.
-            let _ = peer.client.execute(GOODBYE, batch).await;
+            let _ = peer.client().execute(GOODBYE, batch).await;
         }
     }
 
@@ -333,33 +356,34 @@ impl Driver {
             return Some((seat.host.address.clone(), batch, Vec::new()));
         }
         let mut requests = Vec::new();
-        let mut calls = Vec::new();
+        let mut calls: Vec<Pending> = Vec::new();
         let mut bytes = 0;
-        let most = if self.connections.coalesce {
-            MAX_BATCH
-        } else {
-            1
-        };
-        while requests.len() < most
-            && let Some(next) = self.waiting.front()
-            && (requests.is_empty() || bytes + next.call.op.payload_bytes() <= MAX_BATCH_BYTES)
-        {
-            let Some(mut next) = self.waiting.pop_front() else {
-                break;
-            };
-            if next.id.is_none() && next.call.op.is_mutation() {
-                next.id = self.session.next();
-                if next.id.is_none() {
-                    self.waiting.push_front(next);
-                    break;
-                }
+        while let Some(group) = self.waiting.front().map(|next| next.group) {
+            let together = self.waiting.iter().take_while(|p| p.group == group);
+            let (mut count, mut longer, mut slots) = (0, 0, 0);
+            for pending in together {
+                count += 1;
+                longer += pending.call.op.payload_bytes();
+                slots += usize::from(pending.needs_slot());
             }
-            bytes += next.call.op.payload_bytes();
-            requests.push(ClientRequest {
-                id: next.id,
-                op: next.call.op.clone(),
-            });
-            calls.push(next);
+            let fits = requests.is_empty()
+                || self.connections.coalesce
+                    && requests.len() + count <= MAX_BATCH
+                    && bytes + longer <= MAX_BATCH_BYTES;
+            if !fits || slots > self.session.free_slots() {
+                break;
+            }
+            bytes += longer;
+            for mut next in self.waiting.drain(..count) {
+                if next.needs_slot() {
+                    next.id = self.session.next();
+                }
+                requests.push(ClientRequest {
+                    id: next.id,
+                    op: next.call.op.clone(),
+                });
+                calls.push(next);
+            }
         }
         if requests.is_empty() {
             return None;
@@ -435,6 +459,12 @@ impl Driver {
                 ClientReply::Done(result, seq) => {
                     self.session.free(pending.id);
                     let _ = pending.call.answer.send(Ok(Answer { result, seq }));
+                }
+                // One before it was told so.
+                ClientReply::Deferred
+                    if pending.id.is_some_and(|id| id.session != self.session.id) =>
+                {
+                    self.session_lost(pending, &mut again);
                 }
                 ClientReply::Deferred => again.push(pending),
                 ClientReply::NoLease => {
@@ -530,7 +560,7 @@ async fn send(
         return (Answered::Not { unsure: false }, calls);
     };
     let member = batch.member;
-    let call = peer.client.execute(CALL, batch);
+    let call = peer.client().execute(CALL, batch);
     tokio::pin!(call);
     let answered = loop {
         tokio::select! {

@@ -68,6 +68,24 @@ impl<V: Serialize + DeserializeOwned> List<V> {
         }
     }
 
+    /// Puts values at the end, in this order; others may put theirs in between.
+    ///
+    /// # Errors
+    /// The first that there was, as of [`append`](Self::append): values before it are in the list, those behind it may
+    /// be ([`Raw::call_all`] tells of each).
+    pub async fn append_all<'a>(&self, values: impl IntoIterator<Item = &'a V>) -> Result<(), Error>
+    where
+        V: 'a,
+    {
+        let op = |value| {
+            Ok(Op::Append {
+                value: encode(value)?,
+            })
+        };
+        let ops: Result<Vec<Op>, Error> = values.into_iter().map(op).collect();
+        self.raw.replies(ops?).await.map(|_| ())
+    }
+
     /// The element at `index`.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use super::Error;
 use super::structure::{Raw, decode, encode};
 use bytes::Bytes;
 use fusion_core::op::{Op, Reply, ScanCursor};
+use futures::future::try_join_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -44,11 +45,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
     /// # Errors
     /// [`Error::KeyTooLarge`], [`Error::ValueTooLarge`], and those of every call.
     pub async fn put(&self, key: &K, value: &V) -> Result<bool, Error> {
-        self.yes(Op::Put {
-            key: encode(key)?,
-            value: encode(value)?,
-        })
-        .await
+        self.yes(put((key, value))?).await
     }
 
     /// The value of `key`.
@@ -146,6 +143,66 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
         }
     }
 
+    /// Sets the values of many keys, in this order.
+    ///
+    /// # Errors
+    /// The first that there was, as of [`put`](Self::put): entries before it are there, those behind it may be
+    /// ([`Raw::call_all`] tells of each).
+    pub async fn put_all<'a>(
+        &self,
+        entries: impl IntoIterator<Item = (&'a K, &'a V)>,
+    ) -> Result<(), Error>
+    where
+        K: 'a,
+        V: 'a,
+    {
+        let ops: Result<Vec<Op>, Error> = entries.into_iter().map(put).collect();
+        self.raw.replies(ops?).await.map(|_| ())
+    }
+
+    /// The values of many keys, in their order; `None` where a key is not there. Each is of its own moment.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn get_all<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a K>,
+    ) -> Result<Vec<Option<V>>, Error>
+    where
+        K: 'a,
+    {
+        let op = |key| Ok(Op::Get { key: encode(key)? });
+        let ops: Result<Vec<Op>, Error> = keys.into_iter().map(op).collect();
+        self.values(ops?).await
+    }
+
+    /// Removes many keys, in this order; answers their values, `None` where a key was not there.
+    ///
+    /// # Errors
+    /// The first that there was: keys before it are removed, those behind it may be.
+    pub async fn remove_all<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a K>,
+    ) -> Result<Vec<Option<V>>, Error>
+    where
+        K: 'a,
+    {
+        let op = |key| Ok(Op::Remove { key: encode(key)? });
+        let ops: Result<Vec<Op>, Error> = keys.into_iter().map(op).collect();
+        self.values(ops?).await
+    }
+
+    async fn values(&self, ops: Vec<Op>) -> Result<Vec<Option<V>>, Error> {
+        let answers = self.raw.call_all(ops).await.into_iter();
+        let value = |answer| match answer {
+            Ok(Reply::Value(bytes)) => decode(&bytes).map(Some),
+            Ok(_) => Err(Error::BadAnswer),
+            Err(Error::KeyError { .. }) => Ok(None),
+            Err(error) => Err(error),
+        };
+        answers.map(value).collect()
+    }
+
     async fn value(&self, op: Op) -> Result<V, Error> {
         match self.raw.call(op).await? {
             Reply::Value(bytes) => decode(&bytes),
@@ -159,6 +216,13 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
             _ => Err(Error::BadAnswer),
         }
     }
+}
+
+fn put<K: Serialize, V: Serialize>((key, value): (&K, &V)) -> Result<Op, Error> {
+    Ok(Op::Put {
+        key: encode(key)?,
+        value: encode(value)?,
+    })
 }
 
 /// A map cluster as one map: each key lives at the primary that its hash names.
@@ -191,9 +255,11 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V>
     /// # Errors
     /// [`Error::Codec`] when the key cannot be serialized.
     pub fn part_of(&self, key: &K) -> Result<&MapPart<K, V>, Error> {
-        let hash = spread(&encode(key)?);
-        let index = ((u128::from(hash) * self.parts.len() as u128) >> 64) as usize;
-        Ok(&self.parts[index])
+        Ok(&self.parts[self.index_of(&encode(key)?)])
+    }
+
+    fn index_of(&self, key: &[u8]) -> usize {
+        ((u128::from(spread(key)) * self.parts.len() as u128) >> 64) as usize
     }
 
     /// As [`MapPart::put`].
@@ -243,12 +309,88 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V>
             .await
     }
 
+    /// As [`MapPart::put_all`], at all primaries at the same time: the order is kept for each key.
+    ///
+    /// # Errors
+    /// One that there was; each of the other entries may be there or not.
+    pub async fn put_all<'a>(
+        &self,
+        entries: impl IntoIterator<Item = (&'a K, &'a V)>,
+    ) -> Result<(), Error>
+    where
+        K: 'a,
+        V: 'a,
+    {
+        let mut ops = vec![Vec::new(); self.parts.len()];
+        for (key, value) in entries {
+            let key = encode(key)?;
+            let value = encode(value)?;
+            ops[self.index_of(&key)].push(Op::Put { key, value });
+        }
+        let parts = self.parts.iter().zip(ops);
+        try_join_all(parts.map(|(part, ops)| part.raw.replies(ops))).await?;
+        Ok(())
+    }
+
+    /// As [`MapPart::get_all`], from all primaries at the same time.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn get_all<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a K>,
+    ) -> Result<Vec<Option<V>>, Error>
+    where
+        K: 'a,
+    {
+        self.values(keys, |key| Op::Get { key }).await
+    }
+
+    /// As [`MapPart::remove_all`], at all primaries at the same time: the order is kept for each key.
+    ///
+    /// # Errors
+    /// One that there was; each of the other keys may be removed or not.
+    pub async fn remove_all<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a K>,
+    ) -> Result<Vec<Option<V>>, Error>
+    where
+        K: 'a,
+    {
+        self.values(keys, |key| Op::Remove { key }).await
+    }
+
+    async fn values<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a K>,
+        op: fn(Bytes) -> Op,
+    ) -> Result<Vec<Option<V>>, Error>
+    where
+        K: 'a,
+    {
+        let mut ops = vec![Vec::new(); self.parts.len()];
+        let mut places = Vec::new();
+        for key in keys {
+            let key = encode(key)?;
+            let index = self.index_of(&key);
+            places.push(index);
+            ops[index].push(op(key));
+        }
+        let parts = self.parts.iter().zip(ops);
+        let values = try_join_all(parts.map(|(part, ops)| part.values(ops))).await?;
+        let mut values: Vec<_> = values.into_iter().map(Vec::into_iter).collect();
+        let in_order = places.into_iter().map(|index| values[index].next());
+        in_order
+            .map(|value| value.ok_or(Error::BadAnswer))
+            .collect()
+    }
+
     /// The number of entries of all parts, each counted at its own moment.
     ///
     /// # Errors
     /// Those of every call.
     pub async fn len(&self) -> Result<u64, Error> {
-        let lens = futures::future::try_join_all(self.parts.iter().map(|part| part.len()));
+        let lens = try_join_all(self.parts.iter().map(|part| part.len()));
         Ok(lens.await?.into_iter().sum())
     }
 
@@ -265,7 +407,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V>
     /// # Errors
     /// As there.
     pub async fn entries(&self) -> Result<Vec<(K, V)>, Error> {
-        let parts = futures::future::try_join_all(self.parts.iter().map(|part| part.entries()));
+        let parts = try_join_all(self.parts.iter().map(|part| part.entries()));
         Ok(parts.await?.into_iter().flatten().collect())
     }
 }

@@ -50,6 +50,27 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
             .map(|_| ())
     }
 
+    /// Puts values at the back, in this order; others may put theirs in between.
+    ///
+    /// # Errors
+    /// The first that there was, as of [`enqueue`](Self::enqueue): values before it are in the queue, those behind it
+    /// may be ([`Raw::call_all`] tells of each).
+    pub async fn enqueue_all<'a>(
+        &self,
+        values: impl IntoIterator<Item = &'a V>,
+    ) -> Result<(), Error>
+    where
+        V: 'a,
+    {
+        let op = |value| {
+            Ok(Op::Enqueue {
+                value: encode(value)?,
+            })
+        };
+        let ops: Result<Vec<Op>, Error> = values.into_iter().map(op).collect();
+        self.raw.replies(ops?).await.map(|_| ())
+    }
+
     /// Removes the element at the front, and answers it; `None` when there is none. Each element goes to one caller.
     ///
     /// # Errors

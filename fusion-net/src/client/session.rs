@@ -26,6 +26,11 @@ impl Session {
         }
     }
 
+    /// How many changes may be given a name now.
+    pub(super) fn free_slots(&self) -> usize {
+        self.free.len() + usize::from(SLOTS) - self.numbers.len()
+    }
+
     /// A name for the next change; `None` when every slot has one under way.
     pub(super) fn next(&mut self) -> Option<RequestId> {
         let slot = match self.free.pop() {
@@ -66,8 +71,10 @@ mod tests {
         session.free(Some(first));
         let again = session.next().unwrap();
         assert_eq!((again.slot, again.number), (0, 2));
+        assert_eq!(session.free_slots(), usize::from(SLOTS) - 2);
         while session.next().is_some() {}
         assert_eq!(session.numbers.len(), usize::from(SLOTS));
+        assert_eq!(session.free_slots(), 0);
     }
 
     #[test]

@@ -8,6 +8,10 @@ use fusion_core::op::{Kind, Op, OpResult, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// So many operations go in one request, or so many bytes of them: it must not wait long for what is before it.
+const TOGETHER: usize = 256;
+const TOGETHER_BYTES: usize = 1 << 20;
+
 /// What a structure said, and where in its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -58,6 +62,59 @@ impl Raw {
             return Err(Error::of_op(error, &self.name, self.kind));
         }
         self.lane.call(op).await
+    }
+
+    /// Executes operations in this order and answers each, as [`call`](Self::call) does: far fewer requests than calls
+    /// one by one, and the order that concurrent calls do not have. It is no transaction: those of others may come in
+    /// between, and one that fails does not keep the next ones from being executed. Only when one is not answered
+    /// at all ([`Error::TimedOut`], [`Error::OutcomeUnknown`]), those behind its request are
+    /// [`Error::NotSent`].
+    ///
+    /// They are sent 256 at a time, or 1 MiB. When the future is dropped, the rest is not sent.
+    pub async fn call_all(&self, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Reply, Error>> {
+        let ops: Vec<Op> = ops.into_iter().collect();
+        let mut answers = Vec::with_capacity(ops.len());
+        let mut rest = ops.into_iter().peekable();
+        while rest.peek().is_some() {
+            let (mut together, mut oversize, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while oversize.len() < TOGETHER
+                && let Some(op) = rest.next_if(|op| {
+                    oversize.is_empty() || bytes + op.payload_bytes() <= TOGETHER_BYTES
+                })
+            {
+                let error = op.oversize();
+                if error.is_none() {
+                    bytes += op.payload_bytes();
+                    together.push(op);
+                }
+                oversize.push(error);
+            }
+            let mut replies = self.lane.call_together(together).await.into_iter();
+            let mut unanswered = false;
+            for error in oversize {
+                let answer = match error {
+                    Some(error) => Err(error),
+                    None => match replies.next().unwrap_or(Err(Error::BadAnswer)) {
+                        Ok(answer) => answer.result,
+                        Err(error) => {
+                            unanswered = true;
+                            answers.push(Err(error));
+                            continue;
+                        }
+                    },
+                };
+                answers.push(answer.map_err(|e| Error::of_op(e, &self.name, self.kind)));
+            }
+            if unanswered {
+                answers.extend(rest.by_ref().map(|_| Err(Error::NotSent)));
+            }
+        }
+        answers
+    }
+
+    /// Those of [`call_all`](Self::call_all), or the first error.
+    pub(crate) async fn replies(&self, ops: Vec<Op>) -> Result<Vec<Reply>, Error> {
+        self.call_all(ops).await.into_iter().collect()
     }
 
     /// The number of elements.

@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::Decoder;
 
@@ -26,6 +26,8 @@ const OFFER: Duration = Duration::from_secs(1);
 const KEPT_BYTES: usize = 256 << 10;
 /// What is read at once.
 const READ_BYTES: usize = 16 << 10;
+/// How often is looked for calls whose time is over: one timer for all of them.
+const TICK: Duration = Duration::from_millis(20);
 
 /// The connection failed, or did not answer in time; what was asked may have been done.
 #[derive(Debug, Error)]
@@ -137,8 +139,19 @@ struct State {
     writer: Option<WriteHalf<Stream>>,
     /// Of the last call.
     number: u64,
-    waiting: HashMap<u64, oneshot::Sender<Bytes>>,
+    waiting: HashMap<u64, Waiting>,
+    /// So far. They are counted while somebody waits.
+    ticks: u64,
+    ticking: bool,
     closed: bool,
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+struct Waiting {
+    answer: oneshot::Sender<Bytes>,
+    /// It is given up at this tick.
+    due: u64,
 }
 
 impl State {
@@ -178,6 +191,8 @@ struct Shared {
     state: Mutex<State>,
     /// There is something to send.
     filled: Notify,
+    /// Somebody waits, and ticks are not counted.
+    begun: Notify,
 }
 
 impl Shared {
@@ -190,15 +205,17 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub struct Calls {
     shared: Arc<Shared>,
-    _task: Arc<Task>,
+    _tasks: Arc<Tasks>,
 }
 
 #[derive(Debug)]
-struct Task(AbortHandle);
+struct Tasks([AbortHandle; 2]);
 
-impl Drop for Task {
+impl Drop for Tasks {
     fn drop(&mut self) {
-        self.0.abort();
+        for task in &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -238,27 +255,34 @@ impl Calls {
             writer: Some(writer),
             number: 0,
             waiting: HashMap::new(),
+            ticks: 0,
+            ticking: false,
             closed: false,
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             filled: Notify::new(),
+            begun: Notify::new(),
         });
-        let task = tokio::spawn(drive(reader, Arc::clone(&shared)));
+        let tasks = [
+            tokio::spawn(drive(reader, Arc::clone(&shared))).abort_handle(),
+            tokio::spawn(give_up(Arc::clone(&shared))).abort_handle(),
+        ];
         Calls {
             shared,
-            _task: Arc::new(Task(task.abort_handle())),
+            _tasks: Arc::new(Tasks(tasks)),
         }
     }
 
-    /// Sends what `encode` appends, and waits for the frame that answers it.
+    /// Sends what `encode` appends, and waits for the frame that answers it, for so long and at most two ticks more.
     pub(super) async fn call(
         &self,
         limit: Duration,
         encode: impl FnOnce(&mut BytesMut, u64) -> io::Result<()>,
     ) -> Result<Bytes, Broken> {
         let (answer, answered) = oneshot::channel();
-        let (place, sent) = {
+        let ticks = limit.as_millis().div_ceil(TICK.as_millis()) as u64;
+        let (place, sent, ticking) = {
             let mut state = self.shared.lock();
             if state.closed {
                 return Err(Broken);
@@ -266,26 +290,33 @@ impl Calls {
             state.number += 1;
             let number = state.number;
             encode(&mut state.out, number).map_err(|_| Broken)?;
-            state.waiting.insert(number, answer);
+            // The next tick may be near.
+            let due = state.ticks.saturating_add(ticks).saturating_add(1);
+            state.waiting.insert(number, Waiting { answer, due });
+            let ticking = std::mem::replace(&mut state.ticking, true);
             let sent = state.send_alone();
             let place = Place {
                 shared: &self.shared,
                 number,
             };
-            (place, sent)
+            (place, sent, ticking)
         };
         if !sent {
             self.shared.filled.notify_one();
         }
-        let answered = timeout(limit, answered).await;
+        if !ticking {
+            self.shared.begun.notify_one();
+        }
+        let answered = answered.await;
         drop(place);
-        answered.map_err(|_| Broken)?.map_err(|_| Broken)
+        answered.map_err(|_| Broken)
     }
 }
 
 /// Runs a connection until it fails.
 async fn drive(reader: ReadHalf<Stream>, shared: Arc<Shared>) {
     let ended = tokio::select! {
+        biased;
         ended = read(reader, &shared) => ended,
         ended = write(&shared) => ended,
     };
@@ -300,6 +331,26 @@ async fn drive(reader: ReadHalf<Stream>, shared: Arc<Shared>) {
     state.writer = None;
 }
 
+/// Gives up calls whose time is over.
+async fn give_up(shared: Arc<Shared>) {
+    loop {
+        shared.begun.notified().await;
+        let mut ticks = interval_at(Instant::now() + TICK, TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let mut state = shared.lock();
+            state.ticks += 1;
+            let now = state.ticks;
+            state.waiting.retain(|_, waiting| now < waiting.due);
+            if state.waiting.is_empty() {
+                state.ticking = false;
+                break;
+            }
+        }
+    }
+}
+
 async fn read(mut reader: ReadHalf<Stream>, shared: &Shared) -> io::Result<()> {
     let mut frames = Frames::new(MAX_FRAME_BYTES, None);
     let mut input = BytesMut::new();
@@ -312,8 +363,8 @@ async fn read(mut reader: ReadHalf<Stream>, shared: &Shared) -> io::Result<()> {
             let (number, _) = number(&frame.bytes)?;
             // Nobody, when the call was given up.
             let waiting = shared.lock().waiting.remove(&number);
-            if let Some(answer) = waiting {
-                let _ = answer.send(frame.bytes.freeze());
+            if let Some(waiting) = waiting {
+                let _ = waiting.answer.send(frame.bytes.freeze());
             }
         }
     }

@@ -296,11 +296,11 @@ impl Host {
         let context = within(Duration::from_secs(2));
         if config.index_of(to).is_some() {
             if let Ok(peer) = self.peers.primaries.get(&host.address).await {
-                let told = peer.client.adopt(context, Arc::clone(config)).await;
+                let told = peer.client().adopt(context, Arc::clone(config)).await;
                 let _ = told.inspect(|()| peer.heard());
             }
         } else if let Ok(peer) = self.peers.fused.get(&host.address).await {
-            let told = peer.client.adopt(context, Arc::clone(config)).await;
+            let told = peer.client().adopt(context, Arc::clone(config)).await;
             let _ = told.inspect(|()| peer.heard());
         }
     }

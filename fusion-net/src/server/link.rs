@@ -12,10 +12,11 @@ use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{Chunk, Condition, Refusal, Replicate, Route};
 use fusion_core::time::Time;
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// About how many bytes of changes go into one message.
 const BATCH_BYTES: usize = 1 << 20;
@@ -59,13 +60,16 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
 
 async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
     let mut backoff = Backoff::new(MAX_BACKOFF);
+    let mut alarm = Alarm::new();
     // What the member was last told, in which epoch, and when.
     let mut told: Option<(Epoch, Seq, Time)> = None;
+    let Some(mut marks) = cell.upgrade().map(|primary| primary.watch()) else {
+        return;
+    };
     loop {
         let Some(primary) = cell.upgrade() else {
             return;
         };
-        let mut marks = primary.watch();
         let seen = *marks.borrow_and_update();
         let step = primary.with(|p| {
             let config = Arc::clone(p.config());
@@ -100,11 +104,17 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) 
                 (STABLE_DELAY.min(lease), false)
             };
             let news = marks.wait_for(|m| worth_a_message(m) || (same && m.stable != seen.stable));
-            if timeout(wait, news).await.is_ok() || same {
+            let until = Instant::now() + wait;
+            let news = tokio::select! {
+                biased;
+                _ = news => true,
+                () = alarm.by(until) => false,
+            };
+            if news || same || Instant::now() < until {
                 continue;
             }
         }
-        let Some(address) = config.host_of(to).map(|h| h.address.clone()) else {
+        let Some(there) = config.host_of(to) else {
             return;
         };
         let route = Route {
@@ -115,7 +125,7 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) 
         };
         let (stable, sent_at) = (replicate.stable, replicate.sent_at);
         let limit = patience(&config, &replicate);
-        match replicate_to(host, &address, route, cell, replicate, limit).await {
+        match replicate_to(host, &there.address, route, cell, replicate, limit).await {
             Some(Ok(())) => {
                 told = Some((config.epoch, stable, sent_at));
                 backoff.reset();
@@ -125,6 +135,23 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) 
             None => {}
         }
         sleep(backoff.wait()).await;
+    }
+}
+
+/// A timer that is seldom set, since setting one for each message costs as much as the message's coding: it goes off no
+/// later than it is asked to, perhaps sooner.
+struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    fn new() -> Alarm {
+        Alarm(Box::pin(sleep_until(Instant::now())))
+    }
+
+    async fn by(&mut self, until: Instant) {
+        if self.0.is_elapsed() || until < self.0.deadline() {
+            self.0.as_mut().reset(until);
+        }
+        self.0.as_mut().await;
     }
 }
 
@@ -138,7 +165,7 @@ async fn replicate_to(
     limit: Duration,
 ) -> Option<Result<(), Refusal>> {
     let peer = host.peers.changes.get(address).await.ok()?;
-    let Ok(answer) = peer.client.replicate(limit, route, replicate).await else {
+    let Ok(answer) = peer.client().replicate(limit, route, replicate).await else {
         host.peers.changes.forget(&peer);
         return None;
     };
@@ -206,7 +233,7 @@ async fn send_chunk(
     chunk: Chunk,
 ) -> Option<Result<(), Refusal>> {
     let peer = host.peers.fused.get(address).await.ok()?;
-    match peer.client.chunk(within(CALL), route, chunk).await {
+    match peer.client().chunk(within(CALL), route, chunk).await {
         Ok(answer) => {
             peer.heard();
             Some(answer)

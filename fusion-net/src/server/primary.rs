@@ -236,11 +236,14 @@ impl PrimaryCell {
                 after = primary.applied();
             }
             let mut bytes = 0;
+            // What is executed of a batch is its front: who sends operations together has them in their order.
+            let mut goes_on = true;
             let replies = batch.requests.iter().map(|request| {
-                if bytes > MAX_REPLY_BYTES {
+                goes_on &= bytes <= MAX_REPLY_BYTES;
+                if !goes_on {
                     return ClientReply::Deferred;
                 }
-                match primary.submit(request, now) {
+                let refusal = match primary.submit(request, now) {
                     Submitted::Done {
                         result,
                         after: this,
@@ -249,15 +252,17 @@ impl PrimaryCell {
                         bytes += result
                             .as_ref()
                             .map_or(0, fusion_core::op::Reply::payload_bytes);
-                        ClientReply::Done(result, this)
+                        return ClientReply::Done(result, this);
                     }
-                    Submitted::Stale => ClientReply::Stale,
+                    Submitted::Stale => return ClientReply::Stale,
+                    Submitted::BadRequest => return ClientReply::BadRequest,
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
                     Submitted::Busy => ClientReply::Busy,
                     Submitted::NoLease => ClientReply::NoLease,
                     Submitted::Suspended | Submitted::Moving => ClientReply::NoLease,
-                    Submitted::BadRequest => ClientReply::BadRequest,
-                }
+                };
+                goes_on = false;
+                refusal
             });
             let replies: Vec<_> = replies.collect();
             if let Some(session) = batch.close {
@@ -343,3 +348,6 @@ impl service::Primary for PrimaryServer {
         self.host.adopt(config);
     }
 }
+
+#[cfg(test)]
+mod tests;

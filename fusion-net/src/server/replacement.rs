@@ -269,7 +269,7 @@ async fn call(
     if config.index_of(to).is_some() {
         let peer = host.peers.primaries.get(address).await.ok()?;
         let answer = peer
-            .client
+            .client()
             .recover(within(CALL), route, request.clone())
             .await;
         answer
@@ -280,7 +280,7 @@ async fn call(
     } else {
         let peer = host.peers.fused.get(address).await.ok()?;
         let answer = peer
-            .client
+            .client()
             .recover(within(CALL), route, request.clone())
             .await;
         answer

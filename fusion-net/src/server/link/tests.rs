@@ -15,6 +15,7 @@ use fusion_core::op::{Kind, Op};
 use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 const CLUSTER: ClusterId = ClusterId(1);
 const SESSION: SessionId = SessionId(7);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// The keys of one value size take no more memory than this, so that large values need not fill the machine.
 const DATA_BYTES: u64 = 32 << 20;
-/// Writes of Redis before one WAIT, where there are many.
+/// Writes that are sent together, where there are many.
 const MANY: usize = 32;
 
 /// Which primaries of Redis there are.
@@ -29,8 +29,12 @@ pub(crate) enum Side {
     Fusion,
     /// Each call a request of its own.
     FusionSingle,
+    /// Many writes in one call of the client.
+    FusionMany,
     /// A connection for each task; a WAIT after each write.
     Redis,
+    /// As [`Side::Redis`], but the WAIT is sent when the write was answered.
+    RedisTwoTrips,
     /// All tasks on one connection.
     RedisShared,
     /// Many writes before one WAIT.
@@ -45,7 +49,9 @@ impl Side {
         match self {
             Side::Fusion => "Fusion",
             Side::FusionSingle => "Fusion, each call a request",
+            Side::FusionMany => "Fusion, up to 32 writes a call",
             Side::Redis => "Redis",
+            Side::RedisTwoTrips => "Redis, WAIT after the answer",
             Side::RedisShared => "Redis, one connection",
             Side::RedisMany => "Redis, up to 32 writes a WAIT",
             Side::RedisSpread => "Redis, as many primaries",
@@ -54,19 +60,25 @@ impl Side {
 
     /// Whether it is this project's.
     pub(crate) fn is_fusion(self) -> bool {
-        matches!(self, Side::Fusion | Side::FusionSingle)
+        matches!(self, Side::Fusion | Side::FusionSingle | Side::FusionMany)
     }
 
     /// Whether others are compared with it.
     pub(crate) fn is_reference(self) -> bool {
-        matches!(self, Side::Redis | Side::RedisShared | Side::RedisSpread)
+        !self.is_fusion() && self != Side::RedisMany
     }
 
     /// Who does that.
     fn of(action: Action, redis: Peers) -> Vec<Side> {
         let mut sides = vec![Side::Fusion];
         match action {
-            Action::Put => sides.extend([Side::FusionSingle, Side::Redis, Side::RedisMany]),
+            Action::Put => sides.extend([
+                Side::FusionSingle,
+                Side::FusionMany,
+                Side::Redis,
+                Side::RedisTwoTrips,
+                Side::RedisMany,
+            ]),
             Action::Get => sides.extend([Side::FusionSingle, Side::Redis, Side::RedisShared]),
             action if action.redis().is_some() => sides.push(Side::Redis),
             _ => {}
@@ -81,7 +93,7 @@ impl Side {
     /// How many tasks, and how many steps each has under way, make so many in flight.
     pub(crate) fn tasks(self, in_flight: usize) -> (usize, usize) {
         match self {
-            Side::RedisMany => ((in_flight / MANY).max(1), MANY.min(in_flight)),
+            Side::FusionMany | Side::RedisMany => ((in_flight / MANY).max(1), MANY.min(in_flight)),
             _ => (in_flight, 1),
         }
     }
@@ -138,8 +150,9 @@ impl Plan {
                 for &popularity in popularities {
                     for &in_flight in &self.in_flight {
                         let mut sides = Side::of(block.first(), redis);
-                        // One write before a WAIT is what Redis is measured by anyway.
-                        sides.retain(|side| *side != Side::RedisMany || in_flight > 1);
+                        // One write at a time is what both are measured by anyway.
+                        let many = |side: Side| matches!(side, Side::FusionMany | Side::RedisMany);
+                        sides.retain(|side| !many(*side) || in_flight > 1);
                         for side in sides {
                             cells.push(Cell {
                                 block,
@@ -183,9 +196,9 @@ mod tests {
         );
         assert!(cells.iter().any(|c| c.side == Side::RedisMany));
         assert!(plan().cells(Peers::None).iter().all(|c| c.side.is_fusion()));
-        // 2 sizes, 2 popularities, 3 sides with 1 in flight and 4 with 64; lists have no popularities, and 5 blocks with
+        // 2 sizes, 2 popularities, 4 sides with 1 in flight and 6 with 64; lists have no popularities, and 5 blocks with
         // sides.
-        assert_eq!(cells.len(), 2 * 2 * (3 + 4) + 2 * 2 * 5);
+        assert_eq!(cells.len(), 2 * 2 * (4 + 6) + 2 * 2 * 5);
         // Where Redis has several primaries, too, maps have one more.
         let more = plan().cells(Peers::Several);
         assert_eq!(more.len(), cells.len() + 2 * 2 * 2);

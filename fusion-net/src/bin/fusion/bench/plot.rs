@@ -18,7 +18,9 @@ fn color(side: Side) -> &'static str {
     match side {
         Side::Fusion => "#1f5fbf",
         Side::FusionSingle => "#74a9e8",
+        Side::FusionMany => "#2f8f5b",
         Side::Redis => "#c0392b",
+        Side::RedisTwoTrips => "#6b1f16",
         Side::RedisShared => "#e88a2a",
         Side::RedisMany => "#7d5a4f",
         Side::RedisSpread => "#d98cb3",

@@ -8,7 +8,8 @@ use anyhow::bail;
 use bytes::Bytes;
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{Error, Raw};
-use std::slice;
+use futures::future::join_all;
+use std::{ptr, slice};
 
 /// The longest that Redis may wait for its replicas.
 const WAIT_MS: &[u8] = b"30000";
@@ -25,7 +26,7 @@ pub(crate) enum Structures {
 /// What a task calls.
 #[derive(Debug)]
 pub(crate) enum Session {
-    /// Fusion; one step at a time.
+    /// Fusion.
     Fusion(Structures),
     /// A connection of its own, on which writes are followed by a WAIT for so many replicas.
     Redis {
@@ -33,6 +34,8 @@ pub(crate) enum Session {
         connection: Connection,
         /// How many replicas must have it.
         replicas: usize,
+        /// The WAIT is sent when the writes were answered, not with them.
+        apart: bool,
     },
     /// As [`Session::Redis`], with a primary for each share of the keys.
     RedisSpread {
@@ -46,13 +49,17 @@ pub(crate) enum Session {
 }
 
 impl Session {
-    /// Executes the steps and answers each; several at a time only on a connection to Redis, before one WAIT.
+    /// Executes the steps and answers each; several at a time in one call of Fusion's client to each primary, or on a
+    /// connection to Redis before one WAIT.
     ///
     /// # Errors
     /// When the side is gone or does not answer; a wrong answer is none.
     pub(crate) async fn run(&mut self, steps: &[Step]) -> anyhow::Result<Vec<Answer>> {
         let mut answers = Vec::with_capacity(steps.len());
         match self {
+            Session::Fusion(Structures::Maps(maps)) if steps.len() > 1 => {
+                answers = together(maps, steps).await?;
+            }
             Session::Fusion(structures) => {
                 for step in steps {
                     answers.push(fusion(structures, step).await?);
@@ -70,15 +77,16 @@ impl Session {
             Session::Redis {
                 connection,
                 replicas,
-            } => answers = redis(connection, *replicas, steps).await?,
+                apart,
+            } => answers = redis(connection, *replicas, steps, *apart).await?,
             Session::RedisSpread {
                 connections,
                 replicas,
             } => {
                 for step in steps {
                     let at = share(step.number()?, connections.len());
-                    let answer = redis(&mut connections[at], *replicas, slice::from_ref(step));
-                    answers.extend(answer.await?);
+                    let (connection, step) = (&mut connections[at], slice::from_ref(step));
+                    answers.extend(redis(connection, *replicas, step, false).await?);
                 }
             }
         }
@@ -91,19 +99,22 @@ pub(crate) fn share(number: u64, primaries: usize) -> usize {
     (mix(number) % primaries as u64) as usize
 }
 
-/// All steps in one write, with a WAIT behind them if anything may change.
+/// All steps in one write, with a WAIT behind them if anything may change: in that write, too, or apart, when they were
+/// answered.
 async fn redis(
     connection: &mut Connection,
     replicas: usize,
     steps: &[Step],
+    apart: bool,
 ) -> anyhow::Result<Vec<Answer>> {
     let writes = steps.iter().any(Step::is_write);
     for step in steps {
         queue(connection, step)?;
     }
     let wanted = replicas.to_string();
-    if writes {
-        connection.queue(&[b"WAIT", wanted.as_bytes(), WAIT_MS]);
+    let wait = [&b"WAIT"[..], wanted.as_bytes(), WAIT_MS];
+    if writes && !apart {
+        connection.queue(&wait);
     }
     connection.send().await?;
     let mut answers = Vec::with_capacity(steps.len());
@@ -111,6 +122,10 @@ async fn redis(
         answers.push(meaning(step, connection.answer().await?));
     }
     if writes {
+        if apart {
+            connection.queue(&wait);
+            connection.send().await?;
+        }
         let waited = connection.answer().await?;
         let enough = matches!(waited, Resp::Integer(n) if n >= replicas as i64);
         if let Some(last) = answers.last_mut().filter(|_| !enough) {
@@ -166,16 +181,7 @@ async fn fusion(structures: &Structures, step: &Step) -> anyhow::Result<Answer> 
     let reply = match (structures, step) {
         (Structures::Maps(maps), step) => {
             let number = step.number()?;
-            let bytes = Bytes::copy_from_slice(&key(number));
-            let op = match step {
-                Step::Put { value, .. } => Op::Put {
-                    key: bytes,
-                    value: value.clone(),
-                },
-                Step::Get { .. } => Op::Get { key: bytes },
-                _ => Op::Remove { key: bytes },
-            };
-            match maps.of(number)?.call(op).await {
+            match maps.of(number)?.call(map_op(step)?).await {
                 Err(Error::KeyError { .. }) => {
                     return Ok(Answer::Wrong(format!("key {number} is not there")));
                 }
@@ -199,7 +205,51 @@ async fn fusion(structures: &Structures, step: &Step) -> anyhow::Result<Answer> 
             }
         }
     };
-    Ok(match (step, reply) {
+    Ok(said(step, reply))
+}
+
+fn map_op(step: &Step) -> anyhow::Result<Op> {
+    let key = Bytes::copy_from_slice(&key(step.number()?));
+    Ok(match step {
+        Step::Put { value, .. } => Op::Put {
+            key,
+            value: value.clone(),
+        },
+        Step::Get { .. } => Op::Get { key },
+        _ => Op::Remove { key },
+    })
+}
+
+/// All steps at once, in a call to each primary that has any of their keys.
+async fn together(maps: &Target, steps: &[Step]) -> anyhow::Result<Vec<Answer>> {
+    let mut parts: Vec<(&Raw, Vec<usize>, Vec<Op>)> = Vec::new();
+    for (place, step) in steps.iter().enumerate() {
+        let raw = maps.of(step.number()?)?;
+        let part = parts.iter().position(|(known, ..)| ptr::eq(*known, raw));
+        let part = part.unwrap_or_else(|| {
+            parts.push((raw, Vec::new(), Vec::new()));
+            parts.len() - 1
+        });
+        parts[part].1.push(place);
+        parts[part].2.push(map_op(step)?);
+    }
+    let calls = parts.into_iter().map(|(raw, places, ops)| async move {
+        let replies = raw.call_all(ops).await;
+        places.into_iter().zip(replies)
+    });
+    let mut answers = vec![Answer::Wrong("no answer".to_owned()); steps.len()];
+    for (place, reply) in join_all(calls).await.into_iter().flatten() {
+        answers[place] = match reply {
+            Err(Error::KeyError { .. }) => Answer::Wrong("the key is not there".to_owned()),
+            reply => said(&steps[place], reply?),
+        };
+    }
+    Ok(answers)
+}
+
+/// What Fusion says by that.
+fn said(step: &Step, reply: Reply) -> Answer {
+    match (step, reply) {
         (Step::Put { known, .. }, Reply::Bool(was)) if was == *known => Answer::Done,
         (Step::Append { .. }, Reply::Index(_))
         | (Step::Enqueue { .. } | Step::Insert { .. }, Reply::Done) => Answer::Done,
@@ -208,5 +258,5 @@ async fn fusion(structures: &Structures, step: &Step) -> anyhow::Result<Answer> 
         }
         (Step::Dequeue { .. }, Reply::Maybe(value)) => Answer::Value(value),
         (_, reply) => Answer::Wrong(format!("{reply:?}")),
-    })
+    }
 }

@@ -116,8 +116,8 @@ impl Stage {
     fn pids(&self, side: Side) -> Vec<u32> {
         match (side, &self.redis, self.group()) {
             (Side::RedisSpread, Some(redis), _) => redis.pids(),
-            (Side::Redis | Side::RedisShared | Side::RedisMany, _, Some(group)) => group.pids(),
-            _ => self.servers.clone(),
+            (side, ..) if side.is_fusion() => self.servers.clone(),
+            (_, _, group) => group.map_or_else(Vec::new, Group::pids),
         }
     }
 
@@ -162,15 +162,18 @@ impl Stage {
         let mut all = Vec::new();
         for task in 0..tasks {
             let session = match cell.side {
-                Side::Fusion => Session::Fusion(Structures::Maps(Target::Spread(map.clone()))),
+                Side::Fusion | Side::FusionMany => {
+                    Session::Fusion(Structures::Maps(Target::Spread(map.clone())))
+                }
                 Side::FusionSingle => {
                     Session::Fusion(Structures::Maps(Target::Spread(single.clone())))
                 }
-                Side::Redis | Side::RedisMany => {
+                Side::Redis | Side::RedisTwoTrips | Side::RedisMany => {
                     let (connection, replicas) = self.connection(database).await?;
                     Session::Redis {
                         connection,
                         replicas,
+                        apart: cell.side == Side::RedisTwoTrips,
                     }
                 }
                 Side::RedisSpread => {
@@ -239,6 +242,7 @@ impl Stage {
                         Session::Redis {
                             connection,
                             replicas,
+                            apart: false,
                         }
                     }
                 };

@@ -1,0 +1,186 @@
+//! Operations that are sent together: their order, their answers, and what happens to the rest when one fails.
+
+use bytes::Bytes;
+use fusion_core::limits::MAX_VALUE_BYTES;
+use fusion_core::op::{Op, Reply};
+use fusion_net::client::{Error, Kind};
+use fusion_tests::cluster::{Seat, start};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+const N: usize = 3;
+const F: usize = 2;
+
+/// Batches of two callers, and calls one by one beside them, while the primary dies twice: each element is there once,
+/// and in its caller's order.
+#[tokio::test]
+async fn elements_that_are_enqueued_together_keep_their_order_when_the_primary_dies() {
+    const EACH: u64 = 40_000;
+    let mut rig = start(N + 2 * F).await;
+    rig.create("c", Kind::Queue, N, F).await;
+    let client = rig.client_with(Duration::from_secs(60)).await;
+    let queue = client.queue::<(u64, u64)>("c", 0).await.unwrap();
+    let mut tasks = Vec::new();
+    for caller in 0..2 {
+        let queue = queue.clone();
+        tasks.push(tokio::spawn(async move {
+            let values: Vec<_> = (0..EACH).map(|i| (caller, i)).collect();
+            queue.enqueue_all(&values).await.unwrap();
+            EACH
+        }));
+    }
+    let alone = queue.clone();
+    let (stop, mut stopped) = oneshot::channel::<()>();
+    tasks.push(tokio::spawn(async move {
+        let mut i = 0;
+        while stopped.try_recv() == Err(TryRecvError::Empty) {
+            alone.enqueue(&(2, i)).await.unwrap();
+            i += 1;
+        }
+        i
+    }));
+    for loss in 1..=2 {
+        // In the midst of it.
+        while queue.len().await.unwrap() < loss * EACH / 2 {}
+        assert!(!tasks[0].is_finished() || !tasks[1].is_finished());
+        let killed = rig.kill("c", &[Seat::Primary(0)]).await;
+        rig.wait_whole_without("c", &killed).await;
+        rig.restart(&killed).await;
+    }
+    let one_by_one = tasks.pop().unwrap();
+    let mut counts = Vec::new();
+    for task in tasks {
+        counts.push(task.await.unwrap());
+    }
+    drop(stop);
+    counts.push(one_by_one.await.unwrap());
+    let mut next = [0; 3];
+    for (caller, i) in queue.to_vec().await.unwrap() {
+        assert_eq!(i, next[caller as usize], "caller {caller}");
+        next[caller as usize] += 1;
+    }
+    assert_eq!(&next[..], counts);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_map_takes_and_gives_many_entries_at_once() {
+    let rig = start(N + F).await;
+    rig.create("c", Kind::Map, N, F).await;
+    let map = rig.client.map::<u32, String>("c").await.unwrap();
+    // Several requests to each primary; a key that comes twice has the later value.
+    let entries: Vec<_> = (0..5000)
+        .map(|i| (i % 4000, format!("value {i}")))
+        .collect();
+    map.put_all(entries.iter().map(|(k, v)| (k, v)))
+        .await
+        .unwrap();
+    assert_eq!(map.len().await.unwrap(), 4000);
+    let keys = [3999, 7, 100_000, 0, 7];
+    let last = |key: u32| {
+        (key < 4000).then(|| format!("value {}", key + if key < 1000 { 4000 } else { 0 }))
+    };
+    let expected: Vec<_> = keys.into_iter().map(last).collect();
+    assert_eq!(map.get_all(&keys).await.unwrap(), expected);
+    // The second time it is not there any more.
+    let mut removed = expected.clone();
+    removed[4] = None;
+    assert_eq!(map.remove_all(&keys).await.unwrap(), removed);
+    assert_eq!(map.len().await.unwrap(), 3997);
+    let (part, same) = (&map.parts()[1], "same".to_owned());
+    let own: Vec<u32> = part
+        .entries()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(k, _)| k)
+        .collect();
+    part.put_all(own.iter().map(|k| (k, &same))).await.unwrap();
+    assert!(
+        part.get_all(&own)
+            .await
+            .unwrap()
+            .iter()
+            .all(|v| v.as_ref() == Some(&same))
+    );
+    assert_eq!(part.remove_all(&own).await.unwrap().len(), own.len());
+    assert!(part.is_empty().await.unwrap());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn each_operation_has_its_own_answer_and_one_that_fails_does_not_keep_the_next_from_being_executed()
+ {
+    let rig = start(N + F).await;
+    rig.create("c", Kind::List, N, F).await;
+    let list = rig.client.list::<u8>("c", 0).await.unwrap();
+    let append = |bytes: &'static [u8]| Op::Append {
+        value: Bytes::from_static(bytes),
+    };
+    let long = Op::Append {
+        value: vec![0; MAX_VALUE_BYTES + 1].into(),
+    };
+    let ops = [
+        append(b"\x01"),
+        Op::RemoveIndex { index: 5 },
+        long,
+        append(b"\x02"),
+        Op::Len,
+        Op::RemoveIndex { index: 0 },
+    ];
+    let answers = list.raw().call_all(ops).await;
+    assert!(matches!(answers[0], Ok(Reply::Index(0))));
+    assert!(matches!(
+        answers[1],
+        Err(Error::IndexError { index: 5, len: 1 })
+    ));
+    assert!(matches!(answers[2], Err(Error::ValueTooLarge { .. })));
+    assert!(matches!(answers[3], Ok(Reply::Index(1))));
+    assert!(matches!(answers[4], Ok(Reply::Len(2))));
+    assert!(matches!(&answers[5], Ok(Reply::Value(v)) if v[..] == [1]));
+    assert!(list.raw().call_all([]).await.is_empty());
+    list.append_all(&[3, 4]).await.unwrap();
+    assert_eq!(list.to_vec().await.unwrap(), [2, 3, 4]);
+    rig.stop().await;
+}
+
+/// A request that nobody answers in time: what is behind it is not sent, and says so.
+#[tokio::test]
+async fn what_is_behind_a_request_that_was_not_answered_is_not_sent() {
+    let rig = start(1 + F).await;
+    rig.create("c", Kind::Queue, 1, F).await;
+    let client = rig.client_with(Duration::from_millis(500)).await;
+    let queue = client.queue::<u32>("c", 0).await.unwrap();
+    queue.enqueue(&0).await.unwrap();
+    let paused = rig.pause("c", &[Seat::Primary(0)]).await;
+    let ops = (1..=1000u32).map(|i| Op::Enqueue {
+        value: i.to_le_bytes().to_vec().into(),
+    });
+    let answers = queue.raw().call_all(ops).await;
+    let sent = answers
+        .iter()
+        .take_while(|a| !matches!(a, Err(Error::NotSent)))
+        .count();
+    assert!(
+        answers[..sent]
+            .iter()
+            .all(|a| matches!(a, Err(Error::OutcomeUnknown { .. }))),
+        "{:?}",
+        answers[0]
+    );
+    assert!(0 < sent && sent < 1000, "{sent}");
+    assert!(
+        answers[sent..]
+            .iter()
+            .all(|a| matches!(a, Err(Error::NotSent)))
+    );
+    rig.resume(&paused);
+    let whole = rig.client.queue::<u32>("c", 0).await.unwrap();
+    let len = whole.len().await.unwrap();
+    assert!(
+        len == 1 || len == 1 + sent as u64,
+        "all of a request or none: {len}"
+    );
+    rig.stop().await;
+}
