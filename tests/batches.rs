@@ -5,9 +5,9 @@ use fusion_core::limits::MAX_VALUE_BYTES;
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{Error, Kind};
 use fusion_tests::cluster::{Seat, start};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
 
 const N: usize = 3;
 const F: usize = 2;
@@ -16,45 +16,41 @@ const F: usize = 2;
 /// and in its caller's order.
 #[tokio::test]
 async fn elements_that_are_enqueued_together_keep_their_order_when_the_primary_dies() {
-    const EACH: u64 = 40_000;
+    const AT_ONCE: u64 = 10_000;
     let mut rig = start(N + 2 * F).await;
     rig.create("c", Kind::Queue, N, F).await;
     let client = rig.client_with(Duration::from_secs(60)).await;
     let queue = client.queue::<(u64, u64)>("c", 0).await.unwrap();
-    let mut tasks = Vec::new();
-    for caller in 0..2 {
-        let queue = queue.clone();
-        tasks.push(tokio::spawn(async move {
-            let values: Vec<_> = (0..EACH).map(|i| (caller, i)).collect();
-            queue.enqueue_all(&values).await.unwrap();
-            EACH
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = Vec::new();
+    for (caller, at_once) in [(0, AT_ONCE), (1, AT_ONCE), (2, 1)] {
+        let (queue, stop) = (queue.clone(), Arc::clone(&stop));
+        callers.push(tokio::spawn(async move {
+            let mut next = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let values: Vec<_> = (next..next + at_once).map(|i| (caller, i)).collect();
+                match at_once {
+                    1 => queue.enqueue(&values[0]).await.unwrap(),
+                    _ => queue.enqueue_all(&values).await.unwrap(),
+                }
+                next += at_once;
+            }
+            next
         }));
     }
-    let alone = queue.clone();
-    let (stop, mut stopped) = oneshot::channel::<()>();
-    tasks.push(tokio::spawn(async move {
-        let mut i = 0;
-        while stopped.try_recv() == Err(TryRecvError::Empty) {
-            alone.enqueue(&(2, i)).await.unwrap();
-            i += 1;
-        }
-        i
-    }));
-    for loss in 1..=2 {
-        // In the midst of it.
-        while queue.len().await.unwrap() < loss * EACH / 2 {}
-        assert!(!tasks[0].is_finished() || !tasks[1].is_finished());
+    for _ in 0..2 {
+        // In the midst of a batch: each is of many requests.
+        let before = queue.len().await.unwrap();
+        while queue.len().await.unwrap() < before + AT_ONCE / 2 {}
         let killed = rig.kill("c", &[Seat::Primary(0)]).await;
         rig.wait_whole_without("c", &killed).await;
         rig.restart(&killed).await;
     }
-    let one_by_one = tasks.pop().unwrap();
+    stop.store(true, Ordering::Relaxed);
     let mut counts = Vec::new();
-    for task in tasks {
-        counts.push(task.await.unwrap());
+    for caller in callers {
+        counts.push(caller.await.unwrap());
     }
-    drop(stop);
-    counts.push(one_by_one.await.unwrap());
     let mut next = [0; 3];
     for (caller, i) in queue.to_vec().await.unwrap() {
         assert_eq!(i, next[caller as usize], "caller {caller}");

@@ -11,8 +11,8 @@ use thiserror::Error;
 
 /// Why a call failed.
 ///
-/// With [`Error::OutcomeUnknown`], and when a coordinator says that its store failed ([`AdminError::Store`]), a change may
-/// have been made or not; with every other variant it was not made.
+/// With [`Error::OutcomeUnknown`] and [`Error::BadAnswer`], and when a coordinator says that its store failed
+/// ([`AdminError::Store`]), a change may have been made or not; with every other variant it was not made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -72,6 +72,14 @@ pub enum Error {
         /// What it is.
         found: Kind,
     },
+    /// The cluster's structures have no such operation.
+    #[error("cluster {name:?} is a {kind}, which has no such operation")]
+    NoSuchOperation {
+        /// The cluster.
+        name: String,
+        /// What it is.
+        kind: Kind,
+    },
     /// The structure has no room.
     #[error("{0}")]
     Full(OpError),
@@ -128,17 +136,16 @@ impl From<AdminError> for Error {
 }
 
 impl Error {
-    /// What a structure said, for a caller of cluster `name` that took it for a `wanted`.
-    pub(crate) fn of_op(error: OpError, name: &str, wanted: Kind) -> Error {
+    /// What a structure of cluster `name` said.
+    pub(crate) fn of_op(error: OpError, name: &str) -> Error {
         match error {
             OpError::IndexError { index, len } => Error::IndexError { index, len },
             OpError::KeyError { key } => Error::KeyError { key },
             OpError::ValueTooLarge { len, max } => Error::ValueTooLarge { len, max },
             OpError::KeyTooLarge { len, max } => Error::KeyTooLarge { len, max },
-            OpError::WrongKind { kind } => Error::WrongKind {
+            OpError::WrongKind { kind } => Error::NoSuchOperation {
                 name: name.to_owned(),
-                wanted,
-                found: kind,
+                kind,
             },
             error => Error::Full(error),
         }

@@ -49,7 +49,7 @@ impl Raw {
         self.ask(op)
             .await?
             .result
-            .map_err(|e| Error::of_op(e, &self.name, self.kind))
+            .map_err(|e| Error::of_op(e, &self.name))
     }
 
     /// As [`call`](Self::call), with the place of the answer in the structure's history: for who records histories.
@@ -59,7 +59,7 @@ impl Raw {
     pub async fn ask(&self, op: Op) -> Result<Answer, Error> {
         // Said here already: what no frame takes would never come to the server.
         if let Some(error) = op.oversize() {
-            return Err(Error::of_op(error, &self.name, self.kind));
+            return Err(Error::of_op(error, &self.name));
         }
         self.lane.call(op).await
     }
@@ -103,7 +103,7 @@ impl Raw {
                         }
                     },
                 };
-                answers.push(answer.map_err(|e| Error::of_op(e, &self.name, self.kind)));
+                answers.push(answer.map_err(|e| Error::of_op(e, &self.name)));
             }
             if unanswered {
                 answers.extend(rest.by_ref().map(|_| Err(Error::NotSent)));

@@ -39,6 +39,8 @@ pub(crate) enum Side {
     RedisShared,
     /// Many writes before one WAIT.
     RedisMany,
+    /// All tasks on one connection; those that write at the same time share a WAIT.
+    RedisGathered,
     /// As many primaries of Redis as there are of ours, keys spread over them; else as [`Side::Redis`].
     RedisSpread,
 }
@@ -54,6 +56,7 @@ impl Side {
             Side::RedisTwoTrips => "Redis, WAIT after the answer",
             Side::RedisShared => "Redis, one connection",
             Side::RedisMany => "Redis, up to 32 writes a WAIT",
+            Side::RedisGathered => "Redis, one connection, a WAIT for all",
             Side::RedisSpread => "Redis, as many primaries",
         }
     }
@@ -65,7 +68,7 @@ impl Side {
 
     /// Whether others are compared with it.
     pub(crate) fn is_reference(self) -> bool {
-        !self.is_fusion() && self != Side::RedisMany
+        !self.is_fusion() && !matches!(self, Side::RedisMany | Side::RedisGathered)
     }
 
     /// Who does that.
@@ -78,6 +81,7 @@ impl Side {
                 Side::Redis,
                 Side::RedisTwoTrips,
                 Side::RedisMany,
+                Side::RedisGathered,
             ]),
             Action::Get => sides.extend([Side::FusionSingle, Side::Redis, Side::RedisShared]),
             action if action.redis().is_some() => sides.push(Side::Redis),
@@ -88,6 +92,14 @@ impl Side {
         }
         sides.retain(|side| redis != Peers::None || side.is_fusion());
         sides
+    }
+
+    /// Whether writes go together that others send one by one.
+    fn has_many(self) -> bool {
+        matches!(
+            self,
+            Side::FusionMany | Side::RedisMany | Side::RedisGathered
+        )
     }
 
     /// How many tasks, and how many steps each has under way, make so many in flight.
@@ -151,8 +163,7 @@ impl Plan {
                     for &in_flight in &self.in_flight {
                         let mut sides = Side::of(block.first(), redis);
                         // One write at a time is what both are measured by anyway.
-                        let many = |side: Side| matches!(side, Side::FusionMany | Side::RedisMany);
-                        sides.retain(|side| !many(*side) || in_flight > 1);
+                        sides.retain(|side| !side.has_many() || in_flight > 1);
                         for side in sides {
                             cells.push(Cell {
                                 block,
@@ -196,9 +207,9 @@ mod tests {
         );
         assert!(cells.iter().any(|c| c.side == Side::RedisMany));
         assert!(plan().cells(Peers::None).iter().all(|c| c.side.is_fusion()));
-        // 2 sizes, 2 popularities, 4 sides with 1 in flight and 6 with 64; lists have no popularities, and 5 blocks with
+        // 2 sizes, 2 popularities, 4 sides with 1 in flight and 7 with 64; lists have no popularities, and 5 blocks with
         // sides.
-        assert_eq!(cells.len(), 2 * 2 * (4 + 6) + 2 * 2 * 5);
+        assert_eq!(cells.len(), 2 * 2 * (4 + 7) + 2 * 2 * 5);
         // Where Redis has several primaries, too, maps have one more.
         let more = plan().cells(Peers::Several);
         assert_eq!(more.len(), cells.len() + 2 * 2 * 2);

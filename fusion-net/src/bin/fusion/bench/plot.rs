@@ -23,6 +23,7 @@ fn color(side: Side) -> &'static str {
         Side::RedisTwoTrips => "#6b1f16",
         Side::RedisShared => "#e88a2a",
         Side::RedisMany => "#7d5a4f",
+        Side::RedisGathered => "#b8860b",
         Side::RedisSpread => "#d98cb3",
     }
 }

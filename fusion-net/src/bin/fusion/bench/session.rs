@@ -3,7 +3,7 @@
 use super::action::{Answer, Step};
 use super::entries::{Target, key, mix};
 use super::redis::resp::Resp;
-use super::redis::{Connection, Shared};
+use super::redis::{Connection, Gathered, Shared};
 use anyhow::bail;
 use bytes::Bytes;
 use fusion_core::op::{Op, Reply};
@@ -46,6 +46,13 @@ pub(crate) enum Session {
     },
     /// A connection that all share; reads only.
     RedisShared(Shared),
+    /// A connection that all share; writes only, which have a WAIT in common.
+    RedisGathered {
+        /// The connection.
+        connection: Gathered,
+        /// How many replicas must have it.
+        replicas: usize,
+    },
 }
 
 impl Session {
@@ -72,6 +79,20 @@ impl Session {
                     };
                     let answer = shared.ask(&[b"GET", &key(*number)]).await?;
                     answers.push(meaning(step, answer));
+                }
+            }
+            Session::RedisGathered {
+                connection,
+                replicas,
+            } => {
+                for step in steps {
+                    let Step::Put { number, value, .. } = step else {
+                        bail!("{step:?} is no put");
+                    };
+                    let (answer, waited) =
+                        connection.write(&[b"SET", &key(*number), value]).await?;
+                    let wrong = not_enough(&waited, *replicas);
+                    answers.push(wrong.unwrap_or_else(|| meaning(step, answer)));
                 }
             }
             Session::Redis {
@@ -112,7 +133,7 @@ async fn redis(
         queue(connection, step)?;
     }
     let wanted = replicas.to_string();
-    let wait = [&b"WAIT"[..], wanted.as_bytes(), WAIT_MS];
+    let wait = wait(&wanted);
     if writes && !apart {
         connection.queue(&wait);
     }
@@ -127,12 +148,22 @@ async fn redis(
             connection.send().await?;
         }
         let waited = connection.answer().await?;
-        let enough = matches!(waited, Resp::Integer(n) if n >= replicas as i64);
-        if let Some(last) = answers.last_mut().filter(|_| !enough) {
-            *last = Answer::Wrong(format!("WAIT {replicas} was answered by {waited:?}"));
+        if let (Some(last), Some(wrong)) = (answers.last_mut(), not_enough(&waited, replicas)) {
+            *last = wrong;
         }
     }
     Ok(answers)
+}
+
+/// The command that waits until so many replicas have all that was written before it on its connection.
+pub(crate) fn wait(replicas: &str) -> [&[u8]; 3] {
+    [b"WAIT", replicas.as_bytes(), WAIT_MS]
+}
+
+/// What is wrong with an answer to that, if anything.
+fn not_enough(waited: &Resp, replicas: usize) -> Option<Answer> {
+    let enough = matches!(waited, Resp::Integer(n) if *n >= replicas as i64);
+    (!enough).then(|| Answer::Wrong(format!("WAIT {replicas} was answered by {waited:?}")))
 }
 
 /// The name of a list in Redis.

@@ -5,8 +5,8 @@ use super::entries::{Entries, Spread, Target, element};
 use super::keys::{Chooser, Popularity};
 use super::measure::{Sample, Window, measure};
 use super::plan::{Cell, Peers, Plan, Side};
-use super::redis::{Connection, Group, Redis, Shared, load};
-use super::session::{Session, Structures, share};
+use super::redis::{Connection, Gathered, Group, Redis, Shared, load};
+use super::session::{Session, Structures, share, wait};
 use super::source::{Ledger, Source};
 use anyhow::Context;
 use fusion_core::op::Op;
@@ -158,7 +158,7 @@ impl Stage {
         let sizes = &self.plan.values;
         let database = sizes.iter().position(|size| *size == cell.value_bytes);
         let database = database.unwrap_or_default();
-        let mut shared = None;
+        let (mut shared, mut gathered) = (None, None);
         let mut all = Vec::new();
         for task in 0..tasks {
             let session = match cell.side {
@@ -191,6 +191,18 @@ impl Stage {
                         shared = Some(Shared::new(self.connection(database).await?.0));
                     }
                     Session::RedisShared(shared.clone().context("no connection")?)
+                }
+                Side::RedisGathered => {
+                    if gathered.is_none() {
+                        let (connection, replicas) = self.connection(database).await?;
+                        let wanted = replicas.to_string();
+                        gathered = Some((Gathered::new(connection, &wait(&wanted)), replicas));
+                    }
+                    let (connection, replicas) = gathered.clone().context("no connection")?;
+                    Session::RedisGathered {
+                        connection,
+                        replicas,
+                    }
                 }
             };
             let ledger = Arc::clone(&ledger);

@@ -40,6 +40,11 @@ impl Connection {
         resp::command(&mut self.out, words);
     }
 
+    /// Adds a command that is encoded already.
+    pub(super) fn queue_encoded(&mut self, command: &[u8]) {
+        self.out.extend_from_slice(command);
+    }
+
     /// Sends all that was queued in one write.
     pub(crate) async fn send(&mut self) -> anyhow::Result<()> {
         self.stream.write_all(&self.out).await?;
