@@ -180,3 +180,75 @@ async fn what_is_behind_a_request_that_was_not_answered_is_not_sent() {
     );
     rig.stop().await;
 }
+
+/// A caller's mistake that is seen before anything is sent.
+#[tokio::test]
+async fn of_changes_of_which_one_is_too_large_none_is_sent() {
+    let rig = start(N + F).await;
+    rig.create("m", Kind::Map, N, F).await;
+    let map = rig.client.map::<u32, Vec<u8>>("m").await.unwrap();
+    let mut entries: Vec<_> = (0..1000u32).map(|i| (i, vec![7; 10])).collect();
+    entries[700].1 = vec![0; MAX_VALUE_BYTES];
+    let error = map.put_all(entries.iter().map(|(k, v)| (k, v))).await;
+    let Err(Error::Batch(error)) = error else {
+        panic!("{error:?}");
+    };
+    let counts = (error.of, error.made, error.unknown, error.index);
+    assert_eq!(counts, (1000, 0, 0, 700));
+    assert!(
+        matches!(*error.source, Error::ValueTooLarge { .. }),
+        "{error}"
+    );
+    assert!(map.is_empty().await.unwrap());
+    rig.stop().await;
+}
+
+/// The value is gone from the map, but not lost.
+#[tokio::test]
+async fn what_is_removed_as_another_type_is_in_the_error() {
+    let rig = start(N + F).await;
+    rig.create("m", Kind::Map, N, F).await;
+    let texts = rig.client.map::<u32, String>("m").await.unwrap();
+    let numbers = rig.client.map::<u32, u8>("m").await.unwrap();
+    let text = "not a number".to_owned();
+    let keys = [1, 2, 3];
+    texts
+        .put_all(keys.iter().map(|k| (k, &text)))
+        .await
+        .unwrap();
+    let error = numbers.remove(&1).await.unwrap_err();
+    let Error::NotOfType { stored, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(stored[..], *b"\x0cnot a number");
+    let error = numbers.remove_all(&keys).await.unwrap_err();
+    let Error::Batch(error) = &error else {
+        panic!("{error:?}");
+    };
+    // The first was not there any more, the others are not now.
+    let counts = (error.of, error.made, error.unknown, error.index);
+    assert_eq!(counts, (3, 3, 0, 1));
+    assert!(texts.is_empty().await.unwrap());
+    rig.stop().await;
+}
+
+/// Without a spare server the keys of the lost primary have nowhere to go, and the others are put.
+#[tokio::test]
+async fn where_one_primary_is_lost_for_good_it_is_said_how_many_entries_were_put() {
+    let mut rig = start(N).await;
+    rig.create("m", Kind::Map, N - 1, 1).await;
+    let client = rig.client_with(Duration::from_secs(3)).await;
+    let map = client.map::<u32, u32>("m").await.unwrap();
+    let entries: Vec<_> = (0..3000u32).map(|i| (i, i)).collect();
+    rig.kill("m", &[Seat::Primary(1)]).await;
+    let error = map.put_all(entries.iter().map(|(k, v)| (k, v))).await;
+    let Err(Error::Batch(error)) = error else {
+        panic!("{error:?}");
+    };
+    let there = map.parts()[0].len().await.unwrap();
+    assert_eq!((error.of, error.made as u64), (3000, there));
+    let lost = map.part_of(&entries[error.index].0).unwrap();
+    assert!(std::ptr::eq(lost, &map.parts()[1]), "{error}");
+    assert!((1000..2000).contains(&error.made), "{error}");
+    rig.stop().await;
+}

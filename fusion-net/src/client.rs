@@ -14,6 +14,7 @@
 //! ```
 
 mod admin;
+mod batch;
 mod call;
 mod error;
 mod lane;
@@ -27,6 +28,7 @@ mod structure;
 pub use crate::addresses::{Addresses, AddressesError};
 pub use crate::coordinators::{Attempt, Tried};
 pub use admin::{Client, ClientOptions, ClusterSpec};
+pub use batch::BatchError;
 pub use error::Error;
 pub use fusion_core::op::Kind;
 pub use list::List;

@@ -1,5 +1,6 @@
 //! Everything that can go wrong for a caller.
 
+use super::BatchError;
 use crate::addresses::AddressesError;
 use crate::coordinators::Tried;
 use crate::service::AdminError;
@@ -12,7 +13,9 @@ use thiserror::Error;
 /// Why a call failed.
 ///
 /// With [`Error::OutcomeUnknown`] and [`Error::BadAnswer`], and when a coordinator says that its store failed
-/// ([`AdminError::Store`]), a change may have been made or not; with every other variant it was not made.
+/// ([`AdminError::Store`]), a change may have been made or not. With [`Error::NotOfType`] an element that was asked to be
+/// removed is removed, and its bytes are in the error. [`Error::Batch`] says itself what was made. With every other
+/// variant the change was not made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -99,7 +102,7 @@ pub enum Error {
     #[error("{0}")]
     BadAddresses(#[from] AddressesError),
     /// No answer in time; it was a read, or was surely not executed.
-    #[error("no answer within {limit:?}: {why}; nothing was changed")]
+    #[error("no answer within {limit:?}: {why}; it was not executed")]
     TimedOut {
         /// The time allowed.
         limit: Duration,
@@ -107,7 +110,7 @@ pub enum Error {
         why: String,
     },
     /// No answer in time, or the session that would tell is gone: the change may have been made or not.
-    #[error("no answer within {limit:?}: {why}; whether the change was made is unknown")]
+    #[error("no answer within {limit:?}: {why}; whether it was executed is unknown")]
     OutcomeUnknown {
         /// The time allowed.
         limit: Duration,
@@ -117,9 +120,20 @@ pub enum Error {
     /// Of operations that are sent together: not sent, since one before it was not answered. Nothing was changed.
     #[error("it was not sent, since one before it was not answered")]
     NotSent,
-    /// What is stored is not of the type asked for, or the value cannot be serialized.
-    #[error("the stored bytes are not of the type asked for, or the value cannot be serialized")]
+    /// Of changes that are sent together, one failed at least.
+    #[error("{0}")]
+    Batch(#[from] BatchError),
+    /// The key or value cannot be serialized.
+    #[error("the key or value cannot be serialized: {0}")]
     Codec(#[from] postcard::Error),
+    /// What is stored is not of the type asked for. If it was to be removed, it is.
+    #[error("the {} stored bytes are not of the type asked for", stored.len())]
+    NotOfType {
+        /// What is stored, or was.
+        stored: Bytes,
+        /// What does not fit.
+        why: postcard::Error,
+    },
     /// The server's answer does not fit the question: another version.
     #[error("the server gave an answer that does not fit the question")]
     BadAnswer,
@@ -136,6 +150,11 @@ impl From<AdminError> for Error {
 }
 
 impl Error {
+    /// Whether a change that this is said of may have been made.
+    pub(super) fn leaves_open(&self) -> bool {
+        matches!(self, Error::OutcomeUnknown { .. } | Error::BadAnswer)
+    }
+
     /// What a structure of cluster `name` said.
     pub(crate) fn of_op(error: OpError, name: &str) -> Error {
         match error {

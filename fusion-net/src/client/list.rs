@@ -1,6 +1,7 @@
 //! A list.
 
 use super::Error;
+use super::batch;
 use super::structure::{Raw, decode, encode};
 use fusion_core::op::{Op, Reply};
 use serde::Serialize;
@@ -71,19 +72,17 @@ impl<V: Serialize + DeserializeOwned> List<V> {
     /// Puts values at the end, in this order; others may put theirs in between.
     ///
     /// # Errors
-    /// The first that there was, as of [`append`](Self::append): values before it are in the list, those behind it may
-    /// be ([`Raw::call_all`] tells of each).
+    /// [`Error::Batch`], which says how many values were taken ([`Raw::call_all`] tells of each).
     pub async fn append_all<'a>(&self, values: impl IntoIterator<Item = &'a V>) -> Result<(), Error>
     where
         V: 'a,
     {
-        let op = |value| {
-            Ok(Op::Append {
-                value: encode(value)?,
-            })
+        let change = |value| {
+            let value = encode(value)?;
+            Ok((0, Op::Append { value }))
         };
-        let ops: Result<Vec<Op>, Error> = values.into_iter().map(op).collect();
-        self.raw.replies(ops?).await.map(|_| ())
+        batch::make(&[&self.raw], values.into_iter().map(change)).await?;
+        Ok(())
     }
 
     /// The element at `index`.

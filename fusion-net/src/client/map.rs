@@ -1,6 +1,7 @@
 //! A map: one primary's, or one spread over all primaries of a cluster.
 
 use super::Error;
+use super::batch::{self, Placed};
 use super::structure::{Raw, decode, encode};
 use bytes::Bytes;
 use fusion_core::op::{Op, Reply, ScanCursor};
@@ -146,8 +147,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
     /// Sets the values of many keys, in this order.
     ///
     /// # Errors
-    /// The first that there was, as of [`put`](Self::put): entries before it are there, those behind it may be
-    /// ([`Raw::call_all`] tells of each).
+    /// [`Error::Batch`], which says how many entries were put ([`Raw::call_all`] tells of each).
     pub async fn put_all<'a>(
         &self,
         entries: impl IntoIterator<Item = (&'a K, &'a V)>,
@@ -156,14 +156,13 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
         K: 'a,
         V: 'a,
     {
-        let ops: Result<Vec<Op>, Error> = entries.into_iter().map(put).collect();
-        self.raw.replies(ops?).await.map(|_| ())
+        put_all(&[self], entries, |_| 0).await
     }
 
     /// The values of many keys, in their order; `None` where a key is not there. Each is of its own moment.
     ///
     /// # Errors
-    /// Those of every call.
+    /// Those of every call; of several the first.
     pub async fn get_all<'a>(
         &self,
         keys: impl IntoIterator<Item = &'a K>,
@@ -171,15 +170,14 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
     where
         K: 'a,
     {
-        let op = |key| Ok(Op::Get { key: encode(key)? });
-        let ops: Result<Vec<Op>, Error> = keys.into_iter().map(op).collect();
-        self.values(ops?).await
+        get_all(&[self], keys, |_| 0).await
     }
 
     /// Removes many keys, in this order; answers their values, `None` where a key was not there.
     ///
     /// # Errors
-    /// The first that there was: keys before it are removed, those behind it may be.
+    /// [`Error::Batch`], which says how many keys are removed, or were not there; the values of those that are removed are
+    /// lost with it ([`Raw::call_all`] gives each).
     pub async fn remove_all<'a>(
         &self,
         keys: impl IntoIterator<Item = &'a K>,
@@ -187,20 +185,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
     where
         K: 'a,
     {
-        let op = |key| Ok(Op::Remove { key: encode(key)? });
-        let ops: Result<Vec<Op>, Error> = keys.into_iter().map(op).collect();
-        self.values(ops?).await
-    }
-
-    async fn values(&self, ops: Vec<Op>) -> Result<Vec<Option<V>>, Error> {
-        let answers = self.raw.call_all(ops).await.into_iter();
-        let value = |answer| match answer {
-            Ok(Reply::Value(bytes)) => decode(&bytes).map(Some),
-            Ok(_) => Err(Error::BadAnswer),
-            Err(Error::KeyError { .. }) => Ok(None),
-            Err(error) => Err(error),
-        };
-        answers.map(value).collect()
+        remove_all(&[self], keys, |_| 0).await
     }
 
     async fn value(&self, op: Op) -> Result<V, Error> {
@@ -223,6 +208,62 @@ fn put<K: Serialize, V: Serialize>((key, value): (&K, &V)) -> Result<Op, Error> 
         key: encode(key)?,
         value: encode(value)?,
     })
+}
+
+/// Puts entries; `place` names the part where a key lives.
+async fn put_all<'a, K: Serialize + 'a, V: Serialize + 'a>(
+    parts: &[&MapPart<K, V>],
+    entries: impl IntoIterator<Item = (&'a K, &'a V)>,
+    place: impl Fn(&[u8]) -> usize,
+) -> Result<(), Error> {
+    let change = |(key, value): (&K, &V)| {
+        let (key, value) = (encode(key)?, encode(value)?);
+        Ok((place(&key), Op::Put { key, value }))
+    };
+    batch::make(&raws(parts), entries.into_iter().map(change)).await?;
+    Ok(())
+}
+
+async fn get_all<'a, K: Serialize + 'a, V: DeserializeOwned>(
+    parts: &[&MapPart<K, V>],
+    keys: impl IntoIterator<Item = &'a K>,
+    place: impl Fn(&[u8]) -> usize,
+) -> Result<Vec<Option<V>>, Error> {
+    let get = |key| {
+        let key = encode(key)?;
+        Ok((place(&key), Op::Get { key }))
+    };
+    let ops: Result<Vec<Placed>, Error> = keys.into_iter().map(get).collect();
+    let answers = batch::ask(&raws(parts), ops?).await;
+    answers.into_iter().map(found).collect()
+}
+
+async fn remove_all<'a, K: Serialize + 'a, V: DeserializeOwned>(
+    parts: &[&MapPart<K, V>],
+    keys: impl IntoIterator<Item = &'a K>,
+    place: impl Fn(&[u8]) -> usize,
+) -> Result<Vec<Option<V>>, Error> {
+    let remove = |key| {
+        let key = encode(key)?;
+        Ok((place(&key), Op::Remove { key }))
+    };
+    let ops = batch::fitting(&raws(parts), keys.into_iter().map(remove))?;
+    let answers = batch::ask(&raws(parts), ops).await;
+    batch::all_made(answers.into_iter().map(found).collect())
+}
+
+fn raws<'a, K, V>(parts: &[&'a MapPart<K, V>]) -> Vec<&'a Raw> {
+    parts.iter().map(|part| &part.raw).collect()
+}
+
+/// The value of a key, if it was there.
+fn found<V: DeserializeOwned>(answer: Result<Reply, Error>) -> Result<Option<V>, Error> {
+    match answer {
+        Ok(Reply::Value(bytes)) => decode(&bytes).map(Some),
+        Ok(_) => Err(Error::BadAnswer),
+        Err(Error::KeyError { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A map cluster as one map: each key lives at the primary that its hash names.
@@ -312,7 +353,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V>
     /// As [`MapPart::put_all`], at all primaries at the same time: the order is kept for each key.
     ///
     /// # Errors
-    /// One that there was; each of the other entries may be there or not.
+    /// As there.
     pub async fn put_all<'a>(
         &self,
         entries: impl IntoIterator<Item = (&'a K, &'a V)>,
@@ -321,15 +362,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V>
         K: 'a,
         V: 'a,
     {
-        let mut ops = vec![Vec::new(); self.parts.len()];
-        for (key, value) in entries {
-            let key = encode(key)?;
-            let value = encode(value)?;
-            ops[self.index_of(&key)].push(Op::Put { key, value });
-        }
-        let parts = self.parts.iter().zip(ops);
-        try_join_all(parts.map(|(part, ops)| part.raw.replies(ops))).await?;
-        Ok(())
+        put_all(&self.each(), entries, |key| self.index_of(key)).await
     }
 
     /// As [`MapPart::get_all`], from all primaries at the same time.
@@ -343,13 +376,13 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V>
     where
         K: 'a,
     {
-        self.values(keys, |key| Op::Get { key }).await
+        get_all(&self.each(), keys, |key| self.index_of(key)).await
     }
 
     /// As [`MapPart::remove_all`], at all primaries at the same time: the order is kept for each key.
     ///
     /// # Errors
-    /// One that there was; each of the other keys may be removed or not.
+    /// As there.
     pub async fn remove_all<'a>(
         &self,
         keys: impl IntoIterator<Item = &'a K>,
@@ -357,32 +390,11 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V>
     where
         K: 'a,
     {
-        self.values(keys, |key| Op::Remove { key }).await
+        remove_all(&self.each(), keys, |key| self.index_of(key)).await
     }
 
-    async fn values<'a>(
-        &self,
-        keys: impl IntoIterator<Item = &'a K>,
-        op: fn(Bytes) -> Op,
-    ) -> Result<Vec<Option<V>>, Error>
-    where
-        K: 'a,
-    {
-        let mut ops = vec![Vec::new(); self.parts.len()];
-        let mut places = Vec::new();
-        for key in keys {
-            let key = encode(key)?;
-            let index = self.index_of(&key);
-            places.push(index);
-            ops[index].push(op(key));
-        }
-        let parts = self.parts.iter().zip(ops);
-        let values = try_join_all(parts.map(|(part, ops)| part.values(ops))).await?;
-        let mut values: Vec<_> = values.into_iter().map(Vec::into_iter).collect();
-        let in_order = places.into_iter().map(|index| values[index].next());
-        in_order
-            .map(|value| value.ok_or(Error::BadAnswer))
-            .collect()
+    fn each(&self) -> Vec<&MapPart<K, V>> {
+        self.parts.iter().collect()
     }
 
     /// The number of entries of all parts, each counted at its own moment.

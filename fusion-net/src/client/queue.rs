@@ -1,6 +1,7 @@
 //! A queue.
 
 use super::Error;
+use super::batch;
 use super::structure::{Raw, decode, encode};
 use fusion_core::op::{Op, Reply};
 use serde::Serialize;
@@ -53,8 +54,7 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
     /// Puts values at the back, in this order; others may put theirs in between.
     ///
     /// # Errors
-    /// The first that there was, as of [`enqueue`](Self::enqueue): values before it are in the queue, those behind it
-    /// may be ([`Raw::call_all`] tells of each).
+    /// [`Error::Batch`], which says how many values were taken ([`Raw::call_all`] tells of each).
     pub async fn enqueue_all<'a>(
         &self,
         values: impl IntoIterator<Item = &'a V>,
@@ -62,13 +62,12 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
     where
         V: 'a,
     {
-        let op = |value| {
-            Ok(Op::Enqueue {
-                value: encode(value)?,
-            })
+        let change = |value| {
+            let value = encode(value)?;
+            Ok((0, Op::Enqueue { value }))
         };
-        let ops: Result<Vec<Op>, Error> = values.into_iter().map(op).collect();
-        self.raw.replies(ops?).await.map(|_| ())
+        batch::make(&[&self.raw], values.into_iter().map(change)).await?;
+        Ok(())
     }
 
     /// Removes the element at the front, and answers it; `None` when there is none. Each element goes to one caller.

@@ -35,6 +35,11 @@ impl Raw {
         Raw { lane, name, kind }
     }
 
+    /// The cluster's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The kind of the structure.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -112,11 +117,6 @@ impl Raw {
         answers
     }
 
-    /// Those of [`call_all`](Self::call_all), or the first error.
-    pub(crate) async fn replies(&self, ops: Vec<Op>) -> Result<Vec<Reply>, Error> {
-        self.call_all(ops).await.into_iter().collect()
-    }
-
     /// The number of elements.
     ///
     /// # Errors
@@ -160,9 +160,14 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes, Error> {
 /// The types are the caller's to agree on: postcard does not say what was stored. What is left over at least shows that
 /// it was something else.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    match postcard::take_from_bytes(bytes)? {
-        (value, []) => Ok(value),
-        _ => Err(Error::Codec(postcard::Error::DeserializeBadEncoding)),
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        other => Err(Error::NotOfType {
+            stored: Bytes::copy_from_slice(bytes),
+            why: other
+                .err()
+                .unwrap_or(postcard::Error::DeserializeBadEncoding),
+        }),
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
     #[test]
     fn a_text_read_as_a_number_is_an_error() {
         let text = encode(&"36").unwrap();
-        assert!(matches!(decode::<u64>(&text), Err(Error::Codec(_))));
+        assert!(matches!(decode::<u64>(&text), Err(Error::NotOfType { .. })));
         assert_eq!(decode::<String>(&text).unwrap(), "36");
     }
 }

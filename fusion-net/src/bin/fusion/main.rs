@@ -135,7 +135,7 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::OutcomeUnknown { .. } | Error::TimedOut { .. } => {
             Some("; `fusion status` tells how the cluster stands, --timeout allows more time")
         }
-        Error::Codec(_) => Some("; this command reads and writes text only"),
+        Error::NotOfType { .. } => Some("; this command reads and writes text only"),
         _ => None,
     }
 }
