@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fusion_core::limits::MAX_VALUE_BYTES;
 use fusion_core::op::{Op, Reply};
-use fusion_net::client::{Error, Kind};
+use fusion_net::client::{ClientOptions, Error, Kind};
 use fusion_tests::cluster::{Seat, start};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +57,95 @@ async fn elements_that_are_enqueued_together_keep_their_order_when_the_primary_d
         next[caller as usize] += 1;
     }
     assert_eq!(&next[..], counts);
+    rig.stop().await;
+}
+
+/// A read that is sent again, since its answer was lost with the primary, sees the changes before it and none behind it;
+/// from a client whose concurrent calls share requests, and from one whose do not.
+#[tokio::test]
+async fn a_read_between_changes_of_one_call_sees_those_before_it_alone() {
+    let mut rig = start(N + 2 * F).await;
+    rig.create("c", Kind::Queue, N, F).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = Vec::new();
+    for (index, coalesce) in [(0, true), (1, false)] {
+        let client = rig
+            .client_like(ClientOptions {
+                timeout: Duration::from_secs(60),
+                coalesce,
+                ..ClientOptions::default()
+            })
+            .await;
+        let (stop, queue) = (Arc::clone(&stop), client.queue::<u64>("c", index).await);
+        let raw = queue.unwrap().raw().clone();
+        callers.push(tokio::spawn(async move {
+            let mut len = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let enqueue = |i: u64| Op::Enqueue {
+                    value: i.to_le_bytes().to_vec().into(),
+                };
+                // Runs of one to nine changes, each with two reads behind it.
+                let mut ops = Vec::new();
+                let mut expected = Vec::new();
+                for run in 1..10 {
+                    for _ in 0..run {
+                        ops.push(enqueue(len));
+                        expected.push(Reply::Done);
+                        len += 1;
+                    }
+                    ops.extend([Op::Len, Op::Len]);
+                    expected.extend([Reply::Len(len), Reply::Len(len)]);
+                }
+                let answers: Result<Vec<_>, _> = raw.call_all(ops).await.into_iter().collect();
+                assert_eq!(answers.unwrap(), expected);
+            }
+            len
+        }));
+    }
+    for _ in 0..3 {
+        let queue = rig.client.queue::<u64>("c", 0).await.unwrap();
+        let before = queue.len().await.unwrap();
+        while queue.len().await.unwrap() < before + 500 {}
+        let killed = rig.kill("c", &[Seat::Primary(0), Seat::Primary(1)]).await;
+        rig.wait_whole_without("c", &killed).await;
+        rig.restart(&killed).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for (index, caller) in callers.into_iter().enumerate() {
+        let len = caller.await.unwrap();
+        let queue = rig.client.queue::<u64>("c", index).await.unwrap();
+        assert_eq!(queue.len().await.unwrap(), len);
+    }
+    rig.stop().await;
+}
+
+/// A primary answers with a few MiB at a time: the rest is asked again, in its order, and other callers are answered
+/// meanwhile.
+#[tokio::test]
+async fn elements_that_no_answer_holds_all_come_in_their_order() {
+    const COUNT: u32 = 40;
+    let rig = start(N + F).await;
+    rig.create("c", Kind::Queue, N, F).await;
+    let queue = rig.client.queue::<u8>("c", 0).await.unwrap();
+    let value = |i: u32| -> Bytes { (0..1u32 << 20).map(|at| (at ^ i) as u8).collect() };
+    let enqueue = (0..COUNT).map(|i| Op::Enqueue { value: value(i) });
+    let answers = queue.raw().call_all(enqueue).await;
+    assert!(answers.iter().all(|a| matches!(a, Ok(Reply::Done))));
+    let raw = queue.raw().clone();
+    let all = tokio::spawn(async move { raw.call_all((0..COUNT).map(|_| Op::Dequeue)).await });
+    let mut seen = COUNT as u64;
+    while !all.is_finished() {
+        let len = queue.len().await.unwrap();
+        assert!(len <= seen);
+        seen = len;
+    }
+    for (i, answer) in (0..).zip(all.await.unwrap()) {
+        let Ok(Reply::Maybe(Some(taken))) = answer else {
+            panic!("{i}: {answer:?}");
+        };
+        assert!(taken == value(i), "{i}");
+    }
+    assert!(queue.is_empty().await.unwrap());
     rig.stop().await;
 }
 

@@ -315,6 +315,9 @@ pub struct ClientRequest {
     pub id: Option<RequestId>,
     /// What to do.
     pub op: Op,
+    /// Whether it is executed only if the request before it in its batch is: so operations that were sent together keep
+    /// their order, whatever is put off.
+    pub follows: bool,
 }
 
 /// Requests of one client for one primary, executed in order.
@@ -347,7 +350,8 @@ pub enum ClientReply {
     Busy,
     /// A read of a primary without leases, which may have been replaced; not executed (rule 10).
     NoLease,
-    /// The batch's answers grew too long for a frame; not executed, send it again.
+    /// Not executed, to be sent again: the batch's answers grew too long for a frame, or it follows a request that was not
+    /// executed.
     Deferred,
     /// A mutation without an id, or a read with one; not executed.
     BadRequest,

@@ -148,6 +148,29 @@ impl Op {
         }
     }
 
+    /// Whether its answer may hold keys or values, and so be long.
+    #[must_use]
+    pub fn answers_with_elements(&self) -> bool {
+        match self {
+            Op::GetIndex { .. }
+            | Op::RemoveIndex { .. }
+            | Op::Range { .. }
+            | Op::Get { .. }
+            | Op::Remove { .. }
+            | Op::CompareAndSwap { .. }
+            | Op::Scan { .. }
+            | Op::Dequeue
+            | Op::Peek => true,
+            Op::Len
+            | Op::Insert { .. }
+            | Op::Append { .. }
+            | Op::SetIndex { .. }
+            | Op::Put { .. }
+            | Op::Contains { .. }
+            | Op::Enqueue { .. } => false,
+        }
+    }
+
     /// Why it would be refused for the length of its key or of a value, if it would.
     #[must_use]
     pub fn oversize(&self) -> Option<OpError> {

@@ -24,6 +24,7 @@ mod queue;
 mod route;
 mod session;
 mod structure;
+mod waiting;
 
 pub use crate::addresses::{Addresses, AddressesError};
 pub use crate::coordinators::{Attempt, Tried};

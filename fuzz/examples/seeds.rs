@@ -120,6 +120,7 @@ fn requests() -> Vec<(&'static str, u8, Vec<u8>)> {
     let op = |op: Op| ClientRequest {
         id: op.is_mutation().then_some(id),
         op,
+        follows: false,
     };
     let batch = |requests| PrimaryRequest::Execute {
         batch: ClientBatch {

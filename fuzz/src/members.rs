@@ -102,7 +102,7 @@ impl Members {
                     slot: 0,
                     number,
                 });
-                let request = ClientRequest { id, op };
+                let request = ClientRequest { id, op, follows: false };
                 let done = primary.submit(&request, Time(self.now));
                 assert!(matches!(done, Submitted::Done { .. }));
             }

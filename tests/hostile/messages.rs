@@ -144,6 +144,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
             requests: vec![ClientRequest {
                 id: None,
                 op: Op::Len,
+                follows: false,
             }],
             close: None,
         };

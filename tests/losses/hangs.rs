@@ -92,6 +92,7 @@ async fn a_primary_that_was_replaced_while_it_hung_answers_no_read_from_its_old_
             requests: vec![ClientRequest {
                 id: None,
                 op: Op::Get { key: "k".into() },
+                follows: false,
             }],
             close: None,
         };

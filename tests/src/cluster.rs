@@ -49,6 +49,13 @@ pub fn binary() -> PathBuf {
             if profile.ends_with("release") {
                 build.arg("--release");
             }
+            // The test's own, which build scripts would take for theirs and run again.
+            for (name, _) in std::env::vars_os() {
+                let name = name.to_string_lossy();
+                if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                    build.env_remove(&*name);
+                }
+            }
             let status = build
                 .current_dir(env!("CARGO_MANIFEST_DIR"))
                 .status()
@@ -228,10 +235,21 @@ impl Rig {
     /// # Panics
     /// When the coordinator cannot be reached.
     pub async fn client_with(&self, timeout: Duration) -> Client {
-        let options = ClientOptions {
+        self.client_like(ClientOptions {
             timeout,
-            network: self.network().clone(),
             ..ClientOptions::default()
+        })
+        .await
+    }
+
+    /// A client with these options, in this rig's network.
+    ///
+    /// # Panics
+    /// When the coordinator does not answer.
+    pub async fn client_like(&self, options: ClientOptions) -> Client {
+        let options = ClientOptions {
+            network: self.network().clone(),
+            ..options
         };
         let client = Client::connect_with(self.coordinator(), options).await;
         client.expect("the coordinator answers")

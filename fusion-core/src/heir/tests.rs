@@ -69,6 +69,7 @@ impl Move {
                 key: vec![self.number as u8].into(),
                 value: vec![7; 40 * self.number as usize].into(),
             },
+            follows: false,
         };
         self.primary.submit(&request, NOW)
     }

@@ -38,6 +38,7 @@ fn enqueue(primary: &mut Primary, number: u64) -> Submitted {
         &ClientRequest {
             id: Some(id),
             op: Op::Enqueue { value },
+            follows: false,
         },
         Time(0),
     )
@@ -237,6 +238,7 @@ fn a_session_opened_again_by_a_late_copy_executes_nothing() {
     let copy = ClientRequest {
         id: Some(id),
         op: Op::Enqueue { value },
+        follows: false,
     };
     assert_eq!(primary.submit(&copy, Time(0)), Submitted::SessionUnknown);
     primary.open_session(SESSION);
@@ -248,6 +250,7 @@ fn read(primary: &mut Primary, now: u64) -> Submitted {
         &ClientRequest {
             id: None,
             op: Op::Len,
+            follows: false,
         },
         Time(now),
     )

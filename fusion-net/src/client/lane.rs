@@ -8,29 +8,21 @@ use super::call::{Ask, Call, Pending};
 use super::route::{Connections, Refreshed, Route};
 use super::session::Session;
 use super::structure::Answer;
+use super::waiting::Waiting;
 use crate::peer::Backoff;
 use fusion_core::config::PrimaryState;
 use fusion_core::id::PrimaryIndex;
-use fusion_core::message::{ClientBatch, ClientReply, ClientRequest, Refusal};
+use fusion_core::message::{ClientBatch, ClientReply, Refusal};
 use fusion_core::op::Op;
 use futures::future::{BoxFuture, FutureExt, OptionFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
-/// The most requests in one batch.
-const MAX_BATCH: usize = 512;
-/// About the most bytes of one batch.
-const MAX_BATCH_BYTES: usize = 4 << 20;
 /// How many batches are under way at a time.
 const BATCHES: usize = 2;
-/// With a batch under way, a second one goes when so many calls wait.
-const ENOUGH: usize = 64;
-/// Or when they have so many bytes.
-const ENOUGH_BYTES: usize = 64 << 10;
 /// How many requests are under way at a time where each has one call only.
 const SINGLES: usize = 512;
 /// The most calls that wait to be sent; further ones wait for room.
@@ -184,9 +176,7 @@ struct Driver {
     session: Session,
     /// A batch that opens the session is under way.
     opening: bool,
-    waiting: VecDeque<Pending>,
-    /// The number of the last group of calls.
-    group: u64,
+    waiting: Waiting,
     /// Several callers are at work: the last answers were for more than one, or somebody waited meanwhile.
     crowded: bool,
     backoff: Backoff,
@@ -208,8 +198,7 @@ impl Driver {
             limit,
             session: Session::new(),
             opening: false,
-            waiting: VecDeque::new(),
-            group: 0,
+            waiting: Waiting::default(),
             crowded: false,
             backoff: Backoff::new(MAX_BACKOFF),
             hold: None,
@@ -259,13 +248,13 @@ impl Driver {
                 }
                 ask = queue.recv(), if open && self.waiting.len() < QUEUE => match ask {
                     Some(ask) => {
-                        self.take(ask);
+                        self.waiting.take(ask);
                         self.gather(&mut queue).await;
                     }
                     None => open = false,
                 },
-                // What waits behind a batch that hangs was never sent, and its caller is told so in time.
-                _ = ticks.tick(), if !under_way.is_empty() => self.expire(),
+                // What waits behind a batch that hangs, or for a primary, was never sent, and its caller is told so in time.
+                _ = ticks.tick(), if !under_way.is_empty() || !self.waiting.is_empty() => self.expire(),
             }
         }
         self.close_session().await;
@@ -280,19 +269,7 @@ impl Driver {
         while self.waiting.len() < QUEUE
             && let Ok(ask) = queue.try_recv()
         {
-            self.take(ask);
-        }
-    }
-
-    fn take(&mut self, ask: Ask) {
-        self.group += 1;
-        let group = self.group;
-        match ask {
-            Ask::One(call) => self.waiting.push_back(Pending::new(call, group)),
-            Ask::Together(calls) => {
-                let calls = calls.into_iter().map(|call| Pending::new(call, group));
-                self.waiting.extend(calls);
-            }
+            self.waiting.take(ask);
         }
     }
 
@@ -302,11 +279,7 @@ impl Driver {
         if self.waiting.is_empty() || self.hold.is_some() {
             return false;
         }
-        let bytes = || -> usize { self.waiting.iter().map(|p| p.call.op.payload_bytes()).sum() };
-        under_way == 0
-            || !self.connections.coalesce
-            || self.waiting.len() >= ENOUGH
-            || bytes() >= ENOUGH_BYTES
+        under_way == 0 || !self.connections.coalesce || self.waiting.is_enough()
     }
 
     /// The last handle is gone: the primary need not keep this session's answers any more.
@@ -338,8 +311,7 @@ impl Driver {
         let seat = config
             .primary(self.index)
             .filter(|s| s.state == PrimaryState::Active)?;
-        let changes = self.waiting.iter().any(|p| p.call.op.is_mutation());
-        if changes && !self.session.opened {
+        if self.waiting.has_changes() && !self.session.opened {
             if self.opening {
                 return None;
             }
@@ -355,36 +327,8 @@ impl Driver {
             };
             return Some((seat.host.address.clone(), batch, Vec::new()));
         }
-        let mut requests = Vec::new();
-        let mut calls: Vec<Pending> = Vec::new();
-        let mut bytes = 0;
-        while let Some(group) = self.waiting.front().map(|next| next.group) {
-            let together = self.waiting.iter().take_while(|p| p.group == group);
-            let (mut count, mut longer, mut slots) = (0, 0, 0);
-            for pending in together {
-                count += 1;
-                longer += pending.call.op.payload_bytes();
-                slots += usize::from(pending.needs_slot());
-            }
-            let fits = requests.is_empty()
-                || self.connections.coalesce
-                    && requests.len() + count <= MAX_BATCH
-                    && bytes + longer <= MAX_BATCH_BYTES;
-            if !fits || slots > self.session.free_slots() {
-                break;
-            }
-            bytes += longer;
-            for mut next in self.waiting.drain(..count) {
-                if next.needs_slot() {
-                    next.id = self.session.next();
-                }
-                requests.push(ClientRequest {
-                    id: next.id,
-                    op: next.call.op.clone(),
-                });
-                calls.push(next);
-            }
-        }
+        let coalesce = self.connections.coalesce;
+        let (requests, calls) = self.waiting.take_batch(&mut self.session, coalesce);
         if requests.is_empty() {
             return None;
         }
@@ -400,19 +344,14 @@ impl Driver {
 
     /// Answers the calls whose time is over.
     fn expire(&mut self) {
-        let now = Instant::now();
-        let limit = self.limit;
-        let mut i = 0;
-        while i < self.waiting.len() {
-            if self.waiting[i].call.deadline > now && !self.waiting[i].call.answer.is_closed() {
-                i += 1;
-                continue;
-            }
-            if let Some(pending) = self.waiting.remove(i) {
-                self.session.free(pending.id);
-                let why = self.why();
-                pending.give_up(limit, &why);
-            }
+        let over = self.waiting.take_over(Instant::now());
+        if over.is_empty() {
+            return;
+        }
+        let why = self.why();
+        for pending in over {
+            self.session.free(pending.id);
+            pending.give_up(self.limit, &why);
         }
     }
 
@@ -442,7 +381,7 @@ impl Driver {
                 return;
             }
             Answered::Not { unsure } => {
-                self.put_back(calls.into_iter().map(|c| Pending {
+                self.waiting.put_back(calls.into_iter().map(|c| Pending {
                     unsure: c.unsure || unsure,
                     ..c
                 }));
@@ -483,7 +422,7 @@ impl Driver {
                 }
             }
         }
-        self.put_back(again.into_iter());
+        self.waiting.put_back(again.into_iter());
         if unleased {
             // It cannot reach all fused members: perhaps it was replaced.
             self.look_again();
@@ -510,12 +449,6 @@ impl Driver {
         }
     }
 
-    fn put_back(&mut self, calls: impl DoubleEndedIterator<Item = Pending>) {
-        for pending in calls.rev() {
-            self.waiting.push_front(pending);
-        }
-    }
-
     /// Sends nothing for a little while, and looks for the cluster's next configuration.
     fn look_again(&mut self) {
         let wait = self.backoff.wait();
@@ -538,7 +471,7 @@ impl Driver {
             Refreshed::Removed => {
                 let name = self.route.config().name.clone();
                 self.session = Session::new();
-                for pending in std::mem::take(&mut self.waiting) {
+                for pending in self.waiting.take_all() {
                     let gone = Error::UnknownCluster { name: name.clone() };
                     let _ = pending.call.answer.send(Err(gone));
                 }

@@ -4,13 +4,17 @@ use super::Error;
 use super::lane::Lane;
 use bytes::Bytes;
 use fusion_core::id::Seq;
-use fusion_core::op::{Kind, Op, OpResult, Reply};
+use fusion_core::op::{Kind, Op, OpError, OpResult, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::iter::Peekable;
 
-/// So many operations go in one request, or so many bytes of them: it must not wait long for what is before it.
+/// So many operations go in one request, or so many bytes of them or of their answers: others must not wait long for
+/// it.
 const TOGETHER: usize = 256;
 const TOGETHER_BYTES: usize = 1 << 20;
+/// So many operations whose answers may be long go in the first request.
+const LONG_AT_FIRST: usize = 32;
 
 /// What a structure said, and where in its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,29 +76,23 @@ impl Raw {
     /// Executes operations in this order and answers each, as [`call`](Self::call) does: far fewer requests than calls
     /// one by one, and the order that concurrent calls do not have. It is no transaction: those of others may come in
     /// between, and one that fails does not keep the next ones from being executed. Only when one is not answered
-    /// at all ([`Error::TimedOut`], [`Error::OutcomeUnknown`]), those behind its request are
-    /// [`Error::NotSent`].
+    /// at all ([`Error::TimedOut`], [`Error::OutcomeUnknown`], [`Error::BadAnswer`], [`Error::UnknownCluster`]), those
+    /// behind its request are [`Error::NotSent`].
     ///
-    /// They are sent 256 at a time, or 1 MiB. When the future is dropped, the rest is not sent.
+    /// At most 256 go in one request, or 1 MiB of keys and values; of those whose answers hold elements fewer at first, and
+    /// as long as they are long. A change behind a read begins a new request: sent again, the read would see
+    /// it. Each request has the client's whole time limit. When the future is dropped, the rest is not sent.
     pub async fn call_all(&self, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Reply, Error>> {
+        // Not kept over an await: the iterator need not be one that may be sent.
         let ops: Vec<Op> = ops.into_iter().collect();
         let mut answers = Vec::with_capacity(ops.len());
         let mut rest = ops.into_iter().peekable();
+        let mut long_ones = LONG_AT_FIRST;
         while rest.peek().is_some() {
-            let (mut together, mut oversize, mut bytes) = (Vec::new(), Vec::new(), 0);
-            while oversize.len() < TOGETHER
-                && let Some(op) = rest.next_if(|op| {
-                    oversize.is_empty() || bytes + op.payload_bytes() <= TOGETHER_BYTES
-                })
-            {
-                let error = op.oversize();
-                if error.is_none() {
-                    bytes += op.payload_bytes();
-                    together.push(op);
-                }
-                oversize.push(error);
-            }
-            let mut replies = self.lane.call_together(together).await.into_iter();
+            let (together, oversize) = next_request(&mut rest, long_ones);
+            let replies = self.lane.call_together(together).await;
+            long_ones = after_answers(long_ones, &replies);
+            let mut replies = replies.into_iter();
             let mut unanswered = false;
             for error in oversize {
                 let answer = match error {
@@ -153,6 +151,50 @@ impl Raw {
     }
 }
 
+/// The operations of the next request that are sent, and of each of its operations why it is not, if so. Reads come last:
+/// they are not recorded, and, sent again, would see the changes behind them.
+fn next_request(
+    rest: &mut Peekable<impl Iterator<Item = Op>>,
+    long_ones: usize,
+) -> (Vec<Op>, Vec<Option<OpError>>) {
+    let (mut together, mut oversize) = (Vec::new(), Vec::new());
+    let (mut bytes, mut long, mut read) = (0, 0, false);
+    while oversize.len() < TOGETHER
+        && let Some(op) = rest.next_if(|op| {
+            let is_long = op.answers_with_elements();
+            let fits = bytes + op.payload_bytes() <= TOGETHER_BYTES;
+            oversize.is_empty()
+                || fits && !(read && op.is_mutation()) && !(is_long && long >= long_ones)
+        })
+    {
+        let error = op.oversize();
+        if error.is_none() {
+            bytes += op.payload_bytes();
+            long += usize::from(op.answers_with_elements());
+            read |= !op.is_mutation();
+            together.push(op);
+        }
+        oversize.push(error);
+    }
+    (together, oversize)
+}
+
+/// How many operations whose answers may be long go in the next request, after one with these answers.
+fn after_answers(long_ones: usize, replies: &[Result<Answer, Error>]) -> usize {
+    let bytes = |reply: &Result<Answer, Error>| match reply {
+        Ok(answer) => answer.result.as_ref().map_or(0, Reply::payload_bytes),
+        Err(_) => 0,
+    };
+    let bytes: usize = replies.iter().map(bytes).sum();
+    if bytes > TOGETHER_BYTES {
+        (long_ones / 2).max(1)
+    } else if bytes > TOGETHER_BYTES / 2 {
+        long_ones
+    } else {
+        (long_ones * 2).min(TOGETHER)
+    }
+}
+
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes, Error> {
     Ok(postcard::to_stdvec(value)?.into())
 }
@@ -180,5 +222,45 @@ mod tests {
         let text = encode(&"36").unwrap();
         assert!(matches!(decode::<u64>(&text), Err(Error::NotOfType { .. })));
         assert_eq!(decode::<String>(&text).unwrap(), "36");
+    }
+
+    fn sizes(ops: Vec<Op>, long_ones: usize) -> Vec<usize> {
+        let mut rest = ops.into_iter().peekable();
+        let mut sizes = Vec::new();
+        while rest.peek().is_some() {
+            sizes.push(next_request(&mut rest, long_ones).1.len());
+        }
+        sizes
+    }
+
+    #[test]
+    fn a_change_behind_a_read_begins_a_new_request() {
+        let put = || Op::Enqueue {
+            value: Bytes::from_static(b"x"),
+        };
+        assert_eq!(
+            sizes(vec![put(), put(), Op::Len, Op::Len, put(), Op::Len], 32),
+            [4, 2]
+        );
+        assert_eq!(sizes((0..600).map(|_| put()).collect(), 1), [256, 256, 88]);
+    }
+
+    #[test]
+    fn requests_of_long_answers_are_short() {
+        let ops = |count| (0..count).map(|_| Op::Dequeue).collect();
+        assert_eq!(sizes(ops(70), 32), [32, 32, 6]);
+        assert_eq!(sizes(vec![Op::Dequeue, Op::Len, Op::Peek], 1), [2, 1]);
+        let answer = |len| {
+            Ok(Answer {
+                result: Ok(Reply::Maybe(Some(vec![0; len].into()))),
+                seq: Seq(1),
+            })
+        };
+        assert_eq!(after_answers(32, &[answer(10), answer(10)]), 64);
+        assert_eq!(after_answers(256, &[answer(10)]), 256);
+        assert_eq!(after_answers(32, &[answer(TOGETHER_BYTES)]), 32);
+        assert_eq!(after_answers(32, &[answer(TOGETHER_BYTES), answer(1)]), 16);
+        assert_eq!(after_answers(1, &[answer(8 << 20)]), 1);
+        assert_eq!(after_answers(32, &[Err(Error::NotSent)]), 64);
     }
 }

@@ -140,8 +140,7 @@ struct State {
     /// Of the last call.
     number: u64,
     waiting: HashMap<u64, Waiting>,
-    /// So far. They are counted while somebody waits.
-    ticks: u64,
+    /// Somebody looks for calls whose time is over.
     ticking: bool,
     closed: bool,
 }
@@ -150,8 +149,8 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     answer: oneshot::Sender<Bytes>,
-    /// It is given up at this tick.
-    due: u64,
+    /// It is given up then.
+    due: Instant,
 }
 
 impl State {
@@ -191,7 +190,7 @@ struct Shared {
     state: Mutex<State>,
     /// There is something to send.
     filled: Notify,
-    /// Somebody waits, and ticks are not counted.
+    /// Somebody waits, and nobody looks for calls whose time is over.
     begun: Notify,
 }
 
@@ -255,7 +254,6 @@ impl Calls {
             writer: Some(writer),
             number: 0,
             waiting: HashMap::new(),
-            ticks: 0,
             ticking: false,
             closed: false,
         };
@@ -274,14 +272,14 @@ impl Calls {
         }
     }
 
-    /// Sends what `encode` appends, and waits for the frame that answers it, for so long and at most two ticks more.
+    /// Sends what `encode` appends, and waits for the frame that answers it, for so long and at most a tick more.
     pub(super) async fn call(
         &self,
         limit: Duration,
         encode: impl FnOnce(&mut BytesMut, u64) -> io::Result<()>,
     ) -> Result<Bytes, Broken> {
         let (answer, answered) = oneshot::channel();
-        let ticks = limit.as_millis().div_ceil(TICK.as_millis()) as u64;
+        let due = Instant::now() + limit;
         let (place, sent, ticking) = {
             let mut state = self.shared.lock();
             if state.closed {
@@ -290,8 +288,6 @@ impl Calls {
             state.number += 1;
             let number = state.number;
             encode(&mut state.out, number).map_err(|_| Broken)?;
-            // The next tick may be near.
-            let due = state.ticks.saturating_add(ticks).saturating_add(1);
             state.waiting.insert(number, Waiting { answer, due });
             let ticking = std::mem::replace(&mut state.ticking, true);
             let sent = state.send_alone();
@@ -340,8 +336,7 @@ async fn give_up(shared: Arc<Shared>) {
         loop {
             ticks.tick().await;
             let mut state = shared.lock();
-            state.ticks += 1;
-            let now = state.ticks;
+            let now = Instant::now();
             state.waiting.retain(|_, waiting| now < waiting.due);
             if state.waiting.is_empty() {
                 state.ticking = false;

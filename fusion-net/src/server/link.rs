@@ -63,6 +63,8 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) 
     let mut alarm = Alarm::new();
     // What the member was last told, in which epoch, and when.
     let mut told: Option<(Epoch, Seq, Time)> = None;
+    // When it is told a stable mark that nothing else brings.
+    let mut tell_stable: Option<Instant> = None;
     let Some(mut marks) = cell.upgrade().map(|primary| primary.watch()) else {
         return;
     };
@@ -98,13 +100,12 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) 
             let worth_a_message =
                 |m: &Marks| m.closed || m.applied != seen.applied || m.epoch != seen.epoch;
             // Without anything to say it is at least asked for its lease again in time (rule 3).
-            let (wait, same) = if heard == replicate.stable {
-                (lease, true)
-            } else {
-                (STABLE_DELAY.min(lease), false)
+            let (now, same) = (Instant::now(), heard == replicate.stable);
+            let until = match same {
+                true => now + lease,
+                false => (now + lease).min(*tell_stable.get_or_insert(now + STABLE_DELAY)),
             };
             let news = marks.wait_for(|m| worth_a_message(m) || (same && m.stable != seen.stable));
-            let until = Instant::now() + wait;
             let news = tokio::select! {
                 biased;
                 _ = news => true,
@@ -114,6 +115,7 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) 
                 continue;
             }
         }
+        tell_stable = None;
         let Some(there) = config.host_of(to) else {
             return;
         };

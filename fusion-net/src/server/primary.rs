@@ -236,11 +236,12 @@ impl PrimaryCell {
                 after = primary.applied();
             }
             let mut bytes = 0;
-            // What is executed of a batch is its front: who sends operations together has them in their order.
-            let mut goes_on = true;
+            // Of operations that were sent together the front is executed: they keep their order.
+            let mut executed = true;
             let replies = batch.requests.iter().map(|request| {
-                goes_on &= bytes <= MAX_REPLY_BYTES;
-                if !goes_on {
+                let goes_on = executed || !request.follows;
+                executed = goes_on && bytes <= MAX_REPLY_BYTES;
+                if !executed {
                     return ClientReply::Deferred;
                 }
                 let refusal = match primary.submit(request, now) {
@@ -254,14 +255,14 @@ impl PrimaryCell {
                             .map_or(0, fusion_core::op::Reply::payload_bytes);
                         return ClientReply::Done(result, this);
                     }
-                    Submitted::Stale => return ClientReply::Stale,
-                    Submitted::BadRequest => return ClientReply::BadRequest,
+                    Submitted::Stale => ClientReply::Stale,
+                    Submitted::BadRequest => ClientReply::BadRequest,
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
                     Submitted::Busy => ClientReply::Busy,
                     Submitted::NoLease => ClientReply::NoLease,
                     Submitted::Suspended | Submitted::Moving => ClientReply::NoLease,
                 };
-                goes_on = false;
+                executed = false;
                 refusal
             });
             let replies: Vec<_> = replies.collect();

@@ -339,7 +339,11 @@ mod tests {
             cluster: ClusterId(1),
             member: MemberId(1),
             open: None,
-            requests: vec![ClientRequest { id: None, op }],
+            requests: vec![ClientRequest {
+                id: None,
+                op,
+                follows: false,
+            }],
             close: None,
         };
         let frame = encode(&batch).unwrap();

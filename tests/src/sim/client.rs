@@ -125,6 +125,7 @@ impl World {
             request: ClientRequest {
                 id: (!reads).then_some(request_id),
                 op,
+                follows: false,
             },
             floor: line.floor,
             asked_at: self.now,

@@ -68,6 +68,7 @@ impl Pair {
         let request = ClientRequest {
             id: None,
             op: Op::Len,
+            follows: false,
         };
         self.primary.submit(&request, now) != Submitted::NoLease
     }
@@ -212,6 +213,7 @@ fn a_drain_of_an_older_epoch() -> Result<(), String> {
             key: vec![1].into(),
             value: vec![2].into(),
         },
+        follows: false,
     };
     if !matches!(pair.primary.submit(&write, now), Submitted::Done { .. }) {
         return Err("invariant 9: it goes on when its drain is void".into());

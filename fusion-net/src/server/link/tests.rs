@@ -130,6 +130,7 @@ async fn a_learner_that_hangs_on_pages_does_not_hold_changes_up() {
                     key: "k".into(),
                     value: number.to_string().into(),
                 },
+                follows: false,
             }],
             close: None,
         };

@@ -1,0 +1,245 @@
+//! Calls that wait to be sent to one primary, in their order.
+
+use super::call::{Ask, Pending};
+use super::session::Session;
+use fusion_core::message::ClientRequest;
+use std::collections::VecDeque;
+use tokio::time::Instant;
+
+/// The most requests in one batch.
+const MAX_BATCH: usize = 512;
+/// About the most bytes of one batch.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+/// So many calls are worth a batch beside one that is under way.
+const ENOUGH: usize = 64;
+/// Or so many bytes of them.
+const ENOUGH_BYTES: usize = 64 << 10;
+
+/// The calls. Those that were asked together are neighbours, and go, wait and end together.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    calls: VecDeque<Pending>,
+    /// The number of the last group.
+    group: u64,
+}
+
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Whether so much waits that it should not wait for the batch that is under way.
+    pub(super) fn is_enough(&self) -> bool {
+        let bytes = || -> usize { self.calls.iter().map(|p| p.call.op.payload_bytes()).sum() };
+        self.calls.len() >= ENOUGH || bytes() >= ENOUGH_BYTES
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        self.calls.iter().any(|p| p.call.op.is_mutation())
+    }
+
+    pub(super) fn take(&mut self, ask: Ask) {
+        self.group += 1;
+        let group = self.group;
+        match ask {
+            Ask::One(call) => self.calls.push_back(Pending::new(call, group)),
+            Ask::Together(calls) => {
+                let calls = calls.into_iter().map(|call| Pending::new(call, group));
+                self.calls.extend(calls);
+            }
+        }
+    }
+
+    /// Puts calls that must be sent again before all others.
+    pub(super) fn put_back(&mut self, calls: impl DoubleEndedIterator<Item = Pending>) {
+        for pending in calls.rev() {
+            self.calls.push_front(pending);
+        }
+    }
+
+    /// Takes out the calls whose time is over or whose caller is gone, with all that were asked together with one: what is
+    /// behind it must not be executed without it.
+    pub(super) fn take_over(&mut self, now: Instant) -> Vec<Pending> {
+        let is_over = |p: &Pending| p.call.deadline <= now || p.call.answer.is_closed();
+        if !self.calls.iter().any(is_over) {
+            return Vec::new();
+        }
+        let (mut over, mut rest) = (Vec::new(), VecDeque::with_capacity(self.calls.len()));
+        while let Some(count) = self.front_group() {
+            if self.calls.iter().take(count).any(is_over) {
+                over.extend(self.calls.drain(..count));
+            } else {
+                rest.extend(self.calls.drain(..count));
+            }
+        }
+        self.calls = rest;
+        over
+    }
+
+    pub(super) fn take_all(&mut self) -> VecDeque<Pending> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// Takes out what goes into the next batch, and names its changes; with `coalesce` as many groups as fit, else one.
+    pub(super) fn take_batch(
+        &mut self,
+        session: &mut Session,
+        coalesce: bool,
+    ) -> (Vec<ClientRequest>, Vec<Pending>) {
+        let (mut requests, mut calls) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        while let Some(count) = self.front_group() {
+            let (mut longer, mut slots) = (0, 0);
+            for pending in self.calls.iter().take(count) {
+                longer += pending.call.op.payload_bytes();
+                slots += usize::from(pending.needs_slot());
+            }
+            let fits = requests.is_empty()
+                || coalesce
+                    && requests.len() + count <= MAX_BATCH
+                    && bytes + longer <= MAX_BATCH_BYTES;
+            if !fits || slots > session.free_slots() {
+                break;
+            }
+            bytes += longer;
+            for (i, mut next) in self.calls.drain(..count).enumerate() {
+                if next.needs_slot() {
+                    next.id = session.next();
+                }
+                requests.push(ClientRequest {
+                    id: next.id,
+                    op: next.call.op.clone(),
+                    follows: i > 0,
+                });
+                calls.push(next);
+            }
+        }
+        (requests, calls)
+    }
+
+    /// How many calls the first group has.
+    fn front_group(&self) -> Option<usize> {
+        let group = self.calls.front()?.group;
+        Some(self.calls.iter().take_while(|p| p.group == group).count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Error;
+    use super::super::call::Call;
+    use super::super::structure::Answer;
+    use super::*;
+    use fusion_core::op::Op;
+    use std::time::Duration;
+    use tokio::sync::oneshot;
+
+    type Promise = oneshot::Receiver<Result<Answer, Error>>;
+
+    fn calls(ops: impl IntoIterator<Item = Op>, deadline: Instant) -> (Vec<Call>, Vec<Promise>) {
+        let call = |op| {
+            let (answer, promise) = oneshot::channel();
+            let call = Call {
+                op,
+                deadline,
+                answer,
+            };
+            (call, promise)
+        };
+        ops.into_iter().map(call).unzip()
+    }
+
+    fn enqueue(value: u8) -> Op {
+        Op::Enqueue {
+            value: vec![value].into(),
+        }
+    }
+
+    fn ask_together(waiting: &mut Waiting, count: u8, deadline: Instant) -> Vec<Promise> {
+        let (calls, promises) = calls((0..count).map(enqueue), deadline);
+        waiting.take(Ask::Together(calls));
+        promises
+    }
+
+    fn ask_one(waiting: &mut Waiting, op: Op, deadline: Instant) -> Promise {
+        let (mut calls, mut promises) = calls([op], deadline);
+        waiting.take(Ask::One(calls.pop().unwrap()));
+        promises.pop().unwrap()
+    }
+
+    /// Its promises are dropped one by one: the driver may look in between.
+    #[test]
+    fn of_a_group_whose_caller_goes_all_or_nothing_is_left() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let mut waiting = Waiting::default();
+        let mut gone = ask_together(&mut waiting, 5, later);
+        let _stays = ask_together(&mut waiting, 3, later);
+        assert!(waiting.take_over(now).is_empty());
+        drop(gone.remove(2));
+        assert_eq!(waiting.take_over(now).len(), 5);
+        assert_eq!(waiting.len(), 3);
+        let _in_time = ask_one(&mut waiting, enqueue(9), later + Duration::from_secs(1));
+        assert_eq!(waiting.take_over(later).len(), 3);
+        assert_eq!(waiting.len(), 1);
+    }
+
+    #[test]
+    fn a_group_goes_in_one_batch_and_says_what_follows() {
+        let later = Instant::now() + Duration::from_secs(1);
+        let mut waiting = Waiting::default();
+        let mut session = Session::new();
+        let mut promises = ask_together(&mut waiting, 3, later);
+        promises.push(ask_one(&mut waiting, Op::Len, later));
+        promises.extend(ask_together(&mut waiting, 2, later));
+        let (requests, calls) = waiting.take_batch(&mut session, true);
+        let follow: Vec<_> = requests.iter().map(|r| r.follows).collect();
+        assert_eq!(follow, [false, true, true, false, false, true]);
+        // The front of the first group was executed: the rest of it is the front now.
+        waiting.put_back(calls.into_iter().skip(1));
+        let (requests, calls) = waiting.take_batch(&mut session, false);
+        let follow: Vec<_> = requests.iter().map(|r| r.follows).collect();
+        assert_eq!(follow, [false, true]);
+        assert!(calls.iter().all(|c| c.id.is_some()));
+        assert_eq!(waiting.len(), 3, "one group only, without coalescing");
+    }
+
+    #[test]
+    fn a_group_waits_for_slots_for_all_of_it() {
+        let later = Instant::now() + Duration::from_secs(1);
+        let mut waiting = Waiting::default();
+        let mut session = Session::new();
+        let mut ids = Vec::new();
+        while session.free_slots() > 2 {
+            ids.push(session.next());
+        }
+        let _promises = ask_together(&mut waiting, 3, later);
+        assert!(waiting.take_batch(&mut session, true).0.is_empty());
+        assert_eq!(waiting.len(), 3);
+        session.free(ids[0]);
+        assert_eq!(waiting.take_batch(&mut session, true).0.len(), 3);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_calls_and_bytes() {
+        let later = Instant::now() + Duration::from_secs(1);
+        let mut waiting = Waiting::default();
+        let mut session = Session::new();
+        let mut promises = Vec::new();
+        for _ in 0..MAX_BATCH + 1 {
+            promises.push(ask_one(&mut waiting, Op::Len, later));
+        }
+        let (requests, _) = waiting.take_batch(&mut session, true);
+        assert_eq!((requests.len(), waiting.len()), (MAX_BATCH, 1));
+        for _ in 0..3 {
+            let value = vec![0; MAX_BATCH_BYTES / 2].into();
+            promises.push(ask_one(&mut waiting, Op::Enqueue { value }, later));
+        }
+        let (requests, _) = waiting.take_batch(&mut session, true);
+        assert_eq!((requests.len(), waiting.len()), (3, 1));
+    }
+}
