@@ -117,6 +117,22 @@ fn a_file_that_cannot_be_written_is_told_before_anything_is_measured() {
 }
 
 #[test]
+fn standard_output_is_not_taken_for_a_file() {
+    for option in ["--markdown", "--plot"] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new(binary())
+            .args(["bench", "--quick", option, "-"])
+            .current_dir(folder.path())
+            .output()
+            .expect("the binary runs");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("--json - alone"), "{stderr}");
+        assert!(folder.path().read_dir().unwrap().next().is_none());
+    }
+}
+
+#[test]
 fn an_interrupted_benchmark_leaves_no_process_and_no_folder() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Command::new(binary())

@@ -35,8 +35,8 @@ use std::process::ExitCode;
     after_help = "\
 Without a command it is throughput and latency: Fusion, and Redis where redis-server is on PATH, driven by the same client \
 in the same run, in an order that is shuffled for each repetition. A write to Redis is followed by a WAIT for all replicas \
-on the same connection, sent together with it, since that is what an answered write means here. Each answer is checked; a \
-wrong one is told, and the exit status is 1 then. docs/benchmarks.md says what is compared with what.
+on the same connection, since that is what an answered write means here; it is sent together with the write, unless the line \
+says otherwise. Each answer is checked; a wrong one is told, and the exit status is 1 then. docs/benchmarks.md says what is compared with what.
 
 Examples:
   fusion bench

@@ -18,7 +18,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// Write the tables to FILE as Markdown
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     pub(crate) markdown: Option<PathBuf>,
 }
 
@@ -73,7 +73,11 @@ impl Machine {
             ""
         };
         let name = &self.processor;
-        format!("{} processors ({name}), {redis}{build}", self.processors)
+        let plural = if self.processors == 1 { "" } else { "s" };
+        format!(
+            "{} processor{plural} ({name}), {redis}{build}",
+            self.processors
+        )
     }
 }
 
@@ -157,6 +161,14 @@ pub(crate) fn writable(file: &Path) -> anyhow::Result<()> {
 pub(crate) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     let written = File::create(file).and_then(|mut file| file.write_all(text.as_bytes()));
     written.with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// A file, which standard output is not.
+pub(crate) fn file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "-" => Err("standard output takes --json - alone; name a file".to_owned()),
+        path => Ok(PathBuf::from(path)),
+    }
 }
 
 /// Seconds, with a fraction if need be.

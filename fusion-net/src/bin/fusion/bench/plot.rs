@@ -19,12 +19,12 @@ fn color(side: Side) -> &'static str {
         Side::Fusion => "#1f5fbf",
         Side::FusionSingle => "#74a9e8",
         Side::FusionMany => "#2f8f5b",
-        Side::Redis => "#c0392b",
-        Side::RedisTwoTrips => "#6b1f16",
-        Side::RedisShared => "#e88a2a",
-        Side::RedisMany => "#7d5a4f",
-        Side::RedisGathered => "#b8860b",
-        Side::RedisSpread => "#d98cb3",
+        Side::Redis => "#d62728",
+        Side::RedisTwoTrips => "#222222",
+        Side::RedisShared => "#ff9f1c",
+        Side::RedisMany => "#8c564b",
+        Side::RedisGathered => "#7b3fa0",
+        Side::RedisSpread => "#e58ac0",
     }
 }
 
@@ -61,7 +61,10 @@ fn legend(report: &Report) -> Vec<Legend> {
     let percentiles = PERCENTILES.iter().map(|(stroke, name, _)| Legend {
         color: "#555",
         stroke: *stroke,
-        text: format!("latency: {name} took no longer"),
+        text: match stroke {
+            Stroke::Solid => format!("latency: {name} took no longer"),
+            _ => format!("latency, of Fusion and Redis alone: {name} took no longer"),
+        },
     });
     sides.chain(percentiles).collect()
 }
@@ -93,8 +96,10 @@ fn throughput(group: &[&Row]) -> Chart {
 fn latency(group: &[&Row]) -> Chart {
     // The far percentiles of two only; with all of them nothing could be read.
     let lines = sides(group.iter().copied()).into_iter().flat_map(|side| {
-        let far = matches!(side, Side::Fusion | Side::Redis);
-        let percentiles = &PERCENTILES[..if far { PERCENTILES.len() } else { 1 }];
+        let percentiles = match side {
+            Side::Fusion | Side::Redis => &PERCENTILES[..],
+            _ => &PERCENTILES[..1],
+        };
         let line = move |(stroke, _, figure): &(Stroke, &str, Figure)| {
             series(group, side, *stroke, *figure)
         };

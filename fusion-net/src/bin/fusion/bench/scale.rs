@@ -2,7 +2,7 @@
 
 mod curves;
 
-use super::common::{Machine, OutputArgs, seconds, writable, write};
+use super::common::{Machine, OutputArgs, file, seconds, writable, write};
 use super::deployment::{Deployment, Growth, Layout};
 use super::entries::{Entries, KEY_BYTES};
 use super::figures::Spread;
@@ -62,7 +62,7 @@ pub(crate) struct ScaleArgs {
     #[arg(long, default_value_t = 1_000_000, value_name = "E", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     elements: u64,
     /// Draw the curves to FILE (SVG)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     plot: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,

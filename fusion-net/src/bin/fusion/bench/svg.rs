@@ -1,5 +1,6 @@
 //! Charts with two logarithmic axes, as SVG.
 
+use crate::table::count;
 use std::fmt::Write;
 
 /// The size of a chart in pixels, and the part of it around the plane.
@@ -12,6 +13,12 @@ const BOTTOM: f64 = 42.0;
 /// A line of the legend, and the page's edge.
 const LINE: f64 = 20.0;
 const EDGE: f64 = 16.0;
+/// An axis reaches at least so many times from its first to its last figure, so that two of [`FINE`] are on it.
+const REACH: f64 = 2.0;
+/// Where an axis has ticks in each decade: of several decades, of few, and where less would leave fewer than two.
+const COARSE: &[f64] = &[1.0];
+const USUAL: &[f64] = &[1.0, 2.0, 5.0];
+const FINE: &[f64] = &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
 
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +95,10 @@ impl Axis {
         if from > to {
             (from, to) = (1.0, 10.0);
         }
+        let edge = (REACH * from / to).sqrt().max(1.15);
         Axis {
-            from: from / 1.15,
-            to: to * 1.15,
+            from: from / edge,
+            to: to * edge,
             at,
         }
     }
@@ -100,14 +108,19 @@ impl Axis {
         self.at.0 + part * (self.at.1 - self.at.0)
     }
 
-    /// Round figures: 1, 2 and 5 of each decade, or only 1 where there are many decades.
+    /// Round figures, two or more.
     fn ticks(&self) -> Vec<f64> {
         let decades = (self.to / self.from).log10();
-        let steps: &[f64] = if decades > 3.0 {
-            &[1.0]
-        } else {
-            &[1.0, 2.0, 5.0]
-        };
+        let usual = if decades > 3.0 { COARSE } else { USUAL };
+        let ticks = self.multiples(usual);
+        if ticks.len() < 2 {
+            return self.multiples(FINE);
+        }
+        ticks
+    }
+
+    /// These figures of each decade, where they are on the axis.
+    fn multiples(&self, steps: &[f64]) -> Vec<f64> {
         let (low, high) = (
             self.from.log10().floor() as i32,
             self.to.log10().ceil() as i32,
@@ -125,6 +138,16 @@ fn short(figure: f64) -> String {
         f => (f, ""),
     };
     format!("{}{unit}", (value * 100.0).round() / 100.0)
+}
+
+/// A figure that was asked for, in full where it cannot be short: 100k, but 1,024.
+fn exact(figure: f64) -> String {
+    let is_short = (figure * 100.0).fract() == 0.0 && (figure < 1e3 || figure % 1e3 == 0.0);
+    if is_short || figure.fract() != 0.0 {
+        short(figure)
+    } else {
+        count(figure as u64)
+    }
 }
 
 fn escape(text: &str) -> String {
@@ -169,7 +192,7 @@ impl Chart {
                 out,
                 "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
                 y0 + 16.0,
-                short(tick)
+                exact(tick)
             )?;
         }
         writeln!(
@@ -303,6 +326,31 @@ mod tests {
         let text = page("a < b", &[], &[none]);
         assert!(text.starts_with("<svg") && text.ends_with("</svg>\n"));
         assert!(text.contains("a &lt; b") && !text.contains("NaN") && !text.contains("inf"));
+    }
+
+    #[test]
+    fn an_axis_has_two_ticks_whatever_was_measured() {
+        for percent in 100..1000 {
+            let figure = f64::from(percent) / 100.0;
+            for times in [1.0, 1.2, 1.7, 2.3] {
+                let axis = Axis::around([figure, figure * times].into_iter(), (0.0, 1.0));
+                assert!(axis.ticks().len() >= 2, "{figure}, {times}: {axis:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_not_rounded() {
+        assert_eq!(
+            [
+                exact(8.0),
+                exact(1024.0),
+                exact(16384.0),
+                exact(1e5),
+                exact(1e6)
+            ],
+            ["8", "1,024", "16,384", "100k", "1M"]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `fusion bench`: how fast, beside what a user would take instead.
 
 use super::action::Workload;
-use super::common::{Machine, OutputArgs, PeerArgs, seconds, writable, write};
+use super::common::{Machine, OutputArgs, PeerArgs, file, seconds, writable, write};
 use super::entries::MIN_VALUE_BYTES;
 use super::keys::Popularity;
 use super::measure::Sample;
@@ -71,7 +71,7 @@ pub(crate) struct ThroughputArgs {
     #[arg(long, conflicts_with_all = ["seconds", "repetitions", "in_flight", "elements"])]
     quick: bool,
     /// Draw throughput and latency to FILE (SVG)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     plot: Option<PathBuf>,
     #[command(flatten)]
     peers: PeerArgs,
