@@ -4,6 +4,7 @@ mod fused;
 mod heir;
 mod host;
 mod link;
+mod links;
 mod primary;
 mod replacement;
 mod sync;

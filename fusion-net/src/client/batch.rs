@@ -34,17 +34,13 @@ fn perhaps(unknown: usize) -> String {
 /// A change for one of several structures, by its place among them.
 pub(super) type Placed = (usize, Op);
 
-/// Makes changes, those of a structure in this order, those of different structures at the same time; answers them in
-/// this order. Nothing is sent when one of them never could be.
-pub(super) async fn make(
-    structures: &[&Raw],
-    changes: impl Iterator<Item = Result<Placed, Error>>,
-) -> Result<Vec<Reply>, Error> {
-    let changes = fitting(structures, changes)?;
+/// Makes changes that [`fitting`] has looked at, those of a structure in this order, those of different structures at the
+/// same time; answers them in this order.
+pub(super) async fn make(structures: &[&Raw], changes: Vec<Placed>) -> Result<Vec<Reply>, Error> {
     all_made(ask(structures, changes).await)
 }
 
-/// The changes, if all of them can be sent.
+/// The changes, if all of them can be sent: nothing is when one of them never could be.
 pub(super) fn fitting(
     structures: &[&Raw],
     changes: impl Iterator<Item = Result<Placed, Error>>,

@@ -51,10 +51,14 @@ impl Pending {
         self.id.is_none() && self.call.op.is_mutation()
     }
 
+    /// Whether it is a change that may have been made.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.unsure && self.id.is_some()
+    }
+
     pub(super) fn give_up(self, limit: Duration, why: &str) {
         let why = why.to_owned();
-        let unknown = self.unsure && self.id.is_some();
-        let error = if unknown {
+        let error = if self.is_unknown() {
             Error::OutcomeUnknown { limit, why }
         } else {
             Error::TimedOut { limit, why }

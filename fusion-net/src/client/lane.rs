@@ -8,7 +8,7 @@ use super::call::{Ask, Call, Pending};
 use super::route::{Connections, Refreshed, Route};
 use super::session::Session;
 use super::structure::Answer;
-use super::waiting::Waiting;
+use super::waiting::{Again, Waiting};
 use crate::peer::Backoff;
 use fusion_core::config::PrimaryState;
 use fusion_core::id::PrimaryIndex;
@@ -391,13 +391,25 @@ impl Driver {
         };
         self.backoff.reset();
         self.unknown = None;
-        let mut again = Vec::new();
+        let mut again = Again::default();
         let (mut busy, mut unleased) = (false, false);
         for (pending, reply) in calls.into_iter().zip(replies) {
+            let group = pending.group;
             match reply {
                 ClientReply::Done(result, seq) => {
                     self.session.free(pending.id);
                     let _ = pending.call.answer.send(Ok(Answer { result, seq }));
+                    again.begun = Some(group);
+                }
+                // A slot is used again only after its call was answered or given up, so this is none of ours.
+                ClientReply::Stale | ClientReply::BadRequest => {
+                    self.session.free(pending.id);
+                    let _ = pending.call.answer.send(Err(Error::BadAnswer));
+                    again.given_up = Some(group);
+                }
+                _ if again.given_up == Some(group) => {
+                    self.session.free(pending.id);
+                    pending.give_up(self.limit, "what was sent before it failed");
                 }
                 // One before it was told so.
                 ClientReply::Deferred
@@ -415,14 +427,9 @@ impl Driver {
                     again.push(pending);
                 }
                 ClientReply::SessionUnknown => self.session_lost(pending, &mut again),
-                // A slot is used again only after its call was answered or given up, so this is none of ours.
-                ClientReply::Stale | ClientReply::BadRequest => {
-                    self.session.free(pending.id);
-                    let _ = pending.call.answer.send(Err(Error::BadAnswer));
-                }
             }
         }
-        self.waiting.put_back(again.into_iter());
+        self.waiting.put_back(again.into_calls());
         if unleased {
             // It cannot reach all fused members: perhaps it was replaced.
             self.look_again();
@@ -433,7 +440,7 @@ impl Driver {
 
     /// The primary has forgotten the session. What was sent once was not executed now; whether it was before, nobody
     /// can tell any more.
-    fn session_lost(&mut self, mut pending: Pending, again: &mut Vec<Pending>) {
+    fn session_lost(&mut self, mut pending: Pending, again: &mut Again) {
         if pending.id.is_some_and(|id| id.session == self.session.id) {
             self.session = Session::new();
         }
@@ -442,6 +449,7 @@ impl Driver {
                 "{} has forgotten this client's session",
                 name(&self.route, self.index)
             );
+            again.given_up = Some(pending.group);
             pending.give_up(self.limit, &why);
         } else {
             pending.id = None;
@@ -472,6 +480,10 @@ impl Driver {
                 let name = self.route.config().name.clone();
                 self.session = Session::new();
                 for pending in self.waiting.take_all() {
+                    if pending.is_unknown() {
+                        pending.give_up(self.limit, &format!("cluster {name} was removed"));
+                        continue;
+                    }
                     let gone = Error::UnknownCluster { name: name.clone() };
                     let _ = pending.call.answer.send(Err(gone));
                 }
@@ -517,3 +529,6 @@ async fn send(
     };
     (answered, calls)
 }
+
+#[cfg(test)]
+mod tests;

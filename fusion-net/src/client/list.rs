@@ -81,7 +81,8 @@ impl<V: Serialize + DeserializeOwned> List<V> {
             let value = encode(value)?;
             Ok((0, Op::Append { value }))
         };
-        batch::make(&[&self.raw], values.into_iter().map(change)).await?;
+        let changes = batch::fitting(&[&self.raw], values.into_iter().map(change))?;
+        batch::make(&[&self.raw], changes).await?;
         Ok(())
     }
 

@@ -220,7 +220,8 @@ async fn put_all<'a, K: Serialize + 'a, V: Serialize + 'a>(
         let (key, value) = (encode(key)?, encode(value)?);
         Ok((place(&key), Op::Put { key, value }))
     };
-    batch::make(&raws(parts), entries.into_iter().map(change)).await?;
+    let changes = batch::fitting(&raws(parts), entries.into_iter().map(change))?;
+    batch::make(&raws(parts), changes).await?;
     Ok(())
 }
 

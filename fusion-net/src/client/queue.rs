@@ -66,7 +66,8 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
             let value = encode(value)?;
             Ok((0, Op::Enqueue { value }))
         };
-        batch::make(&[&self.raw], values.into_iter().map(change)).await?;
+        let changes = batch::fitting(&[&self.raw], values.into_iter().map(change))?;
+        batch::make(&[&self.raw], changes).await?;
         Ok(())
     }
 

@@ -83,15 +83,16 @@ impl Raw {
     /// as long as they are long. A change behind a read begins a new request: sent again, the read would see
     /// it. Each request has the client's whole time limit. When the future is dropped, the rest is not sent.
     pub async fn call_all(&self, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Reply, Error>> {
-        // Not kept over an await: the iterator need not be one that may be sent.
         let ops: Vec<Op> = ops.into_iter().collect();
         let mut answers = Vec::with_capacity(ops.len());
         let mut rest = ops.into_iter().peekable();
         let mut long_ones = LONG_AT_FIRST;
         while rest.peek().is_some() {
             let (together, oversize) = next_request(&mut rest, long_ones);
+            let asked = together.iter().filter(|op| op.answers_with_elements());
+            let asked = asked.count();
             let replies = self.lane.call_together(together).await;
-            long_ones = after_answers(long_ones, &replies);
+            long_ones = after_answers(long_ones, asked, &replies);
             let mut replies = replies.into_iter();
             let mut unanswered = false;
             for error in oversize {
@@ -179,8 +180,8 @@ fn next_request(
     (together, oversize)
 }
 
-/// How many operations whose answers may be long go in the next request, after one with these answers.
-fn after_answers(long_ones: usize, replies: &[Result<Answer, Error>]) -> usize {
+/// How many operations whose answers may be long go in the next request, after one with so many of them and these answers.
+fn after_answers(long_ones: usize, asked: usize, replies: &[Result<Answer, Error>]) -> usize {
     let bytes = |reply: &Result<Answer, Error>| match reply {
         Ok(answer) => answer.result.as_ref().map_or(0, Reply::payload_bytes),
         Err(_) => 0,
@@ -188,7 +189,7 @@ fn after_answers(long_ones: usize, replies: &[Result<Answer, Error>]) -> usize {
     let bytes: usize = replies.iter().map(bytes).sum();
     if bytes > TOGETHER_BYTES {
         (long_ones / 2).max(1)
-    } else if bytes > TOGETHER_BYTES / 2 {
+    } else if bytes > TOGETHER_BYTES / 2 || asked < long_ones {
         long_ones
     } else {
         (long_ones * 2).min(TOGETHER)
@@ -256,11 +257,13 @@ mod tests {
                 seq: Seq(1),
             })
         };
-        assert_eq!(after_answers(32, &[answer(10), answer(10)]), 64);
-        assert_eq!(after_answers(256, &[answer(10)]), 256);
-        assert_eq!(after_answers(32, &[answer(TOGETHER_BYTES)]), 32);
-        assert_eq!(after_answers(32, &[answer(TOGETHER_BYTES), answer(1)]), 16);
-        assert_eq!(after_answers(1, &[answer(8 << 20)]), 1);
-        assert_eq!(after_answers(32, &[Err(Error::NotSent)]), 64);
+        assert_eq!(after_answers(32, 32, &[answer(10), answer(10)]), 64);
+        assert_eq!(after_answers(256, 256, &[answer(10)]), 256);
+        assert_eq!(after_answers(32, 32, &[answer(TOGETHER_BYTES)]), 32);
+        let too_long = [answer(TOGETHER_BYTES), answer(1)];
+        assert_eq!(after_answers(32, 2, &too_long), 16);
+        assert_eq!(after_answers(1, 1, &[answer(8 << 20)]), 1);
+        // Answers of changes say nothing of how long elements are.
+        assert_eq!(after_answers(32, 31, &[answer(0)]), 32);
     }
 }

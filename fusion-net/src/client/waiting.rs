@@ -128,6 +128,34 @@ impl Waiting {
     }
 }
 
+/// What becomes of the calls of a batch that were not executed.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    /// The group that was executed in part, if its calls are looked at.
+    pub(super) begun: Option<u64>,
+    /// The group of which one was given up, if its calls are looked at: those behind it are not executed without it.
+    pub(super) given_up: Option<u64>,
+    /// Groups, to be sent again.
+    whole: Vec<Pending>,
+    /// What is left of groups: behind the others, which have waited for their long answers.
+    rests: Vec<Pending>,
+}
+
+impl Again {
+    pub(super) fn push(&mut self, pending: Pending) {
+        if self.begun == Some(pending.group) {
+            self.rests.push(pending);
+        } else {
+            self.whole.push(pending);
+        }
+    }
+
+    /// All of them.
+    pub(super) fn into_calls(self) -> impl DoubleEndedIterator<Item = Pending> {
+        self.whole.into_iter().chain(self.rests)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Error;

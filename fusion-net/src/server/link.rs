@@ -9,12 +9,13 @@ use crate::clock;
 use crate::peer::{Backoff, within};
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
-use fusion_core::message::{Chunk, Condition, Refusal, Replicate, Route};
+use fusion_core::message::{Chunk, Refusal, Replicate, Route};
 use fusion_core::time::Time;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
@@ -30,10 +31,20 @@ const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
 /// Runs a link until its end; begins it anew after a fault of this program, since a link that is silently gone would
 /// hold up every write.
-pub(crate) async fn keep(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
+pub(crate) async fn keep(
+    host: Arc<Host>,
+    cell: Weak<PrimaryCell>,
+    to: MemberId,
+    woken: Arc<Notify>,
+) {
     loop {
         let mut task = JoinSet::new();
-        task.spawn(run(Arc::clone(&host), Weak::clone(&cell), to));
+        task.spawn(run(
+            Arc::clone(&host),
+            Weak::clone(&cell),
+            to,
+            Arc::clone(&woken),
+        ));
         match task.join_next().await {
             Some(Err(fault)) if fault.is_panic() => {
                 tracing::error!(member = %to, %fault, "a replication link failed and begins anew");
@@ -46,33 +57,33 @@ pub(crate) async fn keep(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId)
 
 /// Ends when the primary is gone or the member is none of its any more. Pages go at their own pace beside the changes:
 /// who copies takes both in any order (rules 16, 19), and clients wait for the changes alone.
-async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId) {
+async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId, woken: Arc<Notify>) {
     let pages = async {
         send_pages(&host, &cell, to).await;
         pending().await
     };
     tokio::select! {
         biased;
-        () = send_changes(&host, &cell, to) => {}
+        () = send_changes(&host, &cell, to, &woken) => {}
         () = pages => {}
     }
 }
 
-async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
+async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId, woken: &Notify) {
     let mut backoff = Backoff::new(MAX_BACKOFF);
     let mut alarm = Alarm::new();
     // What the member was last told, in which epoch, and when.
     let mut told: Option<(Epoch, Seq, Time)> = None;
     // When it is told a stable mark that nothing else brings.
     let mut tell_stable: Option<Instant> = None;
-    let Some(mut marks) = cell.upgrade().map(|primary| primary.watch()) else {
+    let Some(marks) = cell.upgrade().map(|primary| primary.watch()) else {
         return;
     };
     loop {
         let Some(primary) = cell.upgrade() else {
             return;
         };
-        let seen = *marks.borrow_and_update();
+        let seen = *marks.borrow();
         let step = primary.with(|p| {
             let config = Arc::clone(p.config());
             p.replicate(to, BATCH_BYTES, clock::now())
@@ -105,10 +116,15 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) 
                 true => now + lease,
                 false => (now + lease).min(*tell_stable.get_or_insert(now + STABLE_DELAY)),
             };
-            let news = marks.wait_for(|m| worth_a_message(m) || (same && m.stable != seen.stable));
+            let is_news = |m: &Marks| worth_a_message(m) || (same && m.stable != seen.stable);
+            let news = async {
+                while !is_news(&marks.borrow()) {
+                    woken.notified().await;
+                }
+            };
             let news = tokio::select! {
                 biased;
-                _ = news => true,
+                () = news => true,
                 () = alarm.by(until) => false,
             };
             if news || same || Instant::now() < until {
@@ -173,15 +189,11 @@ async fn replicate_to(
     };
     peer.heard();
     // Should the primary be gone, the connection is none the worse.
-    if let (Ok(ack), Some(primary)) = (&answer, cell.upgrade()) {
-        let stopped = primary.with(|p| {
-            p.on_ack(route, *ack, clock::now())
-                && matches!(p.condition(), Condition::Drained { .. })
-        });
-        if stopped {
-            // Its clients wait for nothing but the coordinator now.
-            host.news.notify_one();
-        }
+    if let (Ok(ack), Some(primary)) = (&answer, cell.upgrade())
+        && primary.take_ack(route, *ack)
+    {
+        // Its clients wait for nothing but the coordinator now.
+        host.news.notify_one();
     }
     Some(answer.map(|_| ()))
 }

@@ -2,22 +2,21 @@
 
 use super::host::{Host, Member, lock};
 use super::link;
+use super::links::Links;
 use crate::clock;
 use crate::service::{self, Answers, Counted};
 use crate::wire::Guest;
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
-    ClientBatch, ClientReply, Condition, RecoveryReply, RecoveryRequest, Refusal, Route,
+    Ack, ClientBatch, ClientReply, Condition, RecoveryReply, RecoveryRequest, Refusal, Route,
 };
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::structure::StructureStats;
 use fusion_core::time::Time;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tarpc::context::Context;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 /// About how many bytes of answers go into one frame; the rest of a batch is put off.
@@ -70,7 +69,7 @@ impl Marks {
 pub(crate) struct PrimaryCell {
     primary: Mutex<Primary>,
     marks: watch::Sender<Marks>,
-    links: Mutex<HashMap<MemberId, AbortHandle>>,
+    links: Links,
 }
 
 impl PrimaryCell {
@@ -79,7 +78,7 @@ impl PrimaryCell {
         let cell = Arc::new(PrimaryCell {
             primary: Mutex::new(primary),
             marks: watch::Sender::new(marks),
-            links: Mutex::default(),
+            links: Links::default(),
         });
         cell.relink(host);
         cell
@@ -93,7 +92,7 @@ impl PrimaryCell {
         let mut primary = self.primary.lock().expect("the primary is sound");
         let result = act(&mut primary);
         let now = Marks::of(&primary);
-        self.marks.send_if_modified(|marks| {
+        let is_news = self.marks.send_if_modified(|marks| {
             let before = *marks;
             *marks = Marks {
                 closed: before.closed,
@@ -101,6 +100,11 @@ impl PrimaryCell {
             };
             marks.is_news(&before)
         });
+        drop(primary);
+        if is_news {
+            // After those that wait for the stable mark: theirs are answers.
+            self.links.wake();
+        }
         result
     }
 
@@ -127,9 +131,7 @@ impl PrimaryCell {
     /// Taken for dead: no link speaks until it is named again. Who waits for an answer waits on: it may come yet.
     pub(crate) fn suspend(&self, config: Arc<Configuration>) {
         self.with(|primary| primary.suspend(config));
-        for (_, task) in lock(&self.links).drain() {
-            task.abort();
-        }
+        self.links.end();
     }
 
     pub(crate) fn adopt(self: &Arc<Self>, host: &Arc<Host>, config: Arc<Configuration>) {
@@ -140,26 +142,29 @@ impl PrimaryCell {
     /// One task for each fused member that must be kept up to date.
     fn relink(self: &Arc<Self>, host: &Arc<Host>) {
         let wanted: Vec<_> = lock(&self.primary).links().collect();
-        let mut links = lock(&self.links);
-        links.retain(|id, task| {
-            let keep = wanted.contains(id);
-            if !keep {
-                task.abort();
-            }
-            keep
+        self.links.keep(&wanted, |to, woken| {
+            let link = link::keep(Arc::clone(host), Arc::downgrade(self), to, woken);
+            tokio::spawn(link).abort_handle()
         });
-        for id in wanted {
-            links.entry(id).or_insert_with(|| {
-                tokio::spawn(link::keep(Arc::clone(host), Arc::downgrade(self), id)).abort_handle()
-            });
+    }
+
+    /// Takes an acknowledgement. Answers whether it has stopped, with nothing left to be acknowledged.
+    pub(crate) fn take_ack(&self, route: Route, ack: Ack) -> bool {
+        let (stopped, completed) = self.with(|primary| {
+            let before = primary.stable();
+            let taken = primary.on_ack(route, ack, clock::now());
+            let stopped = taken && matches!(primary.condition(), Condition::Drained { .. });
+            (stopped, before < primary.stable())
+        });
+        if completed {
+            self.links.was_last(route.to);
         }
+        stopped
     }
 
     /// The member is no more: waiting callers are told so and look for its successor.
     pub(crate) fn close(&self) {
-        for (_, task) in lock(&self.links).drain() {
-            task.abort();
-        }
+        self.links.end();
         self.marks.send_modify(|marks| marks.closed = true);
     }
 
@@ -273,14 +278,6 @@ impl PrimaryCell {
         })?;
         room.shrink_to(bytes);
         Some((Answers { replies, room }, after))
-    }
-}
-
-impl Drop for PrimaryCell {
-    fn drop(&mut self) {
-        for (_, task) in lock(&self.links).drain() {
-            task.abort();
-        }
     }
 }
 
