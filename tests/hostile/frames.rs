@@ -154,7 +154,8 @@ async fn giant_batches_close_their_connection_and_take_no_memory() {
     let before = resident_bytes(server);
     let port = &ports.ports[0];
     let hello = preface(PROTOCOL_VERSION, Service::Primary as u8);
-    // Cluster 1, member 1, no session, then so many requests of 2 bytes each (no id, `Len`), as many as are told.
+    // Cluster 1, member 1, no session, then so many requests of 3 bytes each (no id, `Len`, follows nothing), as many
+    // as are told.
     let batch = |told: u32, come: usize| {
         let mut message = vec![0, 1, 1, 0];
         let mut rest = told;
@@ -163,11 +164,11 @@ async fn giant_batches_close_their_connection_and_take_no_memory() {
             rest >>= 7;
         }
         message.push(rest as u8);
-        message.extend(vec![0; 2 * come]);
+        message.extend(vec![0; 3 * come]);
         message.push(0);
         message
     };
-    for (told, come) in [(10_000_000, 10_000_000), (u32::MAX, 100), (5000, 5000)] {
+    for (told, come) in [(6_000_000, 6_000_000), (u32::MAX, 100), (5000, 5000)] {
         let bytes = [&hello[..], &request(&batch(told, come))].concat();
         let heard = say(&port.address, &bytes, false, "a giant batch").await;
         assert_eq!(heard, hello, "{told} requests are not answered");
