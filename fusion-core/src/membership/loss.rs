@@ -1,8 +1,9 @@
 //! Going on after more than f were lost (PROTOCOL rule 37): an operator's decision, never a coordinator's.
 
+use super::placement::places;
 use super::{Evidence, Planner};
-use crate::config::{Configuration, Host, Origin, PrimaryState};
-use crate::id::{PrimaryIndex, Row, ServerId};
+use crate::config::{Configuration, Origin, PrimaryState};
+use crate::id::{PrimaryIndex, Row};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use thiserror::Error;
@@ -87,33 +88,4 @@ pub fn accept_loss(
         next.add_learner(row, host);
     }
     Ok((next, lost.into_iter().collect()))
-}
-
-/// Servers for the members that are made anew, the least loaded first: all but those of the primaries that go on.
-fn places(config: &Configuration, evidence: &Evidence, lost: &BTreeSet<PrimaryIndex>) -> Vec<Host> {
-    let goes_on = config.active().filter(|(j, _)| !lost.contains(j));
-    let taken: BTreeSet<ServerId> = goes_on.map(|(_, s)| s.host.server).collect();
-    let mut usable: Vec<_> = evidence
-        .servers
-        .iter()
-        .filter(|(_, s)| s.is_usable())
-        .collect();
-    usable.sort_by_key(|(id, s)| (s.load, **id));
-    let host = |(&server, s): (&ServerId, &super::ServerView)| Host {
-        server,
-        address: s.address.clone(),
-    };
-    let free = usable.iter().filter(|(id, _)| !taken.contains(id));
-    let mut hosts: Vec<Host> = free.map(|&(id, s)| host((id, s))).collect();
-    if config.colocate && !usable.is_empty() {
-        let members = config.n() + usize::from(config.faults);
-        hosts.extend(
-            usable
-                .iter()
-                .cycle()
-                .take(members)
-                .map(|&(id, s)| host((id, s))),
-        );
-    }
-    hosts
 }
