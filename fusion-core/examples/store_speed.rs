@@ -73,7 +73,7 @@ struct Driver {
 impl Driver {
     fn new(kind: Kind) -> Self {
         let (mut structure, create) = Structure::create(kind, ClusterId(1), PrimaryIndex(0));
-        let open = structure.open_session(SESSION);
+        let open = structure.open_session(Seq(0), SESSION);
         Driver {
             structure,
             requests: 0,
@@ -86,6 +86,7 @@ impl Driver {
         self.requests += 1;
         let request = RequestId {
             session: SESSION,
+            incarnation: Seq(0),
             slot,
             number: self.requests,
         };
@@ -195,6 +196,7 @@ fn main() {
         map.requests += 1;
         let request = RequestId {
             session: SESSION,
+            incarnation: Seq(0),
             slot: lane,
             number: map.requests,
         };

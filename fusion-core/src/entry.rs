@@ -3,7 +3,7 @@
 //! | entry | bytes |
 //! |---|---|
 //! | descriptor | 1, kind, format version, cluster id `u64`, primary index `u16` |
-//! | session | 2, session id `u128` |
+//! | session | 2, session id `u128`, the number `u64` of the change that opened it |
 //! | session slot | 3, session id `u128`, slot `u16`, request number `u64`, its change's number `u64`, the answer in postcard |
 //! | map entry | 4, key length and value length as LEB128, key, value |
 //! | list entry | 5, id `u48`, next id `u48`, value length as LEB128, value |
@@ -20,7 +20,7 @@ use std::fmt;
 use thiserror::Error;
 
 /// The version of these encodings.
-pub const FORMAT_VERSION: u8 = 1;
+pub const FORMAT_VERSION: u8 = 2;
 /// Ids of list entries and sequence numbers of queue entries are below this: 2^48, nine years at a million a second.
 pub const ID_LIMIT: u64 = 1 << 48;
 
@@ -94,9 +94,13 @@ impl fmt::Display for Descriptor {
 /// The last request of a session's slot, and its answer in postcard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotRecord<'a> {
-    /// The request.
-    pub request: RequestId,
-    /// The change that executed it.
+    /// The session.
+    pub session: SessionId,
+    /// The session's slot.
+    pub slot: u16,
+    /// The request's number in its slot.
+    pub number: u64,
+    /// The change that executed it; later than the one that opened its session (rule 38).
     pub seq: Seq,
     /// Its answer, encoded; zeros may follow.
     pub answer: &'a [u8],
@@ -136,8 +140,8 @@ pub struct QueueEntry<'a> {
 pub enum Entry<'a> {
     /// The structure's description; one in each structure.
     Descriptor(Descriptor),
-    /// A session is open.
-    Session(SessionId),
+    /// A session is open, since this change (rule 38).
+    Session(SessionId, Seq),
     /// The last request of a session's slot.
     SlotRecord(SlotRecord<'a>),
     /// A map entry.
@@ -183,7 +187,7 @@ impl<'a> Entry<'a> {
             _ => Ok(()),
         };
         match self {
-            Entry::Descriptor(_) | Entry::Session(_) => Ok(()),
+            Entry::Descriptor(_) | Entry::Session(..) => Ok(()),
             Entry::SlotRecord(record) => within(record.answer, MAX_ANSWER_BYTES),
             Entry::Map(entry) => {
                 within(entry.key, MAX_KEY_BYTES)?;
@@ -200,13 +204,14 @@ impl<'a> Entry<'a> {
         let mut reader = Reader { rest: slot };
         let entry = match reader.byte()? {
             DESCRIPTOR => Entry::Descriptor(reader.descriptor()?),
-            SESSION => Entry::Session(SessionId(u128::from_le_bytes(reader.array()?))),
+            SESSION => Entry::Session(
+                SessionId(u128::from_le_bytes(reader.array()?)),
+                Seq(u64::from_le_bytes(reader.array()?)),
+            ),
             SESSION_SLOT => Entry::SlotRecord(SlotRecord {
-                request: RequestId {
-                    session: SessionId(u128::from_le_bytes(reader.array()?)),
-                    slot: u16::from_le_bytes(reader.array()?),
-                    number: u64::from_le_bytes(reader.array()?),
-                },
+                session: SessionId(u128::from_le_bytes(reader.array()?)),
+                slot: u16::from_le_bytes(reader.array()?),
+                number: u64::from_le_bytes(reader.array()?),
                 seq: Seq(u64::from_le_bytes(reader.array()?)),
                 answer: std::mem::take(&mut reader.rest),
             }),
@@ -274,11 +279,12 @@ impl Header {
         header
     }
 
-    /// The whole entry of an open session.
+    /// The whole entry of a session that this change opened.
     #[must_use]
-    pub fn session(session: SessionId) -> Self {
+    pub fn session(session: SessionId, incarnation: Seq) -> Self {
         let mut header = Header::new(SESSION);
         header.push(&session.0.to_le_bytes());
+        header.push(&incarnation.0.to_le_bytes());
         header
     }
 
@@ -527,6 +533,7 @@ mod tests {
 
         let request = RequestId {
             session: SessionId(1 << 100),
+            incarnation: Seq(3),
             slot: 4,
             number: 5,
         };
@@ -536,7 +543,9 @@ mod tests {
             6,
         );
         let expected = SlotRecord {
-            request,
+            session: request.session,
+            slot: request.slot,
+            number: request.number,
             seq: Seq(9),
             answer: &answer,
         };
@@ -544,8 +553,11 @@ mod tests {
             Entry::parse_whole(&bytes),
             Ok((Entry::SlotRecord(expected), bytes.len() - 6))
         );
-        let bytes = slot(&[Header::session(SessionId(6)).as_bytes()], 0);
-        assert_eq!(Entry::parse(&bytes), Ok(Entry::Session(SessionId(6))));
+        let bytes = slot(&[Header::session(SessionId(6), Seq(7)).as_bytes()], 0);
+        assert_eq!(
+            Entry::parse(&bytes),
+            Ok(Entry::Session(SessionId(6), Seq(7)))
+        );
     }
 
     #[test]
@@ -575,6 +587,7 @@ mod tests {
         assert_eq!(with(2, 9), EntryError::UnknownVersion(9));
         let request = RequestId {
             session: SessionId(0),
+            incarnation: Seq(0),
             slot: 0,
             number: 0,
         };

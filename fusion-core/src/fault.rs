@@ -56,6 +56,8 @@ faults! {
     LearnerNotInLease "learner-not-in-lease",
     /// Rule 32: what survivors did after a fused snapshot is not undone.
     SnapshotWithoutVector "snapshot-without-vector",
+    /// Rule 38: which incarnation of a session a request or closing belongs to is ignored.
+    ClosedSessionReopens "closed-session-reopens",
     /// Rule 9: a retry is executed again.
     ReplyNotStored "reply-not-stored",
     /// Rule 9: the record of a request comes with the next change.

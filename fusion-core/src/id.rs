@@ -84,7 +84,8 @@ impl Row {
     }
 }
 
-/// A client's session: a random 128-bit id, opened once and never again (rule 38).
+/// A client's session: a random 128-bit id, opened once by its client. What is open under it is told apart by its
+/// incarnation (rule 38).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -104,6 +105,9 @@ impl fmt::Display for SessionId {
 pub struct RequestId {
     /// The client's session.
     pub session: SessionId,
+    /// The change that opened the session, as its client was told: of a session that was closed since, or opened again,
+    /// nothing is executed (rule 38).
+    pub incarnation: Seq,
     /// Which of the session's independent lanes.
     pub slot: u16,
     /// The request's number in its lane, from 1.

@@ -48,6 +48,8 @@ pub const TRANSFER_BYTES: usize = 1 << 20;
 pub const MAX_BATCH_REQUESTS: usize = 4096;
 /// The most pages in one message. Pages have 8 bytes at least, and those of one message about [`TRANSFER_BYTES`].
 pub const MAX_MESSAGE_PAGES: usize = TRANSFER_BYTES / 8 + 1;
+/// The most answers to one batch: one for each request, and one for the opening of a session.
+pub const MAX_BATCH_ANSWERS: usize = MAX_BATCH_REQUESTS + 1;
 /// The most members that one process may report of, and the most clusters that it may know.
 pub const MAX_REPORTS: usize = 1 << 16;
 

@@ -327,16 +327,18 @@ pub struct ClientBatch {
     pub cluster: ClusterId,
     /// The member that the client takes for the primary.
     pub member: MemberId,
-    /// A session to open first: sent until an answer has come, never after that (rule 38).
+    /// A session to open first: sent until an answer has come, never after that (rule 38). The answer to it is the first of
+    /// the batch's: [`ClientReply::Opened`], or [`ClientReply::Busy`].
     pub open: Option<SessionId>,
     /// The requests.
     #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_BATCH_REQUESTS>")]
     pub requests: Vec<ClientRequest>,
-    /// A session to close in the end, because its client is going; nobody waits for that to be safe.
-    pub close: Option<SessionId>,
+    /// A session to close in the end, and its incarnation, because its client is going; nobody waits for that to be safe.
+    /// Whoever is at a bound lets it be: it goes when room is needed.
+    pub close: Option<(SessionId, Seq)>,
 }
 
-/// The answer to one [`ClientRequest`].
+/// The answer to one [`ClientRequest`], or to the opening of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientReply {
     /// It was executed, now or when it was first sent; every change that the answer depends on is safe (rule 11). With
@@ -344,7 +346,7 @@ pub enum ClientReply {
     Done(OpResult, Seq),
     /// A later request of the same lane was executed already; this one was not executed now (rule 9).
     Stale,
-    /// The session is not known; not executed (rule 9).
+    /// The session is not open, or another incarnation of it is; not executed (rules 9, 38).
     SessionUnknown,
     /// A bound was reached; not executed (rule 11).
     Busy,
@@ -355,6 +357,8 @@ pub enum ClientReply {
     Deferred,
     /// A mutation without an id, or a read with one; not executed.
     BadRequest,
+    /// The session that the batch was to open is open, under this incarnation (rule 38).
+    Opened(Seq),
 }
 
 /// What a server says of a member that it hosts (rule 22).

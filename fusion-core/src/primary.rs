@@ -36,7 +36,7 @@ pub enum Submitted {
     },
     /// Not executed: a later request of its lane was (rule 9).
     Stale,
-    /// Not executed: the session is not known (rule 9).
+    /// Not executed: the session is not open, or another incarnation of it is (rules 9, 38).
     SessionUnknown,
     /// Not executed: a bound on unacknowledged or pinned changes was reached (rule 11).
     Busy,
@@ -199,22 +199,39 @@ impl Primary {
         self.leased_until
     }
 
-    /// Opens a client's session, a recorded change; does nothing when it is open already (rule 38), or when this primary
-    /// [has stopped](Self::is_draining).
-    pub fn open_session(&mut self, session: SessionId) {
-        if self.is_draining() {
-            return;
-        }
-        let change = self.structure.open_session(session);
-        if !change.is_empty() {
-            self.record(change);
-        }
+    /// Gives a smaller bound on open sessions and their slots than
+    /// [`MAX_SESSION_SLOTS`](crate::limits::MAX_SESSION_SLOTS), so that a simulation of few has evictions.
+    pub fn limit_sessions(&mut self, slots: usize) {
+        self.structure.limit_sessions(slots);
     }
 
-    /// Closes a session, a recorded change: its answers need not be kept any more. Does nothing when it is not open.
-    pub fn close_session(&mut self, session: SessionId) {
-        if !self.is_draining()
-            && let Some(change) = self.structure.close_session(session)
+    /// Opens a client's session, a recorded change, and returns its incarnation: the number of that change, which every
+    /// request under it says (rule 38). It may be told once [`stable`](Self::stable) has reached it (rule 11). Of a session
+    /// that is open already, returns what was returned before.
+    ///
+    /// Returns `None`, and changes nothing, when a bound on unacknowledged changes was reached, or this primary was taken
+    /// for dead or [has stopped](Self::is_draining): as with a request, to be tried again.
+    pub fn open_session(&mut self, session: SessionId) -> Option<Seq> {
+        if self.suspended || self.is_draining() {
+            return None;
+        }
+        let open = self.structure.incarnation(session);
+        if open.is_some() || self.at_a_bound() {
+            return open;
+        }
+        let seq = self.applied.next();
+        let change = self.structure.open_session(seq, session);
+        self.record(change);
+        Some(seq)
+    }
+
+    /// Closes this incarnation of a session, a recorded change: its answers need not be kept any more. Does nothing when
+    /// it is not open, and nothing at a bound (rule 11): it goes when room is needed, then.
+    pub fn close_session(&mut self, session: SessionId, incarnation: Seq) {
+        if !self.suspended
+            && !self.is_draining()
+            && !self.at_a_bound()
+            && let Some(change) = self.structure.close_session(session, incarnation)
         {
             self.record(change);
         }

@@ -38,6 +38,8 @@ pub struct Structure {
     store: PrimaryStore,
     elements: Elements,
     sessions: Sessions,
+    /// [`MAX_SESSION_SLOTS`].
+    session_slots: usize,
     /// The change being built; empty between operations.
     change: ChangeBuf,
 }
@@ -62,7 +64,7 @@ pub struct Executed {
 /// What is known of a request (rule 9).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionState {
-    /// Its session is not open.
+    /// Its session is not open, or it is another incarnation of it that is (rule 38).
     Unknown,
     /// A later request of the same session slot was executed.
     Stale,
@@ -190,6 +192,7 @@ impl Structure {
             store: PrimaryStore::new(),
             elements: Elements::new(kind),
             sessions: Sessions::new(),
+            session_slots: MAX_SESSION_SLOTS,
             change: ChangeBuf::new(),
         };
         structure
@@ -239,23 +242,31 @@ impl Structure {
                     descriptor = Some(found);
                     descriptors += 1;
                 }
-                Entry::Session(session) => sessions.restore_session(session, location)?,
-                Entry::SlotRecord(record) => sessions.restore_record(record.request, location)?,
+                Entry::Session(session, incarnation) => {
+                    sessions.restore_session(session, incarnation, location)?;
+                }
+                Entry::SlotRecord(record) => sessions.restore_record(record, location)?,
                 Entry::Map(_) | Entry::List(_) | Entry::Queue(_) => elements += 1,
             }
         }
         let (Some(descriptor), 1) = (descriptor, descriptors) else {
             return Err(RebuildError::Descriptors { found: descriptors });
         };
-        sessions.adopt_restored();
+        sessions.adopt_restored(&store);
         let elements = Elements::rebuild(descriptor.kind, &store, elements)?;
         Ok(Structure {
             descriptor,
             store,
             elements,
             sessions,
+            session_slots: MAX_SESSION_SLOTS,
             change: ChangeBuf::new(),
         })
+    }
+
+    /// Takes a bound on sessions below [`MAX_SESSION_SLOTS`], so that a simulation of few sessions has evictions.
+    pub(crate) fn limit_sessions(&mut self, slots: usize) {
+        self.session_slots = slots.min(MAX_SESSION_SLOTS);
     }
 
     /// Checks that it is the expected one.
@@ -378,7 +389,7 @@ impl Structure {
             return Executed { result, change };
         }
         let early = planted(Fault::ReplyInNextSeq).then(|| self.finish(TIDY_BYTES));
-        if self.sessions.used() >= MAX_SESSION_SLOTS && !self.sessions.has_record(request) {
+        if self.sessions.used() >= self.session_slots && !self.sessions.has_record(request) {
             self.make_room(request.session);
         }
         let bytes_before = self.sessions.recorded_bytes();
@@ -410,25 +421,36 @@ impl Structure {
         self.sessions.lookup(&self.store, request)
     }
 
-    /// Opens a session and answers the change. If it is open already, the change is empty, so that a retry is harmless.
+    /// Opens a session and answers the change, of number `seq`, which is its incarnation from then on (rule 38). If it is
+    /// open already, the change is empty, and its incarnation stays, so that a retry is harmless.
     ///
     /// Beyond [`MAX_SESSION_SLOTS`] open sessions and session slots together, the session used least recently is closed
     /// in the same change.
-    pub fn open_session(&mut self, session: SessionId) -> Bytes {
-        if self.sessions.is_open(session) {
+    pub fn open_session(&mut self, seq: Seq, session: SessionId) -> Bytes {
+        if self.sessions.incarnation(session).is_some() {
             return Bytes::new();
         }
         self.make_room(session);
         self.sessions
-            .open(&mut self.store, &mut self.change, session);
+            .open(&mut self.store, &mut self.change, session, seq);
         self.finish(TIDY_BYTES)
     }
 
-    /// Closes a session and answers the change; `None` if it is not open.
+    /// The change that opened a session; `None` if it is not open (rule 38).
+    #[must_use]
+    pub fn incarnation(&self, session: SessionId) -> Option<Seq> {
+        self.sessions.incarnation(session)
+    }
+
+    /// Closes this incarnation of a session and answers the change; `None` if it is not open.
     ///
     /// From this change on the session is unknown. Its slots' records go in this change, or, as far as that would grow
     /// beyond its limit, in later ones.
-    pub fn close_session(&mut self, session: SessionId) -> Option<Bytes> {
+    pub fn close_session(&mut self, session: SessionId, incarnation: Seq) -> Option<Bytes> {
+        let open = self.sessions.incarnation(session)?;
+        if !sessions::is_same(open, incarnation) {
+            return None;
+        }
         let mark = self.sessions.close(session)?;
         self.vacate(Some(mark));
         Some(self.finish(CLOSE_BYTES))
@@ -436,7 +458,7 @@ impl Structure {
 
     /// Closes the sessions used least recently until there is room for one more record of `session`.
     fn make_room(&mut self, session: SessionId) {
-        while self.sessions.used() >= MAX_SESSION_SLOTS {
+        while self.sessions.used() >= self.session_slots {
             let Some(mark) = self.sessions.evict(session) else {
                 break;
             };
@@ -476,9 +498,10 @@ impl Structure {
             (Ok(Entry::Map(entry)), Elements::Map(map)) => map.relocate(entry, moved),
             (Ok(Entry::List(_)), Elements::List(list)) => list.relocate(moved),
             (Ok(Entry::Queue(entry)), Elements::Queue(queue)) => queue.relocate(entry, moved),
-            (Ok(Entry::Session(session)), _) => self.sessions.relocate_session(session, moved),
+            (Ok(Entry::Session(session, _)), _) => self.sessions.relocate_session(session, moved),
             (Ok(Entry::SlotRecord(record)), _) => {
-                self.sessions.relocate_record(record.request, moved);
+                self.sessions
+                    .relocate_record(record.session, record.slot, moved);
             }
             (Ok(Entry::Descriptor(_)), _) => {}
             (entry, _) => panic!(
@@ -502,7 +525,7 @@ impl Elements {
         let entries = store
             .iter()
             .filter_map(|(location, slot)| match Entry::parse(slot) {
-                Ok(Entry::Descriptor(_) | Entry::Session(_) | Entry::SlotRecord(_)) | Err(_) => {
+                Ok(Entry::Descriptor(_) | Entry::Session(..) | Entry::SlotRecord(_)) | Err(_) => {
                     None
                 }
                 Ok(entry) => Some((location, entry)),

@@ -3,7 +3,7 @@
 use crate::wire::{Holds, Room};
 use fusion_core::config::{ClusterShape, Configuration, ShapeError};
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
-use fusion_core::limits::{MAX_BATCH_REQUESTS, MAX_REPORTS};
+use fusion_core::limits::{MAX_BATCH_ANSWERS, MAX_REPORTS};
 use fusion_core::membership::{LossError, MoveError, Reason, Waiting, What};
 use fusion_core::message::{
     Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
@@ -94,8 +94,8 @@ pub trait Coordinator {
 /// The answers to a batch.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Answers {
-    /// One for each request, in order.
-    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_BATCH_REQUESTS>")]
+    /// One for the opening of a session, if the batch opens one; then one for each request, in order.
+    #[serde(deserialize_with = "fusion_core::bounded::vec::<_, _, MAX_BATCH_ANSWERS>")]
     pub replies: Vec<ClientReply>,
     /// The memory that they take until they are sent.
     #[serde(skip)]

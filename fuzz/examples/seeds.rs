@@ -114,6 +114,7 @@ fn requests() -> Vec<(&'static str, u8, Vec<u8>)> {
     };
     let id = RequestId {
         session: SessionId(1),
+        incarnation: Seq(2),
         slot: 0,
         number: 6,
     };

@@ -86,7 +86,7 @@ impl Members {
     /// A few elements in each primary, known to every fused structure.
     fn fill(&mut self, kind: Kind) {
         for primary in &mut self.primaries {
-            primary.open_session(SESSION);
+            let incarnation = primary.open_session(SESSION).expect("there is room");
             for number in 1..=5_u64 {
                 let value = vec![number as u8; 20 * number as usize].into();
                 let op = match kind {
@@ -99,6 +99,7 @@ impl Members {
                 };
                 let id = Some(RequestId {
                     session: SESSION,
+                    incarnation,
                     slot: 0,
                     number,
                 });
@@ -239,8 +240,8 @@ impl Members {
                 assert!(after <= primary.applied());
             }
         }
-        if let Some(session) = batch.close {
-            primary.close_session(session);
+        if let Some((session, incarnation)) = batch.close {
+            primary.close_session(session, incarnation);
         }
     }
 

@@ -62,6 +62,7 @@ impl Move {
         let request = ClientRequest {
             id: Some(RequestId {
                 session: SessionId(1),
+                incarnation: Seq(2),
                 slot: 0,
                 number: self.number,
             }),

@@ -27,9 +27,10 @@ fn config() -> Configuration {
 }
 
 fn enqueue(primary: &mut Primary, number: u64) -> Submitted {
-    primary.open_session(SESSION);
+    let incarnation = primary.open_session(SESSION).unwrap_or_default();
     let id = RequestId {
         session: SESSION,
+        incarnation,
         slot: 0,
         number,
     };
@@ -223,14 +224,15 @@ fn a_primary_that_died_before_anything_was_safe_is_started_empty() {
     assert!(primary.structure().is_empty());
 }
 
-/// A client's opening message, of which a copy comes after the session was closed, carries no requests.
+/// Late copies of a session's opening and of a request, after its close: the session is another one by then (rule 38).
 #[test]
 fn a_session_opened_again_by_a_late_copy_executes_nothing() {
     let mut primary = Primary::create(Arc::new(config()), MemberId(1));
     enqueue(&mut primary, 1);
-    primary.close_session(SESSION);
+    primary.close_session(SESSION, Seq(2));
     let id = RequestId {
         session: SESSION,
+        incarnation: Seq(2),
         slot: 0,
         number: 1,
     };
@@ -241,8 +243,52 @@ fn a_session_opened_again_by_a_late_copy_executes_nothing() {
         follows: false,
     };
     assert_eq!(primary.submit(&copy, Time(0)), Submitted::SessionUnknown);
-    primary.open_session(SESSION);
+    assert_eq!(primary.open_session(SESSION), Some(Seq(5)));
+    assert_eq!(primary.open_session(SESSION), Some(Seq(5)), "as before");
+    assert_eq!(primary.submit(&copy, Time(0)), Submitted::SessionUnknown);
+    primary.close_session(SESSION, Seq(2));
+    assert_eq!(primary.open_session(SESSION), Some(Seq(5)), "a late close");
     assert_eq!(primary.structure().len(), 1);
+    let image = Image::rebuild(
+        primary.applied(),
+        primary.structure().snapshot(),
+        Descriptor {
+            kind: Kind::Queue,
+            cluster: ClusterId(1),
+            index: PrimaryIndex(0),
+        },
+    );
+    let mut primary = Primary::recovered(Arc::new(config()), MemberId(1), image.unwrap());
+    assert_eq!(primary.open_session(SESSION), Some(Seq(5)), "recovered");
+    assert_eq!(primary.submit(&copy, Time(0)), Submitted::SessionUnknown);
+    let mut new = copy;
+    new.id.as_mut().unwrap().incarnation = Seq(5);
+    assert!(matches!(
+        primary.submit(&new, Time(0)),
+        Submitted::Done { .. }
+    ));
+}
+
+/// Clients that open and close sessions fill the log as those that write do (rule 11).
+#[test]
+fn opening_and_closing_sessions_stays_within_the_bound() {
+    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+    primary.limit_log(2000, 10_000);
+    assert_eq!(primary.open_session(SESSION), Some(Seq(2)));
+    let mut opened = 0;
+    while let Some(incarnation) = primary.open_session(SessionId(100 + opened)) {
+        opened += 1;
+        assert_eq!(incarnation, primary.applied());
+        assert!(opened < 1000, "it is unbounded");
+    }
+    let applied = primary.applied();
+    assert_eq!(primary.open_session(SESSION), Some(Seq(2)), "it is open");
+    primary.close_session(SESSION, Seq(2));
+    assert_eq!(primary.applied(), applied);
+    ack(&mut primary, 3, applied);
+    assert_eq!(primary.open_session(SessionId(1)), Some(applied.next()));
+    primary.close_session(SESSION, Seq(2));
+    assert_eq!(primary.applied(), applied.next().next());
 }
 
 fn read(primary: &mut Primary, now: u64) -> Submitted {

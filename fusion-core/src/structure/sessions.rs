@@ -2,10 +2,15 @@
 //!
 //! An open session is an entry of its own (its *mark*), each of its slots another one with the last answer. Closing a
 //! session removes its mark; the records of its slots are orphans from then on and are removed bit by bit.
+//!
+//! The mark has the number of the change that opened the session, its *incarnation*: a late copy of an opening opens the
+//! session as another one, under which no request of before is executed. A record belongs to the open session if its
+//! change is later than that number, so that records need not repeat it.
 
 use super::{RebuildError, SessionState};
 use crate::change::ChangeBuf;
-use crate::entry::{Entry, Header};
+use crate::entry::{Entry, Header, SlotRecord};
+use crate::fault::{Fault, planted};
 use crate::id::{RequestId, Seq, SessionId};
 use crate::op::OpResult;
 use crate::store::{Location, Moved, PrimaryStore, Purpose};
@@ -19,6 +24,8 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 struct Session {
     id: SessionId,
+    /// The change that opened it.
+    incarnation: Seq,
     mark: Location,
     /// Its neighbours in the order of use.
     older: u32,
@@ -35,6 +42,8 @@ struct Record {
     location: Location,
     next: u32,
     state: RecordState,
+    /// That of its session, while it is live: so that looking a request up is one look.
+    incarnation: Seq,
 }
 
 impl Record {
@@ -67,6 +76,12 @@ pub(super) struct Sessions {
     /// Records of closed sessions, the next one to go first.
     orphans: VecDeque<u32>,
     scratch: Vec<u8>,
+}
+
+/// Whether a request or closing of the one is for the other (rule 38).
+#[inline]
+pub(super) fn is_same(open: Seq, asked: Seq) -> bool {
+    open == asked || planted(Fault::ClosedSessionReopens)
 }
 
 #[inline]
@@ -110,29 +125,34 @@ impl Sessions {
         bytes as u64
     }
 
-    pub(super) fn is_open(&self, session: SessionId) -> bool {
-        self.by_id.contains_key(&session)
+    /// The change that opened the session, if it is open.
+    pub(super) fn incarnation(&self, session: SessionId) -> Option<Seq> {
+        let &index = self.by_id.get(&session)?;
+        Some(self.sessions[index as usize].incarnation)
     }
 
     /// Whether the slot of that request has a record of its open session, which a new answer takes the place of.
     pub(super) fn has_record(&self, request: RequestId) -> bool {
-        self.find(request)
+        self.find(request.session, request.slot)
             .is_some_and(|record| self.records[record as usize].state == RecordState::Live)
     }
 
     pub(super) fn lookup(&self, store: &PrimaryStore, request: RequestId) -> SessionState {
         let record = self
-            .find(request)
+            .find(request.session, request.slot)
             .map(|record| &self.records[record as usize])
             .filter(|record| record.state == RecordState::Live);
         let Some(record) = record else {
-            let open = self.is_open(request.session);
-            return if open {
+            let open = self.incarnation(request.session);
+            return if open.is_some_and(|open| is_same(open, request.incarnation)) {
                 SessionState::Fresh
             } else {
                 SessionState::Unknown
             };
         };
+        if !is_same(record.incarnation, request.incarnation) {
+            return SessionState::Unknown;
+        }
         if request.number > record.number {
             return SessionState::Fresh;
         }
@@ -154,12 +174,13 @@ impl Sessions {
         store: &mut PrimaryStore,
         change: &mut ChangeBuf,
         session: SessionId,
+        incarnation: Seq,
     ) {
-        let header = Header::session(session);
+        let header = Header::session(session, incarnation);
         let mark = store
             .insert(Purpose::Record, &[header.as_bytes()], change)
             .expect("slots are reserved for sessions");
-        self.add_session(session, mark);
+        self.add_session(session, incarnation, mark);
     }
 
     /// Closes a session; answers its mark, which the caller removes.
@@ -212,7 +233,7 @@ impl Sessions {
             .expect("the session is open");
         self.touch(session);
         let mut vacated = None;
-        if let Some(index) = self.find(request) {
+        if let Some(index) = self.find(request.session, request.slot) {
             let record = &mut self.records[index as usize];
             let before = record.bytes();
             (record.location, vacated) = store
@@ -233,7 +254,13 @@ impl Sessions {
             let location = store
                 .insert(Purpose::Record, &parts, change)
                 .expect("slots are reserved for sessions");
-            let index = self.add_record(request, location);
+            let RequestId {
+                session: id,
+                slot,
+                number,
+                ..
+            } = request;
+            let index = self.add_record((id, slot), number, location);
             self.adopt(index, session);
         }
         if answer.capacity() <= 64 << 10 {
@@ -272,8 +299,10 @@ impl Sessions {
         self.sessions[index as usize].mark = moved.to;
     }
 
-    pub(super) fn relocate_record(&mut self, request: RequestId, moved: Moved) {
-        let index = self.find(request).expect("every record is in the index");
+    pub(super) fn relocate_record(&mut self, session: SessionId, slot: u16, moved: Moved) {
+        let index = self
+            .find(session, slot)
+            .expect("every record is in the index");
         self.records[index as usize].location = moved.to;
     }
 
@@ -281,44 +310,56 @@ impl Sessions {
     pub(super) fn restore_session(
         &mut self,
         session: SessionId,
+        incarnation: Seq,
         mark: Location,
     ) -> Result<(), RebuildError> {
-        if self.is_open(session) {
+        if self.by_id.contains_key(&session) {
             return Err(RebuildError::duplicate(mark));
         }
-        self.add_session(session, mark);
+        self.add_session(session, incarnation, mark);
         Ok(())
     }
 
     /// A session slot's record found in pages.
     pub(super) fn restore_record(
         &mut self,
-        request: RequestId,
+        record: SlotRecord<'_>,
         location: Location,
     ) -> Result<(), RebuildError> {
-        if self.find(request).is_some() {
+        let SlotRecord {
+            session,
+            slot,
+            number,
+            ..
+        } = record;
+        if self.find(session, slot).is_some() {
             return Err(RebuildError::duplicate(location));
         }
-        self.add_record(request, location);
+        self.add_record((session, slot), number, location);
         Ok(())
     }
 
-    /// Gives the records found in pages to their sessions. Those without a session stay orphans.
+    /// Gives the records found in pages to their sessions. Those without a session, or of an incarnation before the one
+    /// that is open, stay orphans.
     ///
     /// Pages do not tell when a session was used: those that asked nothing count as the oldest, then those that asked
     /// least, by the greatest number of their requests.
-    pub(super) fn adopt_restored(&mut self) {
+    pub(super) fn adopt_restored(&mut self, store: &PrimaryStore) {
         let mut asked: Vec<(u128, u32)> = (0..self.sessions.len() as u32).map(|s| (0, s)).collect();
         for index in 0..self.records.len() as u32 {
             let record = &self.records[index as usize];
             let number = u128::from(record.number) + 1;
+            let recorded = match Entry::parse(store.slot(record.location)) {
+                Ok(Entry::SlotRecord(entry)) => entry.seq,
+                other => panic!("a record's slot holds something else: {other:?}"),
+            };
             match self.by_id.get(&record.session) {
-                Some(&session) => {
+                Some(&session) if recorded > self.sessions[session as usize].incarnation => {
                     let most = &mut asked[session as usize].0;
                     *most = number.max(*most);
                     self.adopt(index, session);
                 }
-                None => self.orphans.push_back(index),
+                _ => self.orphans.push_back(index),
             }
         }
         // Among equals the order of their slots.
@@ -329,19 +370,18 @@ impl Sessions {
     }
 
     #[inline]
-    fn find(&self, request: RequestId) -> Option<u32> {
+    fn find(&self, session: SessionId, slot: u16) -> Option<u32> {
         let same = |&index: &u32| {
             let record = &self.records[index as usize];
-            record.slot == request.slot && record.session == request.session
+            record.slot == slot && record.session == session
         };
-        self.by_slot
-            .find(hash(request.session, request.slot), same)
-            .copied()
+        self.by_slot.find(hash(session, slot), same).copied()
     }
 
-    fn add_session(&mut self, id: SessionId, mark: Location) {
+    fn add_session(&mut self, id: SessionId, incarnation: Seq, mark: Location) {
         let session = Session {
             id,
+            incarnation,
             mark,
             older: NONE,
             newer: NONE,
@@ -353,12 +393,12 @@ impl Sessions {
     }
 
     /// A record that no session has yet.
-    fn add_record(&mut self, request: RequestId, location: Location) -> u32 {
-        let RequestId {
-            session,
-            slot,
-            number,
-        } = request;
+    fn add_record(
+        &mut self,
+        (session, slot): (SessionId, u16),
+        number: u64,
+        location: Location,
+    ) -> u32 {
         let state = RecordState::Orphan;
         let record = Record {
             session,
@@ -367,6 +407,7 @@ impl Sessions {
             location,
             next: NONE,
             state,
+            incarnation: Seq(0),
         };
         let index = put(&mut self.records, &mut self.free_records, record);
         let records = &self.records;
@@ -381,6 +422,7 @@ impl Sessions {
     fn adopt(&mut self, record: u32, session: u32) {
         let session = &mut self.sessions[session as usize];
         self.records[record as usize].state = RecordState::Live;
+        self.records[record as usize].incarnation = session.incarnation;
         self.records[record as usize].next = session.records;
         session.records = record;
         self.live_records += 1;

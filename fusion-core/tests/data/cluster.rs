@@ -248,7 +248,7 @@ impl Cluster {
             cluster.primaries.push(structure);
             cluster.models.push(Model::new(kind));
             cluster.replicate(j, change);
-            let change = cluster.primaries[j].open_session(SESSION);
+            let change = cluster.primaries[j].open_session(Seq(0), SESSION);
             cluster.replicate(j, change);
         }
         cluster
@@ -266,6 +266,7 @@ impl Cluster {
         self.number += 1;
         let request = RequestId {
             session: SESSION,
+            incarnation: Seq(0),
             slot: (self.number % 3) as u16,
             number: self.number,
         };

@@ -65,6 +65,7 @@ fn the_largest_key_and_value_are_taken_and_one_byte_more_is_refused() {
         number += 1;
         let request = RequestId {
             session: SESSION,
+            incarnation: Seq(0),
             slot: 7,
             number,
         };
@@ -140,12 +141,13 @@ fn the_largest_key_and_value_are_taken_and_one_byte_more_is_refused() {
 #[test]
 fn no_operation_makes_a_change_beyond_the_limit() {
     let (mut map, _) = Structure::create(Kind::Map, ClusterId(1), PrimaryIndex(0));
-    let _ = map.open_session(SESSION);
+    let _ = map.open_session(Seq(0), SESSION);
     let mut execute = |slot, number, op: Op| {
         let executed = map.execute(
             Seq(1),
             RequestId {
                 session: SESSION,
+                incarnation: Seq(0),
                 slot,
                 number,
             },
@@ -408,7 +410,7 @@ fn deleting_everything_leaves_the_descriptor() {
         cluster.execute(2, &Op::Dequeue).unwrap();
     }
     for j in 0..3 {
-        let change = cluster.primaries[j].close_session(SESSION).unwrap();
+        let change = cluster.primaries[j].close_session(SESSION, Seq(0)).unwrap();
         cluster.replicate(j, change);
     }
     cluster.check_codes();

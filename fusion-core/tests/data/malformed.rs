@@ -47,12 +47,14 @@ fn use_all(mut structure: Structure) {
     let elements = Model::of(&structure);
     elements.check(&structure);
     let session = SessionId(0xfeed);
-    let _ = structure.open_session(session);
+    let _ = structure.open_session(Seq(0), session);
+    let incarnation = structure.incarnation(session).unwrap();
     let mut number = 0;
     let mut execute = |structure: &mut Structure, model: &mut Model, op: Op| {
         number += 1;
         let request = RequestId {
             session,
+            incarnation,
             slot: (number % 3) as u16,
             number,
         };
@@ -202,6 +204,7 @@ fn entries_beyond_the_limits_are_no_structure() {
 fn an_answer_that_nobody_could_get_is_no_entry() {
     let request = RequestId {
         session: SessionId(1),
+        incarnation: Seq(0),
         slot: 0,
         number: 1,
     };

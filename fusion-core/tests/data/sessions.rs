@@ -13,10 +13,13 @@ use fusion_core::structure::{SessionState, Structure};
 
 /// The number of the change, where it does not matter.
 const SEQ: Seq = Seq(1);
+/// The change that opened the session, likewise: an earlier one.
+const OPENED: Seq = Seq(0);
 
 fn request(session: SessionId, slot: u16, number: u64) -> RequestId {
     RequestId {
         session,
+        incarnation: OPENED,
         slot,
         number,
     }
@@ -95,7 +98,7 @@ fn a_retry_finds_its_answer_also_after_recovery() {
 #[test]
 fn an_error_changes_nothing_but_the_record() {
     let mut structure = map();
-    let _ = structure.open_session(SESSION);
+    let _ = structure.open_session(OPENED, SESSION);
     for (slot, op) in [
         (
             0,
@@ -128,11 +131,11 @@ fn an_error_changes_nothing_but_the_record() {
 #[test]
 fn opening_twice_changes_nothing_and_closing_forgets() {
     let mut structure = map();
-    assert!(!structure.open_session(SESSION).is_empty());
-    assert!(structure.open_session(SESSION).is_empty());
+    assert!(!structure.open_session(OPENED, SESSION).is_empty());
+    assert!(structure.open_session(OPENED, SESSION).is_empty());
     let _ = structure.execute(SEQ, request(SESSION, 0, 1), &put(1, 5));
-    assert!(structure.close_session(SessionId(99)).is_none());
-    assert!(!structure.close_session(SESSION).unwrap().is_empty());
+    assert!(structure.close_session(SessionId(99), OPENED).is_none());
+    assert!(!structure.close_session(SESSION, OPENED).unwrap().is_empty());
     assert_eq!(
         structure.lookup(request(SESSION, 0, 1)),
         SessionState::Unknown
@@ -152,7 +155,7 @@ fn records_of_closed_sessions_go_bit_by_bit() {
     let (mut structure, change) = Structure::create(Kind::Map, ClusterId(1), PrimaryIndex(0));
     let mut apply = |change: Bytes| fused.apply(PrimaryIndex(0), &change).unwrap();
     apply(change);
-    apply(structure.open_session(SESSION));
+    apply(structure.open_session(OPENED, SESSION));
     for slot in 0..3000 {
         apply(
             structure
@@ -173,9 +176,9 @@ fn records_of_closed_sessions_go_bit_by_bit() {
                 .change,
         );
     }
-    apply(structure.close_session(SESSION).unwrap());
+    apply(structure.close_session(SESSION, OPENED).unwrap());
     let other = SessionId(2);
-    apply(structure.open_session(other));
+    apply(structure.open_session(OPENED, other));
     assert!(structure.stats().page_bytes > 4 << 20);
     // Half way, recovery finds the rest of them.
     let mut structure = recovered(&structure);
@@ -186,7 +189,7 @@ fn records_of_closed_sessions_go_bit_by_bit() {
         assert!(executed.result.is_ok());
         apply(executed.change);
     }
-    apply(structure.close_session(other).unwrap());
+    apply(structure.close_session(other, OPENED).unwrap());
     assert!(fused.pages() == &structure.snapshot());
     assert_eq!(structure.snapshot().len(), 1, "only the descriptor is left");
     assert_eq!(structure.snapshot(), map().snapshot());
@@ -197,7 +200,7 @@ fn the_session_used_least_recently_goes_first() {
     let mut structure = map();
     let session = |i: usize| SessionId(i as u128 + 10);
     for i in 0..MAX_SESSION_SLOTS - 1 {
-        let _ = structure.open_session(session(i));
+        let _ = structure.open_session(OPENED, session(i));
     }
     let known = |structure: &Structure, i| {
         structure.lookup(request(session(i), 5, 9)) != SessionState::Unknown
@@ -207,7 +210,7 @@ fn the_session_used_least_recently_goes_first() {
     assert!(known(&structure, 1));
     let _ = structure.execute(SEQ, request(session(0), 1, 1), &put(1, 1));
     assert!(!known(&structure, 1) && known(&structure, 0) && known(&structure, 2));
-    let _ = structure.open_session(SessionId(1));
+    let _ = structure.open_session(OPENED, SessionId(1));
     assert!(!known(&structure, 2) && known(&structure, 0) && known(&structure, 3));
     // A record that is there already costs nothing.
     let _ = structure.execute(SEQ, request(session(3), 0, 1), &put(1, 1));
@@ -222,7 +225,7 @@ fn the_session_used_least_recently_goes_first() {
 #[test]
 fn one_session_may_use_all_its_slots() {
     let mut structure = map();
-    let _ = structure.open_session(SESSION);
+    let _ = structure.open_session(OPENED, SESSION);
     for slot in 0..=u16::MAX {
         let _ = structure.execute(SEQ, request(SESSION, slot, 1), &put(1, 1));
     }
@@ -235,7 +238,7 @@ fn one_session_may_use_all_its_slots() {
 #[test]
 fn a_large_answer_is_kept_and_gives_its_room_back() {
     let mut structure = map();
-    let _ = structure.open_session(SESSION);
+    let _ = structure.open_session(OPENED, SESSION);
     let _ = structure.execute(SEQ, request(SESSION, 0, 1), &put(1, 300_000));
     let removed = Op::Remove {
         key: 1u32.to_le_bytes().to_vec().into(),
@@ -261,7 +264,7 @@ fn answers_of_clients_that_are_gone_are_bounded() {
     let clients = 2 * (MAX_SESSION_BYTES as usize / len);
     for client in 0..clients {
         let session = SessionId(client as u128);
-        apply(queue.open_session(session));
+        apply(queue.open_session(OPENED, session));
         let enqueue = Op::Enqueue {
             value: vec![client as u8 | 1; len].into(),
         };
@@ -300,10 +303,10 @@ fn room_for_a_large_answer_is_made_within_one_change() {
         map.execute(SEQ, request(large, slot, 1), &op).change
     };
     for session in 1..30_000 {
-        let _ = map.open_session(SessionId(session));
+        let _ = map.open_session(OPENED, SessionId(session));
         let _ = map.execute(SEQ, request(SessionId(session), 0, 1), &put(2, 1));
     }
-    let _ = map.open_session(large);
+    let _ = map.open_session(OPENED, large);
     for slot in 0..8 {
         let change = remove_large(&mut map, slot);
         validate(&change).unwrap();
@@ -322,13 +325,13 @@ fn room_for_a_large_answer_is_made_within_one_change() {
 #[test]
 fn closing_a_session_removes_its_answers() {
     let (mut queue, _) = Structure::create(Kind::Queue, ClusterId(1), PrimaryIndex(0));
-    let _ = queue.open_session(SESSION);
+    let _ = queue.open_session(OPENED, SESSION);
     for slot in 0..32 {
         let value = vec![5; 1 << 20].into();
         let _ = queue.execute(SEQ, request(SESSION, slot, 1), &Op::Enqueue { value });
         let _ = queue.execute(SEQ, request(SESSION, slot, 2), &Op::Dequeue);
     }
-    let change = queue.close_session(SESSION).unwrap();
+    let change = queue.close_session(SESSION, OPENED).unwrap();
     validate(&change).unwrap();
     assert_eq!(queue.snapshot().len(), 1, "only the descriptor is left");
 }
@@ -337,14 +340,14 @@ fn closing_a_session_removes_its_answers() {
 #[test]
 fn a_session_that_asked_outlives_idle_ones_after_recovery() {
     let mut structure = map();
-    let _ = structure.open_session(SESSION);
+    let _ = structure.open_session(OPENED, SESSION);
     for i in 0..MAX_SESSION_SLOTS - 2 {
-        let _ = structure.open_session(SessionId(1000 + i as u128));
+        let _ = structure.open_session(OPENED, SessionId(1000 + i as u128));
     }
     let _ = structure.execute(SEQ, request(SESSION, 0, 1), &put(1, 1));
     let mut structure = recovered(&structure);
     for i in 0..1000 {
-        let _ = structure.open_session(SessionId(1_000_000 + i));
+        let _ = structure.open_session(OPENED, SessionId(1_000_000 + i));
     }
     assert!(matches!(
         structure.lookup(request(SESSION, 0, 1)),
@@ -356,13 +359,13 @@ fn a_session_that_asked_outlives_idle_ones_after_recovery() {
 #[test]
 fn large_changes_tidy_up_as_well() {
     let mut structure = map();
-    let _ = structure.open_session(SESSION);
+    let _ = structure.open_session(OPENED, SESSION);
     for slot in 0..300 {
         let _ = structure.execute(SEQ, request(SESSION, slot, 1), &put(1, 1));
     }
     let other = SessionId(2);
-    let _ = structure.open_session(other);
-    let _ = structure.close_session(SESSION);
+    let _ = structure.open_session(OPENED, other);
+    let _ = structure.close_session(SESSION, OPENED);
     for number in 1..=301 {
         let _ = structure.execute(
             SEQ,

@@ -11,7 +11,7 @@ use super::structure::Answer;
 use super::waiting::{Again, Waiting};
 use crate::peer::Backoff;
 use fusion_core::config::PrimaryState;
-use fusion_core::id::PrimaryIndex;
+use fusion_core::id::{PrimaryIndex, SessionId};
 use fusion_core::message::{ClientBatch, ClientReply, Refusal};
 use fusion_core::op::Op;
 use futures::future::{BoxFuture, FutureExt, OptionFuture};
@@ -174,8 +174,8 @@ struct Driver {
     index: PrimaryIndex,
     limit: Duration,
     session: Session,
-    /// A batch that opens the session is under way.
-    opening: bool,
+    /// The session that a batch under way opens.
+    opening: Option<SessionId>,
     waiting: Waiting,
     /// Several callers are at work: the last answers were for more than one, or somebody waited meanwhile.
     crowded: bool,
@@ -197,7 +197,7 @@ impl Driver {
             index,
             limit,
             session: Session::new(),
-            opening: false,
+            opening: None,
             waiting: Waiting::default(),
             crowded: false,
             backoff: Backoff::new(MAX_BACKOFF),
@@ -288,7 +288,7 @@ impl Driver {
         let seat = config
             .primary(self.index)
             .filter(|s| s.state == PrimaryState::Active);
-        let Some(seat) = seat.filter(|_| self.session.opened) else {
+        let (Some(seat), Some(incarnation)) = (seat, self.session.incarnation) else {
             return;
         };
         let batch = ClientBatch {
@@ -296,7 +296,7 @@ impl Driver {
             member: seat.id,
             open: None,
             requests: Vec::new(),
-            close: Some(self.session.id),
+            close: Some((self.session.id, incarnation)),
         };
         if let Ok(peer) = self.connections.primaries.get(&seat.host.address).await {
             // Not worth another try: a session that is left over goes when room is needed.
@@ -311,13 +311,12 @@ impl Driver {
         let seat = config
             .primary(self.index)
             .filter(|s| s.state == PrimaryState::Active)?;
-        if self.waiting.has_changes() && !self.session.opened {
-            if self.opening {
+        if self.waiting.has_changes() && self.session.incarnation.is_none() {
+            if self.opening.is_some() {
                 return None;
             }
-            // Alone, and answered before anything is done under it: a copy of this batch that comes late, after the
-            // session was closed, then opens an empty one and does nothing twice.
-            self.opening = true;
+            // Alone: what it is opened as is in the name of every change (rule 38).
+            self.opening = Some(self.session.id);
             let batch = ClientBatch {
                 cluster: config.cluster,
                 member: seat.id,
@@ -368,8 +367,8 @@ impl Driver {
 
     fn take_answers(&mut self, answered: Answered, calls: Vec<Pending>) {
         if calls.is_empty() {
-            self.opening = false;
-            self.session.opened |= matches!(answered, Answered::Replies(_));
+            self.take_opening(answered);
+            return;
         }
         let replies = match answered {
             Answered::Replies(replies) if replies.len() == calls.len() => replies,
@@ -402,7 +401,7 @@ impl Driver {
                     again.begun = Some(group);
                 }
                 // A slot is used again only after its call was answered or given up, so this is none of ours.
-                ClientReply::Stale | ClientReply::BadRequest => {
+                ClientReply::Stale | ClientReply::BadRequest | ClientReply::Opened(_) => {
                     self.session.free(pending.id);
                     let _ = pending.call.answer.send(Err(Error::BadAnswer));
                     again.given_up = Some(group);
@@ -435,6 +434,26 @@ impl Driver {
             self.look_again();
         } else if busy {
             self.hold = Some(Instant::now() + self.backoff.wait());
+        }
+    }
+
+    /// The session is open, or not yet: then it is asked for again, before any change goes (rule 38).
+    fn take_opening(&mut self, answered: Answered) {
+        let opening = self.opening.take();
+        let Answered::Replies(replies) = answered else {
+            self.look_again();
+            return;
+        };
+        match replies[..] {
+            [ClientReply::Opened(incarnation)] => {
+                self.backoff.reset();
+                self.unknown = None;
+                // Another one is its session by now, if the cluster was removed meanwhile.
+                if opening == Some(self.session.id) {
+                    self.session.incarnation = Some(incarnation);
+                }
+            }
+            _ => self.hold = Some(Instant::now() + self.backoff.wait()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A client's session at one primary: names for its changes, so that a retry is executed once (PROTOCOL rule 38).
 
-use fusion_core::id::{RequestId, SessionId};
+use fusion_core::id::{RequestId, Seq, SessionId};
 
 /// The most changes under way at a time: one for each slot of the session.
 const SLOTS: u16 = 1024;
@@ -9,8 +9,8 @@ const SLOTS: u16 = 1024;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
-    /// A primary has answered under it: it is never opened again (rule 38).
-    pub(super) opened: bool,
+    /// What a primary has opened it as, and every request says: it is never opened again (rule 38).
+    pub(super) incarnation: Option<Seq>,
     /// The last number given in each slot, and the slots that are free.
     numbers: Vec<u64>,
     free: Vec<u16>,
@@ -20,7 +20,7 @@ impl Session {
     pub(super) fn new() -> Session {
         Session {
             id: SessionId(rand::random()),
-            opened: false,
+            incarnation: None,
             numbers: Vec::new(),
             free: Vec::new(),
         }
@@ -31,8 +31,9 @@ impl Session {
         self.free.len() + usize::from(SLOTS) - self.numbers.len()
     }
 
-    /// A name for the next change; `None` when every slot has one under way.
+    /// A name for the next change; `None` when every slot has one under way, or it is not open yet.
     pub(super) fn next(&mut self) -> Option<RequestId> {
+        let incarnation = self.incarnation?;
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.numbers.len() < usize::from(SLOTS) => {
@@ -45,6 +46,7 @@ impl Session {
         *number += 1;
         Some(RequestId {
             session: self.id,
+            incarnation,
             slot,
             number: *number,
         })
@@ -65,8 +67,11 @@ mod tests {
     #[test]
     fn numbers_grow_within_a_slot_and_slots_are_bounded() {
         let mut session = Session::new();
+        assert_eq!(session.next(), None, "it is not open");
+        session.incarnation = Some(Seq(7));
         let first = session.next().unwrap();
         assert_eq!((first.slot, first.number), (0, 1));
+        assert_eq!(first.incarnation, Seq(7));
         assert_eq!(session.next().unwrap().slot, 1);
         session.free(Some(first));
         let again = session.next().unwrap();
@@ -80,7 +85,9 @@ mod tests {
     #[test]
     fn a_slot_of_another_session_is_not_freed_here() {
         let mut old = Session::new();
+        old.incarnation = Some(Seq(7));
         let id = old.next();
+        assert!(id.is_some());
         let mut new = Session::new();
         new.free(id);
         assert!(new.free.is_empty());

@@ -162,6 +162,7 @@ mod tests {
     use super::super::call::Call;
     use super::super::structure::Answer;
     use super::*;
+    use fusion_core::id::Seq;
     use fusion_core::op::Op;
     use std::time::Duration;
     use tokio::sync::oneshot;
@@ -185,6 +186,12 @@ mod tests {
         Op::Enqueue {
             value: vec![value].into(),
         }
+    }
+
+    fn open_session() -> Session {
+        let mut session = Session::new();
+        session.incarnation = Some(Seq(1));
+        session
     }
 
     fn ask_together(waiting: &mut Waiting, count: u8, deadline: Instant) -> Vec<Promise> {
@@ -220,7 +227,7 @@ mod tests {
     fn a_group_goes_in_one_batch_and_says_what_follows() {
         let later = Instant::now() + Duration::from_secs(1);
         let mut waiting = Waiting::default();
-        let mut session = Session::new();
+        let mut session = open_session();
         let mut promises = ask_together(&mut waiting, 3, later);
         promises.push(ask_one(&mut waiting, Op::Len, later));
         promises.extend(ask_together(&mut waiting, 2, later));
@@ -240,7 +247,7 @@ mod tests {
     fn a_group_waits_for_slots_for_all_of_it() {
         let later = Instant::now() + Duration::from_secs(1);
         let mut waiting = Waiting::default();
-        let mut session = Session::new();
+        let mut session = open_session();
         let mut ids = Vec::new();
         while session.free_slots() > 2 {
             ids.push(session.next());
@@ -256,7 +263,7 @@ mod tests {
     fn a_batch_is_bounded_in_calls_and_bytes() {
         let later = Instant::now() + Duration::from_secs(1);
         let mut waiting = Waiting::default();
-        let mut session = Session::new();
+        let mut session = open_session();
         let mut promises = Vec::new();
         for _ in 0..MAX_BATCH + 1 {
             promises.push(ask_one(&mut waiting, Op::Len, later));

@@ -236,10 +236,11 @@ impl PrimaryCell {
                 return None;
             }
             let mut after = Seq(0);
-            if let Some(session) = batch.open {
-                primary.open_session(session);
-                after = primary.applied();
-            }
+            let opened = batch.open.map(|session| {
+                let incarnation = primary.open_session(session);
+                after = incarnation.unwrap_or_default();
+                incarnation.map_or(ClientReply::Busy, ClientReply::Opened)
+            });
             let mut bytes = 0;
             // Of operations that were sent together the front is executed: they keep their order.
             let mut executed = true;
@@ -270,9 +271,9 @@ impl PrimaryCell {
                 executed = false;
                 refusal
             });
-            let replies: Vec<_> = replies.collect();
-            if let Some(session) = batch.close {
-                primary.close_session(session);
+            let replies: Vec<_> = opened.into_iter().chain(replies).collect();
+            if let Some((session, incarnation)) = batch.close {
+                primary.close_session(session, incarnation);
             }
             Some((replies, after, bytes))
         })?;

@@ -114,6 +114,7 @@ impl World {
 
     fn serving(&mut self, mut primary: Primary) -> Node {
         primary.limit_chunks(CHUNK_BYTES);
+        primary.limit_sessions(self.session_slots);
         let pages = primary.structure().snapshot();
         self.truth.changed(primary.id(), primary.applied(), pages);
         Node::Primary(Serving::new(primary))

@@ -1,5 +1,8 @@
 //! Clients: each asks one thing at a time, again and again until it is answered. A reader looks for another primary only
 //! when nobody has answered for long: so it is the one that a deposed primary could fool.
+//!
+//! Writers close their session now and then, and open it again under the same id, which real clients never do: only its
+//! incarnation tells the two apart. Sessions of others come and are never closed, so that some are forgotten.
 
 use super::network::Packet;
 use super::process::ProcessId;
@@ -19,6 +22,8 @@ pub enum Answer {
     Done(OpResult, Seq),
     /// Not executed; try again, here or elsewhere.
     Refused,
+    /// Not executed now; whether it was before, nobody can tell any more.
+    SessionUnknown,
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +36,8 @@ struct Waiting {
     asked_at: u64,
     /// It was refused: ask again soon.
     again: bool,
+    /// A change that was sent under an incarnation of its session: it is sent under no other one.
+    named: bool,
 }
 
 /// A client.
@@ -41,7 +48,8 @@ pub struct Client {
     session: SessionId,
     /// Its own lane of the session that the writers of a primary share.
     slot: u16,
-    opened: bool,
+    /// What the session is open as.
+    incarnation: Option<Seq>,
     number: u64,
     route: (Epoch, MemberId, ServerId),
     waiting: Option<Waiting>,
@@ -57,7 +65,7 @@ impl Client {
             reads,
             session: SessionId(1000 + u128::from(index.0)),
             slot: id as u16,
-            opened: false,
+            incarnation: None,
             number: 0,
             route: (config.epoch, seat.id, seat.host.server),
             waiting: None,
@@ -67,7 +75,7 @@ impl Client {
     /// These primaries begin empty: what it knew of them counts no more, and its session is a new one.
     pub fn lose(&mut self, lost: &[PrimaryIndex]) {
         if lost.contains(&self.index) {
-            self.opened = false;
+            self.incarnation = None;
             if let Some(waiting) = &mut self.waiting {
                 waiting.floor = Seq(0);
             }
@@ -91,7 +99,12 @@ impl World {
         let patience = self.timing.suspect_after() * if reads { 4 } else { 1 };
         match &client.waiting {
             None if quiet => {}
-            None => self.ask_something(id, now),
+            None => {
+                if !reads {
+                    self.passes_by(id);
+                }
+                self.ask_something(id, now);
+            }
             Some(waiting) if waiting.again || now.since(waiting.sent_at) >= patience => {
                 let lost = now.since(waiting.sent_at) >= patience;
                 if lost || !reads {
@@ -117,6 +130,7 @@ impl World {
         client.number += 1;
         let request_id = RequestId {
             session: client.session,
+            incarnation: Seq(0),
             slot: client.slot,
             number: client.number,
         };
@@ -131,6 +145,7 @@ impl World {
             asked_at: self.now,
             sent_at: now,
             again: false,
+            named: false,
         });
         self.ask(id, now, true);
     }
@@ -144,11 +159,24 @@ impl World {
         if anew {
             waiting.sent_at = now;
         }
-        let packet = Packet::Request {
-            member: client.route.1,
-            open: (!client.opened && !client.reads).then_some(client.session),
-            number: client.number,
-            request: waiting.request.clone(),
+        let member = client.route.1;
+        let packet = match (&mut waiting.request.id, client.incarnation) {
+            (Some(_), None) if !waiting.named => {
+                // Soon again, if it is not answered.
+                waiting.again = true;
+                Packet::Open(member, client.session)
+            }
+            (id, incarnation) => {
+                if let (Some(id), Some(incarnation), false) = (id, incarnation, waiting.named) {
+                    id.incarnation = incarnation;
+                    waiting.named = true;
+                }
+                Packet::Request {
+                    member,
+                    number: client.number,
+                    request: waiting.request.clone(),
+                }
+            }
         };
         let to = ProcessId::Server(client.route.2);
         self.send(ProcessId::Client(id), to, packet);
@@ -173,13 +201,59 @@ impl World {
                     Answer::Done(result, seq) => {
                         let waiting = waiting.clone();
                         client.waiting = None;
-                        client.opened |= !client.reads;
                         self.answered(id, waiting, result, seq);
+                    }
+                    Answer::SessionUnknown => {
+                        let waiting = waiting.clone();
+                        client.waiting = None;
+                        client.incarnation = None;
+                        self.given_up(id, waiting);
                     }
                 }
             }
+            // Of a copy that was late it may be what was open before: then the session is unknown, and asked for again.
+            Packet::Opened(session, incarnation) if session == client.session => {
+                client.incarnation = Some(incarnation);
+            }
             _ => {}
         }
+    }
+
+    /// Whether it was executed, the client will never know; the checkers look.
+    fn given_up(&mut self, client: u64, waiting: Waiting) {
+        let index = self.clients[client as usize].index;
+        let Some(id) = waiting.request.id else {
+            return;
+        };
+        self.stats.sessions_unknown += 1;
+        let operation = Operation {
+            client,
+            op: waiting.request.op,
+            invoked_us: waiting.asked_at,
+            returned_us: self.now,
+            outcome: Outcome::Unknown,
+        };
+        self.truth.lines[index.index()]
+            .unknown
+            .push((id, operation));
+    }
+
+    /// Closes its session, or opens one of somebody else, who is not heard of again.
+    fn passes_by(&mut self, id: u64) {
+        let chance = self.rng.below(1000);
+        let stranger = SessionId(2000 + u128::from(self.rng.below(1000)));
+        let client = &mut self.clients[id as usize];
+        let (member, server) = (client.route.1, client.route.2);
+        let packet = match (client.incarnation, chance) {
+            (Some(_), 0..20) => {
+                self.stats.sessions_closed += 1;
+                let incarnation = client.incarnation.take().expect("it is open");
+                Packet::Close(member, client.session, incarnation)
+            }
+            (_, 20..40) => Packet::Open(member, stranger),
+            _ => return,
+        };
+        self.send(ProcessId::Client(id), ProcessId::Server(server), packet);
     }
 
     fn answered(&mut self, client: u64, waiting: Waiting, result: OpResult, seq: Seq) {

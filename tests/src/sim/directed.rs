@@ -167,7 +167,8 @@ fn a_drain_of_an_older_epoch() -> Result<(), String> {
         })
     };
     let session = SessionId(1);
-    pair.primary.open_session(session);
+    let incarnation = pair.primary.open_session(session);
+    let incarnation = incarnation.ok_or("there is room")?;
     let mut drains = pair.primary.config().successor(2);
     drains.primaries[0].heir = heir(MovePhase::Draining);
     let drains = Arc::new(drains);
@@ -204,6 +205,7 @@ fn a_drain_of_an_older_epoch() -> Result<(), String> {
     pair.adopt(&void);
     let id = RequestId {
         session,
+        incarnation,
         slot: 0,
         number: 1,
     };

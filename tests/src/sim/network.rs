@@ -4,7 +4,7 @@ use super::client::Answer;
 use super::process::ProcessId;
 use super::world::{Event, World};
 use fusion_core::config::Configuration;
-use fusion_core::id::{Epoch, MemberId, PrimaryIndex, ServerId, SessionId};
+use fusion_core::id::{Epoch, MemberId, PrimaryIndex, Seq, ServerId, SessionId};
 use fusion_core::message::{
     Ack, Chunk, ClientRequest, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Replicate,
     Route,
@@ -35,8 +35,6 @@ pub enum Packet {
     Request {
         /// Whom it takes for the primary.
         member: MemberId,
-        /// A session to open.
-        open: Option<SessionId>,
         /// The client's number of the request.
         number: u64,
         /// What.
@@ -44,6 +42,12 @@ pub enum Packet {
     },
     /// The answer to it.
     Reply(u64, Answer),
+    /// Of a client to a primary: open this session.
+    Open(MemberId, SessionId),
+    /// It is open, as this incarnation.
+    Opened(SessionId, Seq),
+    /// Of a client to a primary: close this incarnation of a session.
+    Close(MemberId, SessionId, Seq),
     /// Of a client to a coordinator: who is the primary?
     WhoIs(PrimaryIndex),
     /// The answer to it.
@@ -59,6 +63,8 @@ pub struct Network {
     pub loss: u64,
     /// Of 1000 messages so many come twice.
     pub repeat: u64,
+    /// The second copy may come so much later, in microseconds: long after its sender has gone on.
+    pub late: u64,
 }
 
 impl World {
@@ -73,11 +79,17 @@ impl World {
             return;
         }
         let copies = 1 + u64::from(self.rng.permille(self.network.repeat));
-        for _ in 0..copies {
+        for copy in 0..copies {
+            let late = copy > 0 && self.network.late > 0 && self.rng.permille(500);
             let delay = match self.rng.below(1000) {
                 0..=939 => self.rng.range(100, 2_000),
                 940..=994 => self.rng.range(2_000, 30_000),
                 _ => self.rng.range(30_000, 300_000),
+            };
+            let delay = if late {
+                self.rng.range(delay, self.network.late)
+            } else {
+                delay
             };
             let packet = Box::new(packet.clone());
             self.at(delay, Event::Deliver { from, to, packet });

@@ -11,7 +11,6 @@ use fusion_core::fused::Fused;
 use fusion_core::heir::{Copy, Heir};
 use fusion_core::id::{Epoch, MemberId, Seq, ServerId, SessionId};
 use fusion_core::message::{ClientRequest, Condition, MemberReport, Refusal, Route};
-use fusion_core::op::OpResult;
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::recovery::Image;
 use fusion_core::time::Time;
@@ -25,11 +24,8 @@ const BATCH_BYTES: usize = 300;
 #[derive(Debug)]
 struct Held1 {
     client: ProcessId,
-    number: u64,
-    result: OpResult,
+    packet: Packet,
     after: Seq,
-    /// The change that the checker is told of.
-    seq: Seq,
 }
 
 /// A primary and who waits for it.
@@ -222,13 +218,24 @@ impl World {
             }
             Packet::Request {
                 member,
-                open,
                 number,
                 request,
             } => {
-                self.execute(me, server, (from, number), member, open, &request, now);
+                self.execute(me, server, (from, number), member, &request, now);
             }
-            Packet::Report(..) | Packet::Reply(..) | Packet::WhoIs(_) | Packet::Is(_) => {}
+            Packet::Open(member, session) => self.open(me, server, from, member, session),
+            Packet::Close(member, session, incarnation) => {
+                if let Some(Node::Primary(serving)) = server.nodes.get_mut(&member) {
+                    let before = serving.primary.applied();
+                    serving.primary.close_session(session, incarnation);
+                    self.changed(&serving.primary, before);
+                }
+            }
+            Packet::Report(..)
+            | Packet::Reply(..)
+            | Packet::Opened(..)
+            | Packet::WhoIs(_)
+            | Packet::Is(_) => {}
         }
     }
 
@@ -242,14 +249,46 @@ impl World {
         copying.copy = copying.heir.take_copy();
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a message taken apart")]
+    /// The pages are other ones now, if there was a change.
+    fn changed(&mut self, primary: &Primary, before: Seq) {
+        if primary.applied() > before {
+            let pages = primary.structure().snapshot();
+            self.truth.changed(primary.id(), primary.applied(), pages);
+        }
+    }
+
+    /// Answered when it is stable; a client that hears nothing asks again (rules 11, 38).
+    fn open(
+        &mut self,
+        me: ProcessId,
+        server: &mut Server,
+        client: ProcessId,
+        member: MemberId,
+        session: SessionId,
+    ) {
+        let Some(Node::Primary(serving)) = server.nodes.get_mut(&member) else {
+            return;
+        };
+        let before = serving.primary.applied();
+        let Some(incarnation) = serving.primary.open_session(session) else {
+            return;
+        };
+        self.changed(&serving.primary, before);
+        self.stats.sessions_opened += u64::from(serving.primary.applied() > before);
+        serving.waiting.push(Held1 {
+            client,
+            packet: Packet::Opened(session, incarnation),
+            after: incarnation,
+        });
+        self.answer(me, serving);
+    }
+
     fn execute(
         &mut self,
         me: ProcessId,
         server: &mut Server,
         (client, number): (ProcessId, u64),
         member: MemberId,
-        open: Option<SessionId>,
         request: &ClientRequest,
         now: Time,
     ) {
@@ -258,18 +297,17 @@ impl World {
             return;
         };
         let primary = &mut serving.primary;
-        if let Some(session) = open.filter(|_| !primary.is_suspended() && !primary.is_draining()) {
-            primary.open_session(session);
-            let pages = primary.structure().snapshot();
-            self.truth.changed(member, primary.applied(), pages);
-        }
         let before = primary.applied();
         let submitted = primary.submit(request, now);
         let applied = primary.applied();
         let Submitted::Done { result, after } = submitted else {
             self.stats.unleased += u64::from(submitted == Submitted::NoLease);
             self.stats.stopped += u64::from(submitted == Submitted::Moving);
-            self.send(me, client, Packet::Reply(number, Answer::Refused));
+            let answer = match submitted {
+                Submitted::SessionUnknown => Answer::SessionUnknown,
+                _ => Answer::Refused,
+            };
+            self.send(me, client, Packet::Reply(number, answer));
             return;
         };
         let seq = match request.id {
@@ -280,9 +318,8 @@ impl World {
             Some(id) => {
                 if applied > before {
                     let history = self.truth.histories.entry(member).or_default();
-                    history.insert(applied, (id, request.op.clone()));
-                    self.truth
-                        .changed(member, applied, serving.primary.structure().snapshot());
+                    history.insert(applied, (id, result.clone()));
+                    self.changed(&serving.primary, before);
                 }
                 let seq = self.truth.seq_of(member, id);
                 seq.expect("invariant 4: the record of an execution that never was")
@@ -290,10 +327,8 @@ impl World {
         };
         serving.waiting.push(Held1 {
             client,
-            number,
-            result,
+            packet: Packet::Reply(number, Answer::Done(result, seq)),
             after,
-            seq,
         });
         if self.rng.permille(500) {
             self.replicate(me, serving, now);
@@ -315,8 +350,7 @@ impl World {
         serving.waiting = waiting;
         for held in ready {
             checks::one_primary::on_answer(self, epoch, index, member);
-            let answer = Answer::Done(held.result, held.seq);
-            self.send(me, held.client, Packet::Reply(held.number, answer));
+            self.send(me, held.client, held.packet);
         }
     }
 

@@ -77,6 +77,12 @@ stats! {
     writes,
     /// Reads answered.
     reads,
+    /// Sessions that were opened; again, too.
+    sessions_opened,
+    /// Sessions that their client closed.
+    sessions_closed,
+    /// Requests that were given up, since their session was not open any more.
+    sessions_unknown,
     /// Reads refused for want of a lease.
     unleased,
     /// Requests refused by a primary that had stopped to be moved.

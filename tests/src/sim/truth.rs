@@ -3,7 +3,7 @@
 use fusion_core::config::Configuration;
 use fusion_core::history::Operation;
 use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Seq};
-use fusion_core::op::{Op, OpResult};
+use fusion_core::op::OpResult;
 use fusion_core::page::PageTable;
 use std::collections::BTreeMap;
 
@@ -18,6 +18,8 @@ pub struct Line {
     pub writes: Vec<(RequestId, OpResult)>,
     /// Everything that clients were told of, as the checkers of histories want it.
     pub told: Vec<Operation>,
+    /// What clients gave up, not knowing whether it was executed.
+    pub unknown: Vec<(RequestId, Operation)>,
 }
 
 /// All of it.
@@ -26,7 +28,7 @@ pub struct Truth {
     /// By primary index.
     pub lines: Vec<Line>,
     /// What each member executed; a replacement begins with what was recovered.
-    pub histories: BTreeMap<MemberId, BTreeMap<Seq, (RequestId, Op)>>,
+    pub histories: BTreeMap<MemberId, BTreeMap<Seq, (RequestId, OpResult)>>,
     /// Its pages after each change.
     pub states: BTreeMap<MemberId, BTreeMap<Seq, PageTable>>,
     /// Who gave answers in an epoch.

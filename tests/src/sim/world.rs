@@ -69,6 +69,8 @@ pub struct World {
     pub shape: Shape,
     /// The cluster's times.
     pub timing: Timing,
+    /// How many sessions and slots of them a primary remembers: few, so that some are forgotten.
+    pub session_slots: usize,
     /// The cluster's code.
     pub code: Code,
     /// Who runs.
@@ -127,6 +129,7 @@ impl World {
             now: 1_000_000,
             shape,
             timing,
+            session_slots: rng.pick(&[3, 4, 8, 1000]),
             code: Code::new(primaries, faults).expect("a code"),
             processes: BTreeMap::new(),
             servers: BTreeMap::new(),
@@ -136,6 +139,7 @@ impl World {
             network: Network {
                 loss: rng.pick(&[0, 10, 30]),
                 repeat: rng.pick(&[0, 20]),
+                late: rng.pick(&[0, 300_000, 2_000_000]),
                 ..Network::default()
             },
             nemesis: Nemesis::new(&mut rng),

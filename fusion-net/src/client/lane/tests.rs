@@ -29,7 +29,7 @@ fn driver() -> Driver {
     let config = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
     let route = Route::new(Arc::new(config));
     let mut driver = Driver::new(connections, route, PrimaryIndex(0));
-    driver.session.opened = true;
+    driver.session.incarnation = Some(Seq(1));
     driver
 }
 

@@ -7,7 +7,7 @@ use crate::transport::Network;
 use crate::wire::{self, Guest, Service};
 use crate::{connections, express, server};
 use fusion_core::config::{ClusterShape, Host as Place};
-use fusion_core::id::{ClusterId, RequestId, Row, ServerId, SessionId};
+use fusion_core::id::{ClusterId, RequestId, Row, Seq, ServerId, SessionId};
 use fusion_core::message::{
     Ack, ClientBatch, ClientReply, ClientRequest, RecoveryReply, RecoveryRequest,
 };
@@ -117,6 +117,7 @@ async fn a_learner_that_hangs_on_pages_does_not_hold_changes_up() {
     let put = async |number: u64| {
         let id = RequestId {
             session: SESSION,
+            incarnation: Seq(2),
             slot: 0,
             number,
         };
@@ -136,7 +137,7 @@ async fn a_learner_that_hangs_on_pages_does_not_hold_changes_up() {
         };
         let answers = server.execute_batch(batch.into()).await.unwrap();
         assert!(
-            matches!(answers.replies[..], [ClientReply::Done(Ok(_), _)]),
+            matches!(answers.replies[..], [.., ClientReply::Done(Ok(_), _)]),
             "{answers:?}"
         );
     };

@@ -13,11 +13,14 @@ use tokio_util::bytes::Bytes;
 
 const CLUSTER: ClusterId = ClusterId(1);
 const SESSION: SessionId = SessionId(7);
+/// The change after the one that describes the structure opens it.
+const INCARNATION: Seq = Seq(2);
 
 fn put(session: SessionId, slot: u16) -> ClientRequest {
     ClientRequest {
         id: Some(RequestId {
             session,
+            incarnation: INCARNATION,
             slot,
             number: 1,
         }),
@@ -82,7 +85,8 @@ impl Alone {
             marks,
             _host: host,
         };
-        assert!(alone.answers(Some(SESSION), Vec::new()).await.is_empty());
+        let opened = alone.answers(Some(SESSION), Vec::new()).await;
+        assert_eq!(opened, [ClientReply::Opened(INCARNATION)]);
         alone
     }
 

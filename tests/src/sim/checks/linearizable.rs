@@ -3,12 +3,13 @@
 //! checkers of `fusion_core::history`, which runs on real processes use as well.
 
 use crate::sim::server::Node;
+use crate::sim::truth::Line;
 use crate::sim::world::World;
 use bytes::Bytes;
-use fusion_core::history::{self, Contents, History, Model};
-use fusion_core::id::{PrimaryIndex, Seq};
+use fusion_core::history::{self, Contents, History, Model, Operation, Outcome};
+use fusion_core::id::{PrimaryIndex, RequestId, Seq};
 use fusion_core::message::ClientRequest;
-use fusion_core::op::{Kind, Op, Reply};
+use fusion_core::op::{Kind, Op, OpResult, Reply};
 use fusion_core::structure::Structure;
 use std::collections::BTreeMap;
 
@@ -42,8 +43,8 @@ pub fn check(world: &World) {
         });
         let history = History {
             kind,
-            operations: line.told.clone(),
-            // Sessions that were opened.
+            operations: told(line, world.truth.histories.get(&line.active)),
+            // Sessions that were opened and closed.
             others: made - asked,
             contents: held.map(|primary| Contents {
                 seq: primary.applied(),
@@ -55,6 +56,25 @@ pub fn check(world: &World) {
             panic!("invariant 4: primary {index}: {first}");
         }
     }
+}
+
+/// What clients were told, and what became of that which they gave up: if it was executed, nobody heard it in time.
+fn told(line: &Line, history: Option<&BTreeMap<Seq, (RequestId, OpResult)>>) -> Vec<Operation> {
+    let executed: BTreeMap<_, _> = history
+        .into_iter()
+        .flatten()
+        .map(|(&seq, (id, result))| ((id.session, id.slot, id.number), (seq, result)))
+        .collect();
+    let given_up = line.unknown.iter().filter_map(|(id, operation)| {
+        let &(seq, result) = executed.get(&(id.session, id.slot, id.number))?;
+        let result = result.clone();
+        Some(Operation {
+            returned_us: u64::MAX,
+            outcome: Outcome::Answered { result, seq },
+            ..operation.clone()
+        })
+    });
+    line.told.iter().cloned().chain(given_up).collect()
 }
 
 fn contents(structure: &Structure) -> Model {
