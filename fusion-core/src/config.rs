@@ -45,8 +45,19 @@ pub enum PrimaryState {
 pub enum FusedState {
     /// Its codes are complete.
     InSync,
-    /// A learner: acknowledges changes, does not yet count (rule 6).
+    /// A learner that has caught up: changes and leases need its acknowledgement, and it does not count for recovery yet
+    /// (rules 6, 54).
     Joining,
+    /// A learner that only copies yet: nobody waits for it (rule 54).
+    Copying,
+}
+
+impl FusedState {
+    /// Whether it does not count for recovery yet.
+    #[must_use]
+    pub fn learns(self) -> bool {
+        self != FusedState::InSync
+    }
 }
 
 /// One primary's place.
@@ -142,7 +153,7 @@ pub struct Configuration {
     /// The primaries, by index.
     #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub primaries: Vec<PrimarySeat>,
-    /// The fused structures: at most one in sync and one joining a row.
+    /// The fused structures: at most one in sync and one learner a row.
     #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub fused: Vec<FusedSeat>,
     /// Servers whose members were given up because others could not reach them, until the cluster is whole again: they
@@ -384,7 +395,8 @@ impl Configuration {
 
     /// R(e): the fused members that must acknowledge (rule 6).
     pub fn acknowledging(&self) -> impl Iterator<Item = &FusedSeat> {
-        self.fused.iter()
+        let counts = |s: &&FusedSeat| s.state != FusedState::Copying;
+        self.fused.iter().filter(counts)
     }
 
     /// I(e): the fused members that count for recovery (rule 6).
@@ -392,7 +404,17 @@ impl Configuration {
         self.fused.iter().filter(|s| s.state == FusedState::InSync)
     }
 
-    /// The learners.
+    /// C(e): the learners that only copy yet (rules 6, 54).
+    pub fn copying(&self) -> impl Iterator<Item = &FusedSeat> {
+        self.fused.iter().filter(|s| s.state == FusedState::Copying)
+    }
+
+    /// All learners, those that only copy and those that have caught up.
+    pub fn learners(&self) -> impl Iterator<Item = &FusedSeat> {
+        self.fused.iter().filter(|s| s.state.learns())
+    }
+
+    /// The learners that have caught up.
     pub fn joining(&self) -> impl Iterator<Item = &FusedSeat> {
         self.fused.iter().filter(|s| s.state == FusedState::Joining)
     }
@@ -434,14 +456,14 @@ impl Configuration {
             .map(|i| PrimaryIndex(i as u16))
     }
 
-    /// Adds a learner of a row, under a new id (rule 26).
+    /// Adds a learner of a row, under a new id; it only copies yet (rules 26, 54).
     pub fn add_learner(&mut self, row: Row, host: Host) {
         let id = self.take_id();
         self.fused.push(FusedSeat {
             id,
             host,
             row,
-            state: FusedState::Joining,
+            state: FusedState::Copying,
             origin: Origin::Recovered,
         });
         self.fused.sort_by_key(|s| (s.row, s.id));

@@ -110,6 +110,12 @@ faults! {
     HeirUnconfirmed "heir-unconfirmed",
     /// Rules 7 and 36: that a primary has stopped is believed in a later epoch.
     OldDrain "old-drain",
+    /// Rule 54: a learner that only copies counts for the stable mark and leases.
+    CopyingCounts "copying-counts",
+    /// Rule 54: the log is not kept for a learner that only copies.
+    CopyingForgotten "copying-forgotten",
+    /// Rule 54: a learner is in sync without a message of the epoch in which it began to count.
+    PromotedUnheard "promoted-unheard",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
 }

@@ -27,6 +27,8 @@ struct Progress {
     log: ChangeLog,
     join: Option<Learned>,
     lease: Option<Lease>,
+    /// A learner stood at or above the stable mark that it was told in this epoch (rule 54).
+    caught_up: bool,
 }
 
 /// Until when a primary may answer reads, as far as this member has a say (rules 18, 20, 33).
@@ -89,7 +91,7 @@ impl Fused {
             .fused_seat(id)
             .expect("the configuration names the fused member");
         assert_eq!(code.primaries(), config.n(), "the cluster's code");
-        let (row, learning) = (seat.row, seat.state == FusedState::Joining);
+        let (row, learning) = (seat.row, seat.state.learns());
         let store = if learning {
             FusedStore::learner(code, row)
         } else {
@@ -102,6 +104,7 @@ impl Fused {
                 log: ChangeLog::after(Seq(0)),
                 join: None,
                 lease: None,
+                caught_up: false,
             })
             .collect();
         let mut fused = Fused {
@@ -186,7 +189,7 @@ impl Fused {
             .expect("the configuration names the fused member");
         if self.learning && seat.state == FusedState::InSync {
             self.learning = false;
-            // Rule 27: it was promoted because everything had come, and then the rest cancels out.
+            // Rule 27: it is in sync because everything had come, and then the rest cancels out.
             self.store
                 .finish_learning()
                 .expect("a complete learner's codes beyond every primary are zero");
@@ -202,6 +205,7 @@ impl Fused {
             {
                 progress.lease = None;
             }
+            progress.caught_up &= planted(Fault::PromotedUnheard);
         }
         self.config = config;
         self.snapshots.clear();
@@ -214,7 +218,22 @@ impl Fused {
             .retain(|_, s| now.since(s.used_at) < MAX_PIN_IDLE);
     }
 
-    /// What it reports to the coordinator; a learner is complete by rule 27.
+    /// What it reports to the coordinator; a learner is complete by rules 27 and 54, whether it only copies yet or counts.
+    ///
+    /// The two steps ask for the same, each in its own epoch. The first makes that little is left to wait for when it
+    /// counts: nothing else rests on it. The second is what makes it safe that this member alone may be left of I:
+    ///
+    /// * A message of primary j in the epoch in which it counts, c, says that j has adopted c. What j answered before, by
+    ///   the word of others alone, is at or below the stable mark that j brought into c, and every mark told in c is at
+    ///   least that one: who stands at a mark of c has every answered change. From c on, j's mark moves only with this
+    ///   member's acknowledgement, and j reads only under this member's lease, too. Without such a message j may still be
+    ///   in an earlier epoch, answering without this member.
+    /// * What is in the snapshot cannot be taken back and is not in this member's log: everybody in sync must have it, so
+    ///   `stable >= snap` (an unstable snapshot could only be recovered to, never rolled forward to). Then the log here
+    ///   begins at a mark that all of R had, and that each further learner must reach before it is in sync.
+    ///
+    /// What it applied above the stable mark while it copied does no harm: primaries are lost only together with all
+    /// learners (24), and who goes on, or returns (25), made those changes itself.
     #[must_use]
     pub fn condition(&self) -> Condition {
         if self.failed {
@@ -232,6 +251,7 @@ impl Fused {
             p.join.as_ref().is_some_and(|j| {
                 (j.added.iter().all(|&a| a) || planted(Fault::CompleteTooSoon))
                     && (p.stable >= j.about.seq || planted(Fault::UnstableSnapshot))
+                    && p.caught_up
             })
         };
         if self.progress.iter().all(complete) {
@@ -281,6 +301,7 @@ impl Fused {
             return Err(refusal);
         }
         progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
+        progress.caught_up |= progress.log.last() >= message.stable;
         if planted(Fault::TruncateAtOwnAck) {
             progress.stable = progress.log.last();
         }

@@ -100,7 +100,8 @@ pub fn actions(
     for seat in config.fused.iter().filter(|s| s.host.server == server) {
         let action = match (held.get(&seat.id), seat.state, seat.origin) {
             (Some(Held::Fused), ..) => Action::Adopt,
-            (None, FusedState::InSync, Origin::Created) | (None, FusedState::Joining, _) => {
+            // One that has caught up was here: a process that does not hold it any more must not begin afresh.
+            (None, FusedState::InSync, Origin::Created) | (None, FusedState::Copying, _) => {
                 Action::CreateFused
             }
             _ => Action::Missing,
@@ -216,6 +217,8 @@ mod tests {
         config.fused[0].origin = Origin::Recovered;
         assert_eq!(on(&config, 3, &[]), [(3, Action::Missing)]);
         config.fused[0].state = FusedState::Joining;
+        assert_eq!(on(&config, 3, &[]), [(3, Action::Missing)]);
+        config.fused[0].state = FusedState::Copying;
         assert_eq!(on(&config, 3, &[]), [(3, Action::CreateFused)]);
     }
 }

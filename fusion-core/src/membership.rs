@@ -91,6 +91,7 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
         Planner::reinstate,
         Planner::activate,
         Planner::promote,
+        Planner::let_count,
         Planner::add_learners,
         Planner::go_on_moving,
         Planner::empty_servers,
@@ -258,7 +259,8 @@ impl<'a> Planner<'a> {
     fn remove_fused(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
         let dead: Vec<&FusedSeat> = config
-            .acknowledging()
+            .fused
+            .iter()
             .filter(|s| self.dead(s.id, &s.host))
             .collect();
         if dead.is_empty() {
@@ -376,12 +378,32 @@ impl<'a> Planner<'a> {
             .map(|s| s.row)
             .collect();
         next.fused
-            .retain(|s| s.state == FusedState::Joining || !taken.contains(&s.row));
+            .retain(|s| s.state.learns() || !taken.contains(&s.row));
         for seat in next.fused.iter_mut().filter(|s| ids.contains(&s.id)) {
             seat.state = FusedState::InSync;
             rows.push(seat.row);
         }
         Step::Change(Reason::LearnersPromoted(rows))
+    }
+
+    /// Rule 54: learners that have caught up while they copied count from now on.
+    fn let_count(&mut self, next: &mut Configuration) -> Step {
+        let config = self.config;
+        if config.lost().next().is_some() || config.copying().next().is_none() {
+            return Step::Nothing;
+        }
+        let complete = |s: &FusedSeat| self.condition(s.id) == Some(Condition::Complete);
+        let caught_up = config.copying().filter(|s| complete(s));
+        let ids: BTreeSet<MemberId> = caught_up.map(|s| s.id).collect();
+        if ids.is_empty() {
+            return Step::Wait(Waiting::Recovering);
+        }
+        let mut rows = Vec::new();
+        for seat in next.fused.iter_mut().filter(|s| ids.contains(&s.id)) {
+            seat.state = FusedState::Joining;
+            rows.push(seat.row);
+        }
+        Step::Change(Reason::LearnersCaughtUp(rows))
     }
 
     /// Rule 26, for missing rows.

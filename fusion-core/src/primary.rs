@@ -312,13 +312,7 @@ impl Primary {
         let least = least.unwrap_or(self.applied);
         self.stable = self.stable.max(least.min(self.applied));
         self.log.mark_to(self.stable);
-        let pinned = self.pins.base().filter(|_| !planted(Fault::LogNotPinned));
-        // An heir does not count, but must find what it has not got yet.
-        let heir = self.links.values().find(|l| l.heir);
-        let kept_for = [pinned, heir.map(Link::needs_after)];
-        let kept_for = kept_for.into_iter().flatten().min();
-        self.log
-            .drop_to(self.stable.min(kept_for.unwrap_or(self.stable)));
+        self.drop_log();
     }
 
     /// Rules 10 and 17.
@@ -406,36 +400,33 @@ impl Primary {
         Condition::Serving
     }
 
-    /// Those that copy it and that it has not heard of for T_c, and an heir that holds it up; for its next report, asked
-    /// for once a heartbeat (rule 22).
+    /// Those that copy it and that it has not heard of for T_c, that were left behind, and an heir that holds it up; for
+    /// its next report, asked for once a heartbeat (rules 22, 54).
     pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
         let timing = self.config.timing;
         let mut silent = self.listening.complaints(now, &timing);
         if self.suspended {
             return Vec::new();
         }
-        if let Some(heir) = self.slow_heir(now)
-            && !silent.contains(&heir)
-        {
-            silent.push(heir);
-        }
+        let behind = self.links.iter().filter(|(_, l)| l.left_behind);
+        let mut slow: Vec<MemberId> = behind.map(|(&id, _)| id).collect();
+        slow.extend(self.slow_heir(now));
+        slow.retain(|id| !silent.contains(id));
+        silent.extend(slow);
         silent
     }
 
-    /// A move must not keep clients waiting for long: an heir is complained about, and so the move given up, when the
-    /// log is full for its sake alone, or when this primary has stopped for it for [`MAX_DRAIN`].
+    /// A move must not keep clients waiting for long: an heir is complained about, and so the move given up, when this
+    /// primary has stopped for it for [`MAX_DRAIN`].
     fn slow_heir(&mut self, now: Time) -> Option<MemberId> {
         if !self.is_draining() {
             self.drains_since = None;
         }
         let heir = self.config.inheritance(self.index)?.id;
-        let fills_the_log = self.log.bytes() >= self.bounds.log_bytes
-            && self.pins.is_empty()
-            && self.links.get(&heir)?.needs_after() < self.stable;
         let drains_long = self.is_draining()
             && now.since(*self.drains_since.get_or_insert(now)) >= MAX_DRAIN
             && self.stable == self.applied;
-        (fills_the_log || drains_long).then_some(heir)
+        drains_long.then_some(heir)
     }
 }
 

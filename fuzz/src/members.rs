@@ -157,13 +157,13 @@ impl Members {
             let seat = config.fused_seat(f.id());
             let learner = !f.config().in_sync().any(|s| s.id == f.id());
             let stays = seat
-                .is_some_and(|s| s.row == f.row() && (s.state == FusedState::Joining) == learner);
+                .is_some_and(|s| s.row == f.row() && s.state.learns() == learner);
             if stays {
                 f.adopt(Arc::clone(config));
             }
             stays
         });
-        for seat in config.joining() {
+        for seat in config.learners() {
             if !self.fused.iter().any(|f| f.id() == seat.id)
                 && self.fused.len() < 8
                 && config.n() == 2

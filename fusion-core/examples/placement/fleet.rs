@@ -84,7 +84,7 @@ impl RealFleet {
         let fused = config.fused.iter().filter(|s| lives(&s.host));
         let fused = fused.map(|s| match s.state {
             FusedState::InSync => (s.id, Condition::Serving),
-            FusedState::Joining => (s.id, Condition::Complete),
+            FusedState::Joining | FusedState::Copying => (s.id, Condition::Complete),
         });
         let heard = |(id, condition)| {
             let report = MemberReport::new(config.cluster, id, config.epoch, condition);

@@ -249,3 +249,65 @@ fn a_snapshot_that_nobody_asks_about_goes() {
         Err(Refusal::NotThere)
     );
 }
+
+/// A learner says that it has everything only after a message of this epoch that it stands at or above the mark of; what it
+/// said in the epoch before is nothing in the next one (rule 54).
+#[test]
+fn a_learner_is_complete_in_an_epoch_only_after_a_message_of_it() {
+    let shape = ClusterShape::new("c", Kind::Queue, 1, 1, false).unwrap();
+    let hosts = [1, 2].map(|i| Host {
+        server: ServerId(i),
+        address: String::new(),
+    });
+    let config = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
+    let mut primary = Primary::create(Arc::new(config.clone()), MemberId(1));
+    let mut next = config.successor(2);
+    next.add_learner(Row(0), hosts[0].clone());
+    let mut config = Arc::new(next);
+    let learner = config.learners().next().unwrap().id;
+    primary.adopt(Arc::clone(&config));
+    let mut fused = Fused::create(Arc::clone(&config), learner, Code::new(1, 1).unwrap());
+    let route = |config: &Configuration, to| Route {
+        cluster: config.cluster,
+        epoch: config.epoch,
+        from: MemberId(1),
+        to,
+    };
+    let tell = |primary: &mut Primary, fused: &mut Fused| {
+        let message = primary.replicate(learner, 1000, NOW).unwrap();
+        let route = route(primary.config(), learner);
+        let ack = fused.on_replicate(route, &message, NOW).unwrap();
+        primary.on_ack(route, ack, NOW);
+    };
+    let mut from = 0;
+    while let Some(chunk) = primary.chunk(learner, from) {
+        from = chunk.number + 1;
+        fused
+            .on_chunk(route(&config, learner), &chunk, NOW)
+            .unwrap();
+    }
+    tell(&mut primary, &mut fused);
+    let learning = |fused: &Fused| matches!(fused.condition(), Condition::Learning { .. });
+    assert!(learning(&fused), "its snapshot is not stable");
+    let ack = Ack {
+        seq: primary.applied(),
+        sent_at: Time(0),
+    };
+    primary.on_ack(route(&config, MemberId(2)), ack, NOW);
+    tell(&mut primary, &mut fused);
+    assert_eq!(fused.condition(), Condition::Complete);
+    for state in [FusedState::Joining, FusedState::Joining] {
+        let mut next = config.successor(3);
+        next.fused
+            .iter_mut()
+            .find(|s| s.id == learner)
+            .unwrap()
+            .state = state;
+        config = Arc::new(next);
+        fused.adopt(Arc::clone(&config));
+        assert!(learning(&fused), "said in an earlier epoch");
+        primary.adopt(Arc::clone(&config));
+        tell(&mut primary, &mut fused);
+        assert_eq!(fused.condition(), Condition::Complete);
+    }
+}

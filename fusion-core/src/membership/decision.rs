@@ -25,6 +25,8 @@ pub enum Reason {
     LearnersAdded(Vec<Row>),
     /// A learner is to take the place of a fused member that is moved.
     FusedMoves(Row),
+    /// Learners have caught up: changes wait for them, too, from now on.
+    LearnersCaughtUp(Vec<Row>),
     /// Learners have everything.
     LearnersPromoted(Vec<Row>),
     /// A primary is to be moved: its heir begins to copy it.
@@ -67,6 +69,10 @@ impl fmt::Display for Reason {
                 r.iter().map(|r| r.0).collect(),
             ),
             Reason::FusedMoves(r) => ("fused structures moving", vec![r.0]),
+            Reason::LearnersCaughtUp(r) => (
+                "fused structures that have caught up",
+                r.iter().map(|r| r.0).collect(),
+            ),
             Reason::LearnersPromoted(r) => (
                 "fused structures in sync again",
                 r.iter().map(|r| r.0).collect(),

@@ -90,7 +90,7 @@ impl Planner<'_> {
     pub(super) fn shun(&self, next: &mut Configuration) {
         let whole = next.lost().next().is_none()
             && next.in_sync().count() == usize::from(next.faults)
-            && next.joining().next().is_none();
+            && next.learners().next().is_none();
         next.shunned = if whole && self.blamed.is_empty() {
             Vec::new()
         } else {

@@ -7,8 +7,7 @@
 
 use super::{Evidence, Plan, Planner, Reason, Step, Waiting};
 use crate::config::{
-    Configuration, FusedSeat, FusedState, HeirSeat, Host, MovePhase, Origin, PrimarySeat,
-    PrimaryState,
+    Configuration, FusedSeat, HeirSeat, Host, MovePhase, Origin, PrimarySeat, PrimaryState,
 };
 use crate::fault::{Fault, planted};
 use crate::id::{PrimaryIndex, Row, ServerId};
@@ -145,7 +144,7 @@ pub fn cancel_move(
         What::Row(row) => {
             // A learner of a row that nobody holds is no move.
             let held = config.in_sync().any(|s| s.row == row);
-            let learns = |s: &FusedSeat| s.row == row && s.state == FusedState::Joining;
+            let learns = |s: &FusedSeat| s.row == row && s.state.learns();
             let before = next.fused.len();
             next.fused.retain(|s| !(held && learns(s)));
             next.fused.len() < before
@@ -211,7 +210,7 @@ impl Planner<'_> {
             let host = c.host_of(id);
             host.is_some_and(|host| self.dead(id, host))
         });
-        let settled = c.lost().next().is_none() && c.joining().next().is_none();
+        let settled = c.lost().next().is_none() && c.learners().next().is_none();
         let rows = c.in_sync().count() == usize::from(c.faults);
         !dead && settled && rows && c.heirs().next().is_none()
     }
@@ -231,7 +230,7 @@ impl Planner<'_> {
             return Step::Nothing;
         };
         // A learner has its snapshots from the primaries that are: it comes first.
-        if config.lost().next().is_some() || config.joining().next().is_some() {
+        if config.lost().next().is_some() || config.learners().next().is_some() {
             return Step::Wait(Waiting::Moving);
         }
         let seat = &mut next.primaries[j.index()];

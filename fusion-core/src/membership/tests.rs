@@ -75,6 +75,20 @@ impl World {
             .insert(member, Heard { report, at_ms });
     }
 
+    /// A learner says in two epochs that it has everything: it counts, then it is in sync (rule 54).
+    fn promote(&mut self, learner: MemberId) {
+        let row = self.config.fused_seat(learner).unwrap().row;
+        self.report(learner, Condition::Complete);
+        assert_eq!(self.step(), Reason::LearnersCaughtUp(vec![row]));
+        assert_eq!(
+            self.waits(),
+            Waiting::Recovering,
+            "what it said before counts no more"
+        );
+        self.report(learner, Condition::Complete);
+        assert_eq!(self.step(), Reason::LearnersPromoted(vec![row]));
+    }
+
     fn step(&mut self) -> Reason {
         match plan(&self.config, &self.evidence, 9) {
             Plan::Change(next, reason) => {
@@ -165,10 +179,9 @@ fn primaries_and_fused_dead_together_are_lost_then_removed_then_made_again() {
     }
     w.step();
     assert_eq!(w.step(), Reason::LearnersAdded(vec![Row(1)]));
-    let learner = w.config.joining().next().unwrap().id;
+    let learner = w.config.learners().next().unwrap().id;
     assert_eq!(w.waits(), Waiting::Recovering);
-    w.report(learner, Condition::Complete);
-    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(1)]));
+    w.promote(learner);
     assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
     assert_eq!(w.config.tolerates(), 3);
     assert_eq!(
@@ -179,16 +192,24 @@ fn primaries_and_fused_dead_together_are_lost_then_removed_then_made_again() {
 }
 
 #[test]
-fn losing_a_primary_drops_learners() {
-    let mut w = World::new(3, 2, 3);
-    w.kill(5);
-    w.hear_all();
-    w.step();
-    w.step();
-    assert_eq!(w.config.joining().count(), 1);
-    w.kill(1);
-    w.step();
-    assert_eq!(w.config.joining().count(), 0);
+fn losing_a_primary_drops_learners_whether_they_count_or_only_copy() {
+    for counts in [false, true] {
+        let mut w = World::new(3, 2, 3);
+        w.kill(5);
+        w.hear_all();
+        w.step();
+        w.step();
+        let learner = w.config.learners().next().unwrap().id;
+        assert_eq!(w.config.acknowledging().count(), 1, "it only copies");
+        if counts {
+            w.report(learner, Condition::Complete);
+            w.step();
+            assert_eq!(w.config.acknowledging().count(), 2);
+        }
+        w.kill(1);
+        w.step();
+        assert_eq!(w.config.learners().count(), 0);
+    }
 }
 
 #[test]
@@ -410,10 +431,9 @@ fn who_others_could_not_reach_is_not_put_back_on_the_same_server_while_there_is_
     w.evidence.servers.get_mut(&ServerId(6)).unwrap().load = 9;
     w.hear_all();
     assert_eq!(w.step(), Reason::LearnersAdded(vec![Row(0)]));
-    let learner = w.config.joining().next().unwrap().clone();
+    let learner = w.config.learners().next().unwrap().clone();
     assert_eq!(learner.host.server, ServerId(6));
-    w.report(learner.id, Condition::Complete);
-    w.step();
+    w.promote(learner.id);
     assert_eq!(w.config.shunned, [], "all is well");
 
     let mut w = World::new(3, 2, 0);
@@ -426,7 +446,7 @@ fn who_others_could_not_reach_is_not_put_back_on_the_same_server_while_there_is_
         Reason::LearnersAdded(vec![Row(0)]),
         "better than none"
     );
-    assert_eq!(w.config.joining().next().unwrap().host.server, ServerId(4));
+    assert_eq!(w.config.learners().next().unwrap().host.server, ServerId(4));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What a primary knows of those that copy it: the fused members, of which each must acknowledge, and the heir while it
-//! is being moved, which only copies (PROTOCOL rules 12 to 16, 36).
+//! What a primary knows of those that copy it: the fused members that count, of which each must acknowledge, and those
+//! that only copy, learners and the heir while it is being moved (PROTOCOL rules 12 to 16, 36, 54).
 
 use super::{Primary, unsealed};
 use crate::config::FusedState;
@@ -11,6 +11,17 @@ use crate::structure::Structure;
 use crate::time::Time;
 use std::collections::BTreeMap;
 
+/// What its acknowledgements are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A fused member of R: changes are stable, and reads allowed, only with its word.
+    Counts,
+    /// A learner that only copies yet: it holds up nobody (rule 54).
+    Copies,
+    /// The heir, which copies as well.
+    Inherits,
+}
+
 /// One that copies.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -20,8 +31,9 @@ pub(super) struct Link {
     /// The last such moment that was echoed: the lease counts from it (rule 13).
     pub(super) leased_at: Option<Time>,
     pub(super) join: Option<Join>,
-    /// It neither counts for the stable mark nor gives a lease.
-    pub(super) heir: bool,
+    pub(super) part: Part,
+    /// The log was full for its sake alone, and does not reach back to what it needs any more: it cannot go on.
+    pub(super) left_behind: bool,
 }
 
 impl Link {
@@ -31,14 +43,14 @@ impl Link {
             sent_at: Time(0),
             leased_at: None,
             join: None,
-            heir: false,
+            part: Part::Counts,
+            left_behind: false,
         }
     }
 
-    fn joining(join: Join, heir: bool) -> Link {
+    fn joining(join: Join) -> Link {
         Link {
             join: Some(join),
-            heir,
             ..Link::new(Seq(0))
         }
     }
@@ -77,34 +89,39 @@ impl Join {
 }
 
 impl Primary {
-    /// Rule 15; whoever was not there before has acknowledged up to `acked`.
+    /// Rules 15 and 54; whoever was not there before has acknowledged up to `acked`. A learner that begins to count keeps
+    /// what it has acknowledged and leased while it copied: it recorded the same.
     pub(super) fn relink(&mut self, acked: Seq) {
         let mut links = BTreeMap::new();
         let freeze = |primary: &Primary| {
             let chunk_bytes = primary.bounds.transfer_bytes;
             Join::freeze(&primary.structure, primary.applied, chunk_bytes)
         };
-        for seat in self.config.acknowledging() {
-            let joins = seat.state == FusedState::Joining;
+        for seat in &self.config.fused {
+            let learns = seat.state.learns();
             let link = match self.links.remove(&seat.id) {
-                Some(link) if joins => link,
-                // It was promoted because it has the whole snapshot, even if no acknowledgement came of it.
+                Some(link) if learns => link,
+                // It was promoted because it has the whole snapshot and stood at the stable mark, which moved only with its
+                // acknowledgement after that, even if none came of what it had before (rule 54).
                 Some(link) => Link {
-                    acked: link.needs_after(),
+                    acked: link.needs_after().max(self.stable),
                     join: None,
                     ..link
                 },
-                None if joins => Link::joining(freeze(self), false),
+                None if learns => Link::joining(freeze(self)),
                 None => Link::new(acked),
             };
-            links.insert(seat.id, link);
+            let part = match seat.state {
+                FusedState::Copying => Part::Copies,
+                FusedState::InSync | FusedState::Joining => Part::Counts,
+            };
+            links.insert(seat.id, Link { part, ..link });
         }
         if let Some(id) = self.config.inheritance(self.index).map(|h| h.id) {
             let known = self.links.remove(&id);
-            links.insert(
-                id,
-                known.unwrap_or_else(|| Link::joining(freeze(self), true)),
-            );
+            let link = known.unwrap_or_else(|| Link::joining(freeze(self)));
+            let part = Part::Inherits;
+            links.insert(id, Link { part, ..link });
         }
         self.links = links;
         self.listening.to(self.links.keys().copied());
@@ -121,14 +138,41 @@ impl Primary {
         self.links.get(&to).map(|l| l.acked)
     }
 
-    /// The fused members that must acknowledge and lease; `fault` leaves learners out.
+    /// The fused members that must acknowledge and lease, R(e); `fault` leaves learners out.
     pub(super) fn counted(&self, fault: Fault) -> impl Iterator<Item = &Link> {
-        let links = self.links.values().filter(|l| !l.heir);
+        let counts = |l: &&Link| match l.part {
+            Part::Counts => true,
+            Part::Copies => planted(Fault::CopyingCounts),
+            Part::Inherits => false,
+        };
+        let links = self.links.values().filter(counts);
         links.filter(move |l| l.join.is_none() || !planted(fault))
     }
 
+    /// The log is kept for those that learn, too: who only copies may lack what is stable, and so may who has just begun to
+    /// count. When it is full for their sake, the one that lacks the most is left behind, and complained about: nobody
+    /// else waits for it (rules 36, 54).
+    pub(super) fn drop_log(&mut self) {
+        let pinned = self.pins.base().filter(|_| !planted(Fault::LogNotPinned));
+        let least = self.stable.min(pinned.unwrap_or(self.stable));
+        loop {
+            let learns = |l: &&mut Link| l.join.is_some() && !l.left_behind;
+            let learning = self.links.values_mut().filter(learns);
+            let slowest = learning.min_by_key(|l| l.needs_after());
+            let slowest = slowest.filter(|_| !planted(Fault::CopyingForgotten));
+            let kept_for = slowest.as_ref().map_or(least, |l| l.needs_after());
+            self.log.drop_to(least.min(kept_for));
+            match slowest {
+                Some(link) if kept_for < least && self.log.bytes() >= self.bounds.log_bytes => {
+                    link.left_behind = true;
+                }
+                _ => return,
+            }
+        }
+    }
+
     /// What to send to `to` now: the changes that it has not acknowledged, about `max_bytes` of them, and the time, from
-    /// which the lease counts (rule 12). `None` when it does not copy this primary.
+    /// which the lease counts (rule 12). `None` when it does not copy this primary, or was left behind.
     ///
     /// # Panics
     /// When the log does not cover what the member needs, which rules 14 and 15 exclude.
@@ -140,17 +184,18 @@ impl Primary {
         let last = self.is_draining().then_some(self.applied);
         let link = self.links.get_mut(&to)?;
         link.sent_at = link.sent_at.max(now);
-        let changes = self
-            .log
-            .run(link.needs_after(), self.applied, max_bytes)
-            .expect("the log covers everything above the stable mark");
+        let changes = self.log.run(link.needs_after(), self.applied, max_bytes);
+        if changes.is_none() && link.left_behind {
+            return None;
+        }
+        let changes = changes.expect("the log covers everything above the stable mark");
         Some(Replicate {
             index: self.index,
             changes,
             stable: self.stable,
             sent_at: now,
             join: link.join.as_ref().map(|j| j.about),
-            last: last.filter(|_| link.heir),
+            last: last.filter(|_| link.part == Part::Inherits),
         })
     }
 

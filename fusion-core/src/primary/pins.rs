@@ -30,10 +30,6 @@ impl Pins {
         self.0.clear();
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The log must reach back to here.
     pub(super) fn base(&self) -> Option<Seq> {
         self.0.values().map(|p| p.base).min()

@@ -224,6 +224,7 @@ impl World {
             Reason::MoveCancelled(_) => self.stats.cancelled += 1,
             Reason::PrimaryDrains(_) => self.stats.drains += 1,
             Reason::PrimariesReturned(indices) => self.stats.returns += indices.len() as u64,
+            Reason::LearnersCaughtUp(rows) => self.stats.caught_up += rows.len() as u64,
             Reason::LearnersPromoted(rows) => self.stats.promotions += rows.len() as u64,
             _ => {}
         }
@@ -262,7 +263,7 @@ impl World {
     pub fn move_a_member(&mut self, id: u64) {
         let config = &self.coordinators[id as usize].config;
         let heir = config.heirs().next().map(|(j, _)| What::Primary(j));
-        let learner = config.joining().next().map(|s| What::Row(s.row));
+        let learner = config.learners().next().map(|s| What::Row(s.row));
         let moving = heir.or(learner).filter(|_| self.rng.permille(300));
         let what = moving.unwrap_or_else(|| self.any_member());
         let nonce = self.rng.below(u64::MAX);

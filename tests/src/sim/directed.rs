@@ -24,6 +24,10 @@ pub const SCHEDULES: &[Schedule] = &[
     ("an unstable snapshot", an_unstable_snapshot),
     ("a drain of an older epoch", a_drain_of_an_older_epoch),
     ("a learner's lease", a_learners_lease),
+    (
+        "a spare that nobody can reach",
+        a_spare_that_nobody_can_reach,
+    ),
 ];
 
 /// A primary (1) and a fused member (2) of a cluster of one and one.
@@ -146,6 +150,13 @@ fn an_unstable_snapshot() -> Result<(), String> {
         let taken = pair.fused.on_chunk(route, &chunk, Time(1_000_000));
         taken.map_err(|refusal| refusal.to_string())?;
     }
+    // Its acknowledgement is lost.
+    let message = pair
+        .primary
+        .replicate(MemberId(4), 1 << 20, Time(1_000_000));
+    let message = message.ok_or("the learner is one of the cluster")?;
+    let taken = pair.fused.on_replicate(route, &message, Time(1_000_000));
+    taken.map_err(|refusal| refusal.to_string())?;
     if pair.primary.stable() < pair.primary.applied()
         && pair.fused.condition() == Condition::Complete
     {
@@ -239,6 +250,7 @@ fn a_learners_lease() -> Result<(), String> {
     let mut joins = pair.primary.config().successor(2);
     joins.next_id = 4;
     joins.add_learner(Row(0), super::world::host(4));
+    joins.fused[1].state = FusedState::Joining;
     let joins = Arc::new(joins);
     pair.adopt(&joins);
     let mut learner = Fused::create(joins, MemberId(4), Code::new(1, 1).expect("a code"));
@@ -273,6 +285,26 @@ fn a_learners_lease() -> Result<(), String> {
         return Err(
             "invariant 7: a read after the fused member said that the lease is over".into(),
         );
+    }
+    Ok(())
+}
+
+/// A learner is placed where nobody can reach it: it only copies, so writes and reads go on without it (rule 54).
+fn a_spare_that_nobody_can_reach() -> Result<(), String> {
+    let mut pair = Pair::new();
+    let now = Time(1_000_000);
+    let mut copies = pair.primary.config().successor(2);
+    copies.next_id = 4;
+    copies.add_learner(Row(0), super::world::host(4));
+    pair.adopt(&Arc::new(copies));
+    pair.primary.open_session(SessionId(1));
+    let ack = pair.replicate(now, now)?;
+    pair.primary.on_ack(pair.route(2), ack, now);
+    if pair.primary.stable() < pair.primary.applied() {
+        return Err("invariant 11: a write waits for a learner that nobody can reach".into());
+    }
+    if !pair.reads(now) {
+        return Err("invariant 11: a read waits for a learner that nobody can reach".into());
     }
     Ok(())
 }

@@ -61,6 +61,8 @@ stats! {
     recoveries,
     /// Primaries that came back before they were replaced.
     returns,
+    /// Learners that began to count.
+    caught_up,
     /// Learners promoted.
     promotions,
     /// Members that an operator began to move.

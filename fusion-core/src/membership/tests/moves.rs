@@ -27,9 +27,8 @@ fn a_moved_code_is_held_twice_until_the_learner_is_complete() {
         "it tolerates as much as before"
     );
     assert_eq!(w.waits(), Waiting::Recovering);
-    let learner = w.config.joining().next().unwrap().id;
-    w.report(learner, Condition::Complete);
-    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(1)]));
+    let learner = w.config.learners().next().unwrap().id;
+    w.promote(learner);
     assert!(w.config.fused_seat(old.id).is_none());
     let seat = w.config.fused_seat(learner).unwrap();
     assert_eq!((seat.row, seat.host.server), (Row(1), ServerId(7)));
@@ -42,7 +41,7 @@ fn a_move_is_void_when_a_primary_is_lost() {
     w.config = move_member(&w.config, &w.evidence, 9, What::Row(Row(0)), None).unwrap();
     w.kill(1);
     w.step();
-    assert_eq!(w.config.joining().count(), 0);
+    assert_eq!(w.config.learners().count(), 0);
     assert_eq!(w.config.in_sync().count(), 2);
 }
 
@@ -53,9 +52,8 @@ fn the_learner_of_a_move_takes_the_row_when_the_old_holder_dies_first() {
     w.kill(4);
     w.hear_all();
     assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
-    let learner = w.config.joining().next().unwrap().id;
-    w.report(learner, Condition::Complete);
-    assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(0)]));
+    let learner = w.config.learners().next().unwrap().id;
+    w.promote(learner);
     assert_eq!(w.config.tolerates(), 2);
 }
 
@@ -142,7 +140,11 @@ fn a_drain_waits_for_learners_since_they_have_their_snapshots_from_the_primaries
     let heir = w.config.inheritance(J).unwrap().id;
     w.report(heir, Condition::Complete);
     assert!(matches!(w.waits(), Waiting::Recovering | Waiting::Moving));
-    let learner = w.config.joining().next().unwrap().id;
+    let learner = w.config.learners().next().unwrap().id;
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersCaughtUp(vec![Row(0)]));
+    w.report(heir, Condition::Complete);
+    assert!(matches!(w.waits(), Waiting::Recovering | Waiting::Moving));
     w.report(learner, Condition::Complete);
     assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(0)]));
     w.report(heir, Condition::Complete);
@@ -168,7 +170,7 @@ fn a_server_is_emptied_one_member_at_a_time_and_only_where_there_is_room() {
     drain(&mut w, 5);
     w.hear_all();
     assert_eq!(w.step(), Reason::FusedMoves(Row(1)));
-    assert_eq!(w.config.joining().next().unwrap().host.server, ServerId(6));
+    assert_eq!(w.config.learners().next().unwrap().host.server, ServerId(6));
 }
 
 #[test]
@@ -214,7 +216,7 @@ fn a_member_is_never_moved_onto_the_server_that_it_is_on() {
         let moved = move_member(&w.config, &w.evidence, 9, what, None).unwrap();
         let new = match what {
             What::Primary(j) => moved.inheritance(j).unwrap().host.server,
-            What::Row(_) => moved.joining().next().unwrap().host.server,
+            What::Row(_) => moved.learners().next().unwrap().host.server,
         };
         assert_ne!(new, own);
     }

@@ -4,7 +4,7 @@ use super::Registry;
 use crate::service::{
     ClusterStatus, ControlPlane, MemberState, MemberStatus, Role, ServerStatus, Status,
 };
-use fusion_core::config::{Configuration, FusedState, Host, PrimaryState};
+use fusion_core::config::{Configuration, Host, PrimaryState};
 use fusion_core::id::{MemberId, PrimaryIndex, ServerId};
 use fusion_core::membership::{Plan, ServerView, Waiting};
 use fusion_core::message::Condition;
@@ -67,7 +67,7 @@ impl Registry {
             )
         });
         let fused = config.fused.iter().map(|seat| {
-            let joins = seat.state == FusedState::Joining;
+            let joins = seat.state.learns();
             let place = (Role::Fused, seat.row.index());
             self.member_status(
                 config,

@@ -1,7 +1,7 @@
 //! How fast members are made: replacements, learners and heirs, from one report to the next.
 
 use crate::service::Progress;
-use fusion_core::config::{Configuration, FusedState, PrimaryState};
+use fusion_core::config::{Configuration, PrimaryState};
 use fusion_core::id::{ClusterId, MemberId};
 use fusion_core::message::{Condition, MemberReport};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,13 +58,10 @@ impl Paces {
         let lost = config.primaries.iter();
         let lost = lost.filter(|s| s.state == PrimaryState::Lost).map(|s| s.id);
         let heirs = config.heirs().map(|(_, heir)| heir.id);
-        let joining = config.fused.iter();
-        let joining = joining
-            .filter(|s| s.state == FusedState::Joining)
-            .map(|s| s.id);
+        let learners = config.learners().map(|s| s.id);
         let wanted: BTreeSet<MemberId> = match config.removed {
             true => BTreeSet::new(),
-            false => lost.chain(heirs).chain(joining).collect(),
+            false => lost.chain(heirs).chain(learners).collect(),
         };
         let named = |id| !config.removed && config.host_of(id).is_some();
         let of_cluster = (cluster, MemberId(0))..=(cluster, MemberId(u64::MAX));

@@ -39,7 +39,7 @@ pub fn is_whole(world: &World) -> bool {
         && coded
         && config.lost().next().is_none()
         && config.in_sync().count() == usize::from(config.faults)
-        && config.joining().next().is_none()
+        && config.learners().next().is_none()
         && config.heirs().next().is_none()
         && world.clients.iter().all(|c| c.is_idle())
 }
