@@ -72,7 +72,7 @@ pub struct PrimarySeat {
     /// How it got its state.
     pub origin: Origin,
     /// While it is lost: the primary that was, which serves again should it answer before a replacement was ever
-    /// active (rule 25). `None` when that one is known to be of no use.
+    /// active (rules 25, 50). `None` when its server has said that it holds nothing of it.
     pub former: Option<Former>,
     /// While it is being moved: the member that copies it, and takes its place when it has stopped (rule 36).
     pub heir: Option<HeirSeat>,
@@ -110,6 +110,9 @@ pub struct Former {
     pub host: Host,
     /// How it got its state.
     pub origin: Origin,
+    /// It was given up because it and others could not hear each other, and not for silence (rule 51): it serves again
+    /// only where nothing else could be decided, or nobody could take its place (rule 50).
+    pub blamed: bool,
 }
 
 /// One fused structure's place.

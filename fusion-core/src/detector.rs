@@ -1,14 +1,15 @@
-//! Who is heard of and who is not, as one coordinator sees it (PROTOCOL rules 7, 22, 23, 39).
+//! Who is heard of and who is not, as one coordinator sees it (PROTOCOL rules 7, 22, 23, 39, 55).
 //!
 //! Times are milliseconds of the coordinator's own clock. Nothing here is needed for safety: it only decides when to
 //! ask for a change of configuration.
 
+use crate::avoidance::{Avoidance, provisional};
 use crate::config::Configuration;
 use crate::id::{ClusterId, Epoch, MemberId, ServerId};
 use crate::membership::{Evidence, Heard, ServerView};
-use crate::message::MemberReport;
+use crate::message::{Condition, MemberReport};
 use crate::time::Timing;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most clusters that are heard of; the configurations' own are fewer.
 pub const MAX_HEARD: usize = 1 << 17;
@@ -32,6 +33,23 @@ struct Watched {
     /// What servers said of the nonce of the current epoch, if one said another one.
     other_content: bool,
     nonce: u64,
+    /// The members that are being made, and where.
+    provisional: Vec<(MemberId, ServerId)>,
+}
+
+impl Watched {
+    /// Whether it said that it is not there, or it and a member that `next` keeps could not hear each other.
+    fn was_unwell(&self, id: MemberId, next: &Configuration) -> bool {
+        let said = self.reports.iter();
+        let mut said = said.filter(|(_, h)| h.report.epoch == self.epoch);
+        let stays = |other: MemberId| next.members().any(|m| m == other);
+        said.any(|(&from, heard)| {
+            let about = &heard.report.complaints;
+            about.contains(&id) && stays(from)
+                || from == id && about.iter().any(|&m| stays(m))
+                || from == id && heard.report.condition == Condition::Missing
+        })
+    }
 }
 
 /// What a look at the clock brought.
@@ -53,6 +71,7 @@ pub struct Detector {
     timers_from_ms: u64,
     servers: BTreeMap<ServerId, Seen>,
     clusters: BTreeMap<ClusterId, Watched>,
+    avoidance: Avoidance,
 }
 
 impl Detector {
@@ -66,6 +85,7 @@ impl Detector {
             timers_from_ms: now_ms,
             servers: BTreeMap::new(),
             clusters: BTreeMap::new(),
+            avoidance: Avoidance::default(),
         }
     }
 
@@ -147,19 +167,54 @@ impl Detector {
 
     /// `config` is the current one from now on: its members have a while to be heard of in its epoch.
     pub fn installed(&mut self, config: &Configuration, now_ms: u64) {
+        self.judge_servers(config, now_ms);
         let watched = self.clusters.entry(config.cluster).or_default();
         if (watched.epoch, watched.nonce) != (config.epoch, config.nonce) {
             watched.epoch = config.epoch;
             watched.nonce = config.nonce;
             watched.other_content = false;
             watched.since_ms = now_ms;
+            watched.provisional = provisional(config).collect();
             watched
                 .reports
                 .retain(|&id, _| config.host_of(id).is_some());
         }
         if config.removed {
             self.clusters.remove(&config.cluster);
+            self.avoidance.forget(config.cluster);
         }
+    }
+
+    /// Where members were being made and are not named any more, they were given up, if they were silent or it was
+    /// complained of or by them: their servers are avoided for a while (rule 55). Where they are of use now, the server
+    /// is good.
+    fn judge_servers(&mut self, next: &Configuration, now_ms: u64) {
+        let Some(watched) = self.clusters.get(&next.cluster) else {
+            return;
+        };
+        let still: BTreeSet<MemberId> = provisional(next).map(|(id, _)| id).collect();
+        for &(id, server) in watched.provisional.iter().filter(|(id, _)| !still.contains(id)) {
+            if next.host_of(id).is_some() {
+                self.avoidance.succeeded(next.cluster, server);
+            } else if watched.was_unwell(id, next) || self.is_silent(watched, id, server) {
+                self.avoidance.given_up(next, server, now_ms);
+            }
+        }
+    }
+
+    fn is_silent(&self, watched: &Watched, id: MemberId, server: ServerId) -> bool {
+        let seen = self.servers.get(&server);
+        seen.is_none_or(|s| s.suspected_since_ms.is_some())
+            || self.silent_since(watched, id, watched.epoch).is_some()
+    }
+
+    /// Since when a member is not heard of in an epoch, though its server may be.
+    fn silent_since(&self, watched: &Watched, id: MemberId, epoch: Epoch) -> Option<u64> {
+        let began = watched.since_ms.max(self.timers_from_ms);
+        let heard = watched.reports.get(&id);
+        let heard = heard.filter(|h| h.report.epoch == epoch);
+        let last = heard.map_or(0, |h| h.at_ms).max(began);
+        (self.now_ms.saturating_sub(last) >= self.suspect_ms).then_some(last + self.suspect_ms)
     }
 
     /// A compare-and-swap found another configuration than it was decided on: everything that was reported of the
@@ -215,20 +270,20 @@ impl Detector {
         config: &Configuration,
         servers: BTreeMap<ServerId, ServerView>,
     ) -> Evidence {
-        let watched = self.clusters.get(&config.cluster);
-        let reports = watched.map(|w| w.reports.clone()).unwrap_or_default();
-        let began = watched.map_or(0, |w| w.since_ms).max(self.timers_from_ms);
-        // A server may be heard of and yet never say anything of a member, or never come to its epoch.
-        let silent = config.members().filter_map(|id| {
-            let heard = reports.get(&id).filter(|h| h.report.epoch == config.epoch);
-            let last = heard.map_or(0, |h| h.at_ms).max(began);
-            (self.now_ms.saturating_sub(last) >= self.suspect_ms)
-                .then_some((id, last + self.suspect_ms))
+        let unheard = Watched::default();
+        let watched = self.clusters.get(&config.cluster).unwrap_or(&unheard);
+        // A server may be heard of and yet never say anything of a member, or never come to its epoch. A primary that may
+        // serve again must not only have answered once.
+        let formers = config.formers().map(|(_, f)| f.id);
+        let silent = config.members().chain(formers).filter_map(|id| {
+            let since = self.silent_since(watched, id, config.epoch);
+            since.map(|since| (id, since))
         });
         Evidence {
             silent: silent.collect(),
             servers,
-            reports,
+            reports: watched.reports.clone(),
+            avoided: self.avoidance.of(config.cluster, self.now_ms),
         }
     }
 }

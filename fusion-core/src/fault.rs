@@ -118,6 +118,16 @@ faults! {
     PromotedUnheard "promoted-unheard",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
+    /// Rule 50: a former primary that answers is looked for after the losses.
+    FormerIgnored "former-ignored",
+    /// Rule 51: who is blamed counts as lost.
+    BlameCountsAsLoss "blame-counts-as-loss",
+    /// Rule 51: of two alike the code is blamed, whatever is lost.
+    BlameTheLastCode "blame-the-last-code",
+    /// Rule 62: a loss is accepted of primaries whose former ones answer.
+    LossCountsFormers "loss-counts-formers",
+    /// Rule 55: a server where members are given up is tried again at once.
+    NoBackOff "no-back-off",
 }
 
 #[cfg(feature = "planted-faults")]

@@ -179,6 +179,7 @@ mod tests {
             id: MemberId(1),
             host: first.primaries[0].host.clone(),
             origin: Origin::Created,
+            blamed: false,
         });
         let held = [(1, Held::Primary)];
         assert_eq!(on(&config, 1, &held), [(1, Action::Suspend)]);

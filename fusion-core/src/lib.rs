@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod avoidance;
 pub mod bounded;
 pub mod change;
 pub mod class;

@@ -1,25 +1,25 @@
 //! What a coordinator decides: the next configuration of one cluster, if there should be one.
 //!
 //! A pure function of the current configuration, of which servers are suspected, and of what members reported
-//! (PROTOCOL rules 7, 23 to 27, 34). It never acts on evidence of another epoch.
+//! (PROTOCOL rules 7, 23 to 27, 34, 50, 51, 55). It never acts on evidence of another epoch.
 
 mod blame;
 mod decision;
 mod loss;
 mod placement;
+mod primaries;
 mod relocation;
 
 use blame::blame;
 pub use decision::{Plan, Reason, Waiting};
-pub use loss::{LossError, accept_loss};
+pub use loss::{Acceptance, Foreseen, LossError, Part, Placed, accept_loss, foresee_loss};
 pub use placement::place;
 pub use relocation::{MoveError, What, cancel_move, move_member};
 
-use crate::config::{
-    Configuration, Former, FusedSeat, FusedState, Host, Origin, PrimarySeat, PrimaryState,
-};
+use crate::avoidance::Avoided;
+use crate::config::{Configuration, FusedSeat, FusedState, Host};
 use crate::fault::{Fault, planted};
-use crate::id::{MemberId, PrimaryIndex, Row, ServerId};
+use crate::id::{MemberId, Row, ServerId};
 use crate::message::{Condition, MemberReport};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +56,8 @@ pub struct Evidence {
     pub reports: BTreeMap<MemberId, Heard>,
     /// Members that are not heard of in this epoch, and since when: their server may be.
     pub silent: BTreeMap<MemberId, u64>,
+    /// Servers where members of this cluster were given up before they were of use (rule 55).
+    pub avoided: BTreeMap<ServerId, Avoided>,
 }
 
 /// A report, and when it came.
@@ -85,31 +87,41 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
     let mut planner = Planner::new(config, evidence);
     planner.free = planner.free_servers();
     let mut next = config.successor(nonce);
-    let steps = [
-        Planner::lose_primaries,
-        Planner::remove_fused,
-        Planner::reinstate,
-        Planner::activate,
-        Planner::promote,
-        Planner::let_count,
-        Planner::add_learners,
-        Planner::go_on_moving,
-        Planner::empty_servers,
-    ];
     let mut waiting = None;
-    for step in steps {
+    for step in steps() {
         match step(&mut planner, &mut next) {
-            Step::Change(reason) => {
-                relocation::void_drains(&mut next, &reason);
-                planner.shun(&mut next);
-                return Plan::Change(Box::new(next), reason);
-            }
+            Step::Change(reason) => return planner.change(next, reason),
             Step::Wait(reason) => waiting = waiting.or(Some(reason)),
-            Step::Stop(reason) => return relocation::wait_without_drains(config, nonce, reason),
+            Step::Stop(reason) => {
+                // Whoever only learns holds up those that go on.
+                return match planner.remove_learners(&mut next) {
+                    Some(removed) => planner.change(next, removed),
+                    None => relocation::wait_without_drains(config, nonce, reason),
+                };
+            }
             Step::Nothing => {}
         }
     }
     waiting.map_or(Plan::Keep, Plan::Wait)
+}
+
+type Decide<'a> = fn(&mut Planner<'a>, &mut Configuration) -> Step;
+
+/// In this order: first whatever makes the loss smaller (rule 50), then losses, then what needs a cluster without.
+fn steps<'a>() -> [Decide<'a>; 11] {
+    [
+        Planner::reinstate,
+        Planner::activate,
+        Planner::promote,
+        Planner::lose_primaries,
+        Planner::remove_fused,
+        Planner::reinstate_late,
+        Planner::wait_for_members,
+        Planner::let_count,
+        Planner::add_learners,
+        Planner::go_on_moving,
+        Planner::empty_servers,
+    ]
 }
 
 enum Step {
@@ -157,105 +169,58 @@ impl<'a> Planner<'a> {
         self.condition(id)
     }
 
+    /// Whether it is given up: gone, or blamed.
     fn dead(&self, id: MemberId, host: &Host) -> bool {
         self.dead_since(id, host).is_some()
     }
 
-    /// Since when the member counts as dead: its server is silent, or says nothing of it, or says that it is not
-    /// there, or others that need it complain.
+    /// Since when the member is given up: it is gone, or others that need it complain.
     fn dead_since(&self, id: MemberId, host: &Host) -> Option<u64> {
+        let blamed = self.blamed.contains(&id).then_some(0);
+        self.gone_since(id, host).or(blamed)
+    }
+
+    /// Whether it is silent, or its server says that it is not there: evidence, unlike blame (rule 51).
+    fn gone(&self, id: MemberId, host: &Host) -> bool {
+        self.gone_since(id, host).is_some()
+    }
+
+    fn gone_since(&self, id: MemberId, host: &Host) -> Option<u64> {
         let missing = self
             .heard(id)
             .filter(|h| h.report.condition == Condition::Missing);
         self.suspected_since(host)
             .or(self.evidence.silent.get(&id).copied())
             .or(missing.map(|h| h.at_ms))
-            .or(self.blamed.contains(&id).then_some(0))
     }
 
-    /// Rule 24, for all dead primaries at once; also finds servers for replacements that have none.
-    fn lose_primaries(&mut self, next: &mut Configuration) -> Step {
-        let config = self.config;
-        let newly: Vec<_> = config
-            .active()
-            .filter(|(_, s)| self.dead(s.id, &s.host))
-            .map(|(j, _)| j)
-            .collect();
-        let unplaced: Vec<_> = config
-            .lost()
-            .filter(|&j| self.replacement_dead(j))
-            .collect();
-        let in_sync = config
-            .in_sync()
-            .filter(|s| !self.dead(s.id, &s.host))
-            .count();
-        let all_lost: Vec<_> = config.lost().chain(newly.iter().copied()).collect();
-        if all_lost.len() > in_sync {
-            return Step::Stop(Waiting::MoreThanF {
-                primaries: all_lost,
-                in_sync,
-            });
-        }
-        let mut placed = Vec::new();
-        for &j in newly.iter().chain(&unplaced) {
-            let host = self.free.pop();
-            let is_new = newly.contains(&j);
-            if host.is_none() && !is_new {
-                continue;
-            }
-            let id = next.take_id();
-            let seat = &mut next.primaries[j.index()];
-            if is_new {
-                // A member that is not there has nothing to come back with; one that cannot reach the others would
-                // only be lost again.
-                let gone = self.condition(seat.id) == Some(Condition::Missing)
-                    || self.blamed.contains(&seat.id);
-                seat.former = (!gone).then(|| Former {
-                    id: seat.id,
-                    host: seat.host.clone(),
-                    origin: seat.origin,
-                });
-            }
-            seat.id = id;
-            seat.state = PrimaryState::Lost;
-            seat.origin = Origin::Recovered;
-            seat.moved_from = None;
-            // Without a free server the seat stays where it was: a dead place, to be mended later.
-            if let Some(host) = host {
-                seat.host = host;
-                placed.push(j);
-            }
-        }
-        if newly.is_empty() && placed.is_empty() {
-            return if unplaced.is_empty() {
-                Step::Nothing
-            } else {
-                Step::Wait(Waiting::NoServer {
-                    needed: unplaced.len(),
-                })
-            };
-        }
-        if !planted(Fault::LearnerKept) {
-            next.fused.retain(|s| s.state == FusedState::InSync);
-        }
-        // Recovery comes first: moves are given up.
-        for seat in &mut next.primaries {
-            seat.heir = None;
-        }
-        if newly.is_empty() {
-            Step::Change(Reason::ReplacementsPlaced(placed))
-        } else {
-            Step::Change(Reason::PrimariesLost(newly))
+    fn change(&self, mut next: Configuration, reason: Reason) -> Plan {
+        relocation::void_drains(&mut next, &reason);
+        self.shun(&mut next);
+        Plan::Change(Box::new(next), reason)
+    }
+
+    /// Members wait for a server: for one that is avoided (rule 55), or for any.
+    fn no_server(&self, needed: usize) -> Waiting {
+        let servers = self.avoided_free();
+        match servers.is_empty() {
+            true => Waiting::NoServer { needed },
+            false => Waiting::Avoided { needed, servers },
         }
     }
 
-    fn replacement_dead(&self, j: PrimaryIndex) -> bool {
-        self.config
-            .primary(j)
-            .is_some_and(|s| s.state == PrimaryState::Lost && self.dead(s.id, &s.host))
+    /// Members are being made, and nothing is wrong with it.
+    fn wait_for_members(&mut self, _: &mut Configuration) -> Step {
+        let recovering = self.config.lost().any(|j| !self.replacement_dead(j));
+        let learning = self.config.learners().next().is_some();
+        match recovering || learning && self.config.lost().next().is_none() {
+            true => Step::Wait(Waiting::Recovering),
+            false => Step::Nothing,
+        }
     }
 
-    /// Rule 23.
+    /// Rule 23. Who is gone is no more than can be spared, or the losses would have stopped it, and nor is who is blamed
+    /// (rule 51).
     fn remove_fused(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
         let dead: Vec<&FusedSeat> = config
@@ -263,97 +228,43 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|s| self.dead(s.id, &s.host))
             .collect();
-        if dead.is_empty() {
-            return Step::Nothing;
-        }
         let lost = config.lost().count();
         let mut in_sync = config.in_sync().count();
         let mut removed = Vec::new();
-        let mut waiting = None;
+        let mut waiting = false;
         for seat in dead {
             if seat.state == FusedState::InSync {
                 let since = self.dead_since(seat.id, &seat.host).unwrap_or(0);
                 let mut active = config.active();
                 let answered =
                     active.all(|(_, s)| self.heard(s.id).is_some_and(|h| h.at_ms > since));
-                if !answered {
-                    waiting = Some(Waiting::Evidence);
+                if !answered || lost + 1 > in_sync {
+                    waiting = true;
                     continue;
-                }
-                if lost + 1 > in_sync {
-                    let primaries = config.lost().collect();
-                    return Step::Stop(Waiting::MoreThanF {
-                        primaries,
-                        in_sync: in_sync - 1,
-                    });
                 }
                 in_sync -= 1;
             }
             removed.push(seat.id);
         }
-        if removed.is_empty() {
-            return waiting.map_or(Step::Nothing, Step::Wait);
+        match self.remove(next, &removed) {
+            Some(removed) => Step::Change(removed),
+            None if waiting => Step::Wait(Waiting::Evidence),
+            None => Step::Nothing,
         }
-        let rows = next
-            .fused
-            .iter()
-            .filter(|s| removed.contains(&s.id))
-            .map(|s| s.row)
-            .collect();
+    }
+
+    /// Learners that are given up: they may always go (rule 23).
+    fn remove_learners(&self, next: &mut Configuration) -> Option<Reason> {
+        let dead = self.config.learners().filter(|s| self.dead(s.id, &s.host));
+        let dead: Vec<MemberId> = dead.map(|s| s.id).collect();
+        self.remove(next, &dead)
+    }
+
+    fn remove(&self, next: &mut Configuration, removed: &[MemberId]) -> Option<Reason> {
+        let leaves = |s: &&FusedSeat| removed.contains(&s.id);
+        let rows: Vec<Row> = next.fused.iter().filter(leaves).map(|s| s.row).collect();
         next.fused.retain(|s| !removed.contains(&s.id));
-        Step::Change(Reason::FusedRemoved(rows))
-    }
-
-    /// Rule 25, second half: no replacement was active, and so nobody made a change that the former primary has not.
-    fn reinstate(&mut self, next: &mut Configuration) -> Step {
-        let answers = |f: &Former| {
-            self.suspected_since(&f.host).is_none()
-                && self.condition(f.id) == Some(Condition::Suspended)
-        };
-        let mut returned = Vec::new();
-        for (j, former) in self.config.formers().filter(|(_, f)| answers(f)) {
-            let seat = &mut next.primaries[j.index()];
-            *seat = PrimarySeat {
-                id: former.id,
-                host: former.host.clone(),
-                state: PrimaryState::Active,
-                origin: former.origin,
-                former: None,
-                heir: None,
-                moved_from: None,
-            };
-            returned.push(j);
-        }
-        if returned.is_empty() {
-            return Step::Nothing;
-        }
-        Step::Change(Reason::PrimariesReturned(returned))
-    }
-
-    /// Rule 34, for all replacements together: one epoch instead of one for each.
-    fn activate(&mut self, next: &mut Configuration) -> Step {
-        let config = self.config;
-        let building: Vec<_> = config
-            .lost()
-            .filter(|&j| !self.replacement_dead(j))
-            .collect();
-        let ready = |j: &PrimaryIndex| {
-            let id = config.primaries[j.index()].id;
-            matches!(self.condition(id), Some(Condition::Ready { .. }))
-        };
-        if building.is_empty() {
-            return Step::Nothing;
-        }
-        if !building.iter().all(ready) {
-            return Step::Wait(Waiting::Recovering);
-        }
-        for &j in &building {
-            next.primaries[j.index()].state = PrimaryState::Active;
-            if !planted(Fault::LateReturn) {
-                next.primaries[j.index()].former = None;
-            }
-        }
-        Step::Change(Reason::PrimariesRecovered(building))
+        (!rows.is_empty()).then_some(Reason::FusedRemoved(rows))
     }
 
     /// Rule 27; the old holder of the row leaves.
@@ -362,14 +273,16 @@ impl<'a> Planner<'a> {
         if config.lost().next().is_some() || config.joining().next().is_none() {
             return Step::Nothing;
         }
-        let complete = |s: &FusedSeat| self.condition(s.id) == Some(Condition::Complete);
+        let complete = |s: &FusedSeat| {
+            self.condition(s.id) == Some(Condition::Complete) && !self.dead(s.id, &s.host)
+        };
         let ids: Vec<_> = config
             .joining()
             .filter(|s| complete(s))
             .map(|s| s.id)
             .collect();
         if ids.is_empty() {
-            return Step::Wait(Waiting::Recovering);
+            return Step::Nothing;
         }
         let mut rows = Vec::new();
         let taken: Vec<Row> = config
@@ -392,11 +305,13 @@ impl<'a> Planner<'a> {
         if config.lost().next().is_some() || config.copying().next().is_none() {
             return Step::Nothing;
         }
-        let complete = |s: &FusedSeat| self.condition(s.id) == Some(Condition::Complete);
+        let complete = |s: &FusedSeat| {
+            self.condition(s.id) == Some(Condition::Complete) && !self.dead(s.id, &s.host)
+        };
         let caught_up = config.copying().filter(|s| complete(s));
         let ids: BTreeSet<MemberId> = caught_up.map(|s| s.id).collect();
         if ids.is_empty() {
-            return Step::Wait(Waiting::Recovering);
+            return Step::Nothing;
         }
         let mut rows = Vec::new();
         for seat in next.fused.iter_mut().filter(|s| ids.contains(&s.id)) {
@@ -425,7 +340,7 @@ impl<'a> Planner<'a> {
         }
         match (missing.len(), added.is_empty()) {
             (0, _) => Step::Nothing,
-            (needed, true) => Step::Wait(Waiting::NoServer { needed }),
+            (needed, true) => Step::Wait(self.no_server(needed)),
             _ => Step::Change(Reason::LearnersAdded(added)),
         }
     }

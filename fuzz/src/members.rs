@@ -63,6 +63,7 @@ impl Members {
                     id: seat.id,
                     host: seat.host.clone(),
                     origin: seat.origin,
+                    blamed: false,
                 };
                 seat.former = Some(former);
                 (seat.id, seat.state, seat.origin) = (id, PrimaryState::Lost, Origin::Recovered);

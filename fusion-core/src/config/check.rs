@@ -171,6 +171,7 @@ mod tests {
                 id: MemberId(5),
                 host: c.primaries[0].host.clone(),
                 origin: Origin::Created,
+                blamed: false,
             });
         });
     }

@@ -1,21 +1,69 @@
-//! Who is to blame for complaints (PROTOCOL rule 22).
+//! Who is to blame for complaints (PROTOCOL rules 22, 51).
 
 use super::Planner;
+use crate::config::{FusedState, PrimaryState};
+use crate::fault::{Fault, planted};
 use crate::id::MemberId;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Two members that cannot hear each other, the lesser id first.
+type Link = (MemberId, MemberId);
+
+/// What a member that is blamed costs: of two that explain as much, the cheaper one is blamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cost {
+    /// What a code or a primary is: nothing that is needed may be given up for a guess.
+    Primary,
+    InSync,
+    Learner,
+    MoveTarget,
+    Replacement,
+}
+
+/// What may yet be given up, as blame goes on.
+struct Budget {
+    /// Primaries lost, gone or blamed.
+    lost: usize,
+    /// Codes in sync that are neither gone nor blamed.
+    codes: usize,
+    /// Servers that nobody needs yet.
+    servers: usize,
+}
+
 /// Who is to blame when members cannot hear each other: the one that most complaints are about or from, until no
-/// complaint is left; of two alike an heir, then a fused member, since a primary has what the codes are made of. A guess
-/// may be wrong and costs only work (rule 22).
+/// complaint is left; of equals the replacement, then the move target, the learner, the code, the primary. It is a guess,
+/// and never makes the loss exceed f: who may not be given up is passed over, and the other end of the link is blamed;
+/// if neither may be, nobody is (rule 51).
 pub(super) fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
+    let mut broken = broken_links(planner);
+    let mut blamed = BTreeSet::new();
+    if broken.is_empty() {
+        return blamed;
+    }
+    let mut budget = Budget::new(planner);
+    let mut kept: BTreeSet<MemberId> = BTreeSet::new();
+    while let Some((worst, cost)) = worst(planner, &broken, &kept) {
+        // With a primary that stays for want of a server in mind, the last code is not given up.
+        if budget.allows(cost, !kept.is_empty()) {
+            budget.spend(cost);
+            broken.retain(|&(from, about)| from != worst && about != worst);
+            blamed.insert(worst);
+        } else {
+            kept.insert(worst);
+            broken.retain(|(from, about)| !(kept.contains(from) && kept.contains(about)));
+        }
+    }
+    blamed
+}
+
+/// Whoever is gone anyway explains the complaints about it.
+fn broken_links(planner: &Planner<'_>) -> BTreeSet<Link> {
     let (config, evidence) = (planner.config, planner.evidence);
-    // Whoever is dead anyway explains the complaints about it.
     let lives = |id: MemberId| {
-        config
-            .host_of(id)
-            .is_some_and(|host| !planner.dead(id, host))
+        let host = config.host_of(id);
+        host.is_some_and(|host| !planner.gone(id, host))
     };
-    let mut broken: BTreeSet<(MemberId, MemberId)> = BTreeSet::new();
+    let mut broken = BTreeSet::new();
     for (&from, heard) in &evidence.reports {
         if heard.report.epoch == config.epoch && lives(from) {
             let about = heard.report.complaints.iter().filter(|&&m| lives(m));
@@ -23,20 +71,79 @@ pub(super) fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
             broken.extend(about.map(|&m| (from.min(m), from.max(m))));
         }
     }
-    let mut blamed = BTreeSet::new();
-    while !broken.is_empty() {
-        let mut counts: BTreeMap<MemberId, usize> = BTreeMap::new();
-        for (from, about) in &broken {
-            *counts.entry(*from).or_default() += 1;
-            *counts.entry(*about).or_default() += 1;
-        }
-        let worst = counts.into_iter().max_by_key(|&(id, count)| {
-            let heir = config.inherits(id).is_some();
-            (count, heir, config.fused_seat(id).is_some(), id)
-        });
-        let Some((worst, _)) = worst else { break };
-        broken.retain(|&(from, about)| from != worst && about != worst);
-        blamed.insert(worst);
+    broken
+}
+
+/// Who explains most of what is broken, of those that are not kept already.
+fn worst(
+    planner: &Planner<'_>,
+    broken: &BTreeSet<Link>,
+    kept: &BTreeSet<MemberId>,
+) -> Option<(MemberId, Cost)> {
+    let mut counts: BTreeMap<MemberId, usize> = BTreeMap::new();
+    for (from, about) in broken {
+        *counts.entry(*from).or_default() += 1;
+        *counts.entry(*about).or_default() += 1;
     }
-    blamed
+    let ends = counts.into_iter().filter(|(id, _)| !kept.contains(id));
+    let costs = ends.map(|(id, count)| (count, cost(planner, id), id));
+    let (_, cost, id) = costs.max_by_key(|&(count, cost, id)| (count, cost, id))?;
+    Some((id, cost))
+}
+
+fn cost(planner: &Planner<'_>, id: MemberId) -> Cost {
+    let config = planner.config;
+    let old_order = planted(Fault::BlameTheLastCode);
+    if config.inherits(id).is_some() {
+        return Cost::MoveTarget;
+    }
+    if let Some(seat) = config.fused_seat(id) {
+        return match seat.state {
+            FusedState::InSync if old_order => Cost::Learner,
+            FusedState::InSync => Cost::InSync,
+            _ => Cost::Learner,
+        };
+    }
+    let seat = config.primaries.iter().find(|s| s.id == id);
+    match seat.map(|s| s.state) {
+        Some(PrimaryState::Lost) if !old_order => Cost::Replacement,
+        _ => Cost::Primary,
+    }
+}
+
+impl Budget {
+    fn new(planner: &Planner<'_>) -> Budget {
+        let config = planner.config;
+        let newly = planner.lost_or_gone().len() - config.lost().count();
+        let unplaced = config.lost().filter(|&j| planner.replacement_dead(j));
+        let needed = newly + unplaced.count();
+        Budget {
+            lost: planner.lost_or_gone().len(),
+            codes: planner.codes_left(),
+            servers: planner.free_servers().len().saturating_sub(needed),
+        }
+    }
+
+    fn allows(&self, cost: Cost, others_kept: bool) -> bool {
+        if planted(Fault::BlameTheLastCode) {
+            return true;
+        }
+        match cost {
+            Cost::Replacement | Cost::MoveTarget | Cost::Learner => true,
+            Cost::InSync => self.codes > self.lost.max(usize::from(others_kept)),
+            // Where nobody could take its place, nothing would be better for it.
+            Cost::Primary => self.lost < self.codes && self.servers > 0,
+        }
+    }
+
+    fn spend(&mut self, cost: Cost) {
+        match cost {
+            Cost::Replacement | Cost::MoveTarget | Cost::Learner => {}
+            Cost::InSync => self.codes = self.codes.saturating_sub(1),
+            Cost::Primary => {
+                self.lost += 1;
+                self.servers = self.servers.saturating_sub(1);
+            }
+        }
+    }
 }

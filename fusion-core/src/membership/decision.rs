@@ -92,7 +92,8 @@ impl fmt::Display for Reason {
 /// What keeps a cluster from being whole, when nothing can be decided now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Waiting {
-    /// More primaries are dead than fused structures are left: data is lost unless one comes back (rule 25).
+    /// More primaries are silent or gone than fused structures are left: data is lost unless one comes back (rule 25). Who
+    /// only cannot be reached by others does not count (rule 51).
     MoreThanF {
         /// The dead primaries.
         primaries: Vec<PrimaryIndex>,
@@ -103,6 +104,13 @@ pub enum Waiting {
     NoServer {
         /// How many more servers are needed.
         needed: usize,
+    },
+    /// Members wait for servers where others were given up a moment ago: those are tried again after a while (rule 55).
+    Avoided {
+        /// How many servers are needed.
+        needed: usize,
+        /// The servers that are avoided.
+        servers: Vec<ServerId>,
     },
     /// Members are being recovered or re-created.
     Recovering,

@@ -1,6 +1,6 @@
 use super::*;
-use crate::config::ClusterShape;
-use crate::id::{ClusterId, Epoch, Seq};
+use crate::config::{ClusterShape, Origin, PrimarySeat, PrimaryState};
+use crate::id::{ClusterId, Epoch, PrimaryIndex, Seq};
 use crate::op::Kind;
 
 mod losses;

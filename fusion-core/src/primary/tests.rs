@@ -584,6 +584,7 @@ fn a_primary_that_was_taken_for_dead_serves_nobody_until_it_is_named_again() {
         id: MemberId(1),
         host: host(1),
         origin: Origin::Created,
+        blamed: false,
     });
     primary.suspend(Arc::new(lost));
     assert_eq!(read(&mut primary, 101), Submitted::Suspended);

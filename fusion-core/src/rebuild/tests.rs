@@ -185,6 +185,7 @@ fn a_former_primary_that_has_forgotten_its_cluster_makes_it_doubtful_too() {
             address: String::new(),
         },
         origin: c.primaries[0].origin,
+        blamed: false,
     });
     c.primaries[0].state = PrimaryState::Lost;
     c.primaries[0].id = c.take_id();

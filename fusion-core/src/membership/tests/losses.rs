@@ -10,11 +10,25 @@ fn beyond_f() -> World {
     w
 }
 
+fn accept(
+    w: &World,
+    lose: &[u16],
+    wipe: &[u64],
+    processes_are_dead: bool,
+) -> Result<(Configuration, Vec<PrimaryIndex>), LossError> {
+    let acceptance = Acceptance {
+        lose: lose.iter().map(|&j| PrimaryIndex(j)).collect(),
+        wipe: wipe.iter().map(|&s| ServerId(s)).collect(),
+        processes_are_dead,
+    };
+    accept_loss(&w.config, &w.evidence, 9, &acceptance)
+}
+
 #[test]
 fn a_loss_is_accepted_only_when_there_is_one_and_nobody_may_read_what_is_gone() {
     let mut w = World::new(3, 1, 4);
     w.kill(1);
-    let accept = |w: &World, word| accept_loss(&w.config, &w.evidence, 9, word);
+    let accept = |w: &World, word| accept(w, &[0], &[4], word);
     assert_eq!(accept(&w, true), Err(LossError::NothingLost));
     w.step();
     // The only code dies while it is needed.
@@ -43,9 +57,9 @@ fn a_loss_is_accepted_only_when_there_is_one_and_nobody_may_read_what_is_gone() 
 fn after_a_loss_is_accepted_the_lost_begin_empty_and_all_codes_are_made_anew() {
     let w = beyond_f();
     let before = w.config.clone();
-    let word = accept_loss(&w.config, &w.evidence, 9, false);
+    let word = accept(&w, &[0, 1], &[4], false);
     assert!(matches!(word, Err(LossError::MayStillRead { .. })));
-    let (next, lost) = accept_loss(&w.config, &w.evidence, 9, true).unwrap();
+    let (next, lost) = accept(&w, &[0, 1], &[4], true).unwrap();
     assert_eq!(lost, [PrimaryIndex(0), PrimaryIndex(1)]);
     assert_eq!(
         next.primaries[2], before.primaries[2],
@@ -70,6 +84,6 @@ fn a_loss_without_servers_to_go_on_with_is_not_accepted() {
     for server in [4, 5, 6, 7, 8] {
         w.kill(server);
     }
-    let refused = accept_loss(&w.config, &w.evidence, 9, true);
+    let refused = accept(&w, &[0, 1], &[], true);
     assert_eq!(refused, Err(LossError::NoServer { needed: 2 }));
 }
