@@ -110,6 +110,12 @@ faults! {
     OldDrain "old-drain",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
+    /// Rule 56: whoever was paused listens afresh.
+    PauseStartsAfresh "pause-starts-afresh",
+    /// Rule 56: who was suspected wrongly is suspected as soon again.
+    FlappingUndamped "flapping-undamped",
+    /// Rule 56: members look only when a coordinator asks, and listen afresh when that was long ago.
+    ComplaintsByHeartbeat "complaints-by-heartbeat",
 }
 
 #[cfg(feature = "planted-faults")]
