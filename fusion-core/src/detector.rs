@@ -1,10 +1,12 @@
-//! Who is heard of and who is not, as one coordinator sees it (PROTOCOL rules 7, 22, 23, 39, 55).
+//! Who is heard of and who is not, as one coordinator sees it (PROTOCOL rules 7, 22, 23, 39, 55, 56).
 //!
-//! Times are milliseconds of the coordinator's own clock. Nothing here is needed for safety: it only decides when to
-//! ask for a change of configuration.
+//! Moments are milliseconds of the coordinator's own clock. Silence is measured by another one, which goes on by at most
+//! T_h with each look: what passes while the coordinator is paused or starved is nobody's silence. Nothing here is
+//! needed for safety: it only decides when to ask for a change of configuration.
 
 use crate::avoidance::{Avoidance, provisional};
 use crate::config::Configuration;
+use crate::fault::{Fault, planted};
 use crate::id::{ClusterId, Epoch, MemberId, ServerId};
 use crate::membership::{Evidence, Heard, ServerView};
 use crate::message::{Condition, MemberReport};
@@ -13,6 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The most clusters that are heard of; the configurations' own are fewer.
 pub const MAX_HEARD: usize = 1 << 17;
+
+/// After so many T_s without another wrong suspicion, a server is suspected sooner again (rule 56).
+const DAMPED_FOR: u64 = 30;
+/// Who was suspected wrongly twice or more is suspected after 2^2 T_s.
+const MOST_DOUBLINGS: u32 = 2;
 
 /// What is known of one server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,10 +31,25 @@ pub struct Seen {
 }
 
 #[derive(Clone, Debug, Default)]
+struct Server {
+    seen: Seen,
+    /// How long had been listened when it was last heard of.
+    heard: u64,
+    /// It was suspected because somebody else said so, and not for its silence.
+    declared: bool,
+    /// How often the time of its suspicion is doubled, and how long had been listened when that last changed.
+    doublings: u32,
+    doubled: u64,
+}
+
+#[derive(Clone, Debug, Default)]
 struct Watched {
     epoch: Epoch,
-    since_ms: u64,
+    /// How long had been listened when its configuration became the current one.
+    since: u64,
     reports: BTreeMap<MemberId, Heard>,
+    /// How long had been listened when each was last heard of.
+    heard: BTreeMap<MemberId, u64>,
     /// The highest epoch that any member was heard to be in.
     highest: Epoch,
     /// What servers said of the nonce of the current epoch, if one said another one.
@@ -55,7 +77,7 @@ impl Watched {
 /// What a look at the clock brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tick {
-    /// The coordinator itself was paused: it cannot tell who was silent, and all timers start afresh.
+    /// The coordinator itself was paused: that time is nobody's silence.
     pub paused: bool,
     /// Servers that are suspected from now on.
     pub suspected: Vec<ServerId>,
@@ -66,10 +88,13 @@ pub struct Tick {
 pub struct Detector {
     suspect_ms: u64,
     heartbeat_ms: u64,
+    /// When it last looked.
     now_ms: u64,
+    /// How long it has listened in all, as of the last look, in milliseconds (rule 56).
+    listened: u64,
     /// Silence before this does not count.
-    timers_from_ms: u64,
-    servers: BTreeMap<ServerId, Seen>,
+    timers_from: u64,
+    servers: BTreeMap<ServerId, Server>,
     clusters: BTreeMap<ClusterId, Watched>,
     avoidance: Avoidance,
 }
@@ -82,7 +107,8 @@ impl Detector {
             suspect_ms: timing.suspect_after().as_millis() as u64,
             heartbeat_ms: timing.heartbeat().as_millis() as u64,
             now_ms,
-            timers_from_ms: now_ms,
+            listened: 0,
+            timers_from: 0,
             servers: BTreeMap::new(),
             clusters: BTreeMap::new(),
             avoidance: Avoidance::default(),
@@ -96,9 +122,10 @@ impl Detector {
 
     /// A server is known to be dead: another one has its address, say.
     pub fn declare_dead(&mut self, id: ServerId, now_ms: u64) {
-        if let Some(seen) = self.servers.get_mut(&id) {
-            seen.suspected_since_ms.get_or_insert(now_ms);
-            seen.last_heard_ms = 0;
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.seen.suspected_since_ms.get_or_insert(now_ms);
+            server.seen.last_heard_ms = 0;
+            server.declared = true;
         }
     }
 
@@ -110,32 +137,49 @@ impl Detector {
     /// What is known of a server.
     #[must_use]
     pub fn seen(&self, id: ServerId) -> Option<Seen> {
-        self.servers.get(&id).copied()
+        self.servers.get(&id).map(|s| s.seen)
     }
 
     /// All servers.
     pub fn servers(&self) -> impl Iterator<Item = (ServerId, Seen)> + '_ {
-        self.servers.iter().map(|(&id, &seen)| (id, seen))
+        self.servers.iter().map(|(&id, s)| (id, s.seen))
+    }
+
+    /// How long it has listened, at a moment after the last look.
+    fn listened_at(&self, now_ms: u64) -> u64 {
+        let passed = now_ms.saturating_sub(self.now_ms);
+        self.listened + passed.min(self.heartbeat_ms)
     }
 
     /// A sign of life; `false` when the server is not known.
     pub fn hear(&mut self, server: ServerId, now_ms: u64) -> bool {
-        let Some(seen) = self.servers.get_mut(&server) else {
+        let listened = self.listened_at(now_ms);
+        let Some(server) = self.servers.get_mut(&server) else {
             return false;
         };
-        seen.last_heard_ms = now_ms.max(1);
-        seen.suspected_since_ms = None;
+        // It is back with its members: one that has lost them comes under another id.
+        let wrongly = server.seen.suspected_since_ms.is_some() && server.seen.last_heard_ms > 0;
+        if wrongly && !server.declared && !planted(Fault::FlappingUndamped) {
+            server.doublings = MOST_DOUBLINGS.min(server.doublings + 1);
+            server.doubled = listened;
+        }
+        server.declared = false;
+        server.heard = server.heard.max(listened);
+        server.seen.last_heard_ms = now_ms.max(1);
+        server.seen.suspected_since_ms = None;
         true
     }
 
     /// What a server says of a member. Only the member's own server speaks for it: the caller has checked that.
     pub fn hear_of(&mut self, report: MemberReport, now_ms: u64) {
+        let listened = self.listened_at(now_ms);
         let watched = self.clusters.entry(report.cluster).or_default();
         watched.highest = watched.highest.max(report.epoch);
         // A copy that comes late must not hide what is known since.
         let newer = watched.reports.get(&report.member);
         if newer.is_none_or(|h| h.report.epoch <= report.epoch) {
             let at_ms = now_ms;
+            watched.heard.insert(report.member, listened);
             watched
                 .reports
                 .insert(report.member, Heard { report, at_ms });
@@ -168,16 +212,17 @@ impl Detector {
     /// `config` is the current one from now on: its members have a while to be heard of in its epoch.
     pub fn installed(&mut self, config: &Configuration, now_ms: u64) {
         self.judge_servers(config, now_ms);
+        let listened = self.listened_at(now_ms);
         let watched = self.clusters.entry(config.cluster).or_default();
         if (watched.epoch, watched.nonce) != (config.epoch, config.nonce) {
             watched.epoch = config.epoch;
             watched.nonce = config.nonce;
             watched.other_content = false;
-            watched.since_ms = now_ms;
+            watched.since = listened;
             watched.provisional = provisional(config).collect();
-            watched
-                .reports
-                .retain(|&id, _| config.host_of(id).is_some());
+            let named = |id: MemberId| config.host_of(id).is_some();
+            watched.reports.retain(|&id, _| named(id));
+            watched.heard.retain(|&id, _| named(id));
         }
         if config.removed {
             self.clusters.remove(&config.cluster);
@@ -193,7 +238,11 @@ impl Detector {
             return;
         };
         let still: BTreeSet<MemberId> = provisional(next).map(|(id, _)| id).collect();
-        for &(id, server) in watched.provisional.iter().filter(|(id, _)| !still.contains(id)) {
+        for &(id, server) in watched
+            .provisional
+            .iter()
+            .filter(|(id, _)| !still.contains(id))
+        {
             if next.host_of(id).is_some() {
                 self.avoidance.succeeded(next.cluster, server);
             } else if watched.was_unwell(id, next) || self.is_silent(watched, id, server) {
@@ -203,18 +252,30 @@ impl Detector {
     }
 
     fn is_silent(&self, watched: &Watched, id: MemberId, server: ServerId) -> bool {
-        let seen = self.servers.get(&server);
-        seen.is_none_or(|s| s.suspected_since_ms.is_some())
-            || self.silent_since(watched, id, watched.epoch).is_some()
+        let known = self.servers.get(&server);
+        known.is_none_or(|s| s.seen.suspected_since_ms.is_some())
+            || self
+                .silent_since(watched, id, watched.epoch, Some(server))
+                .is_some()
     }
 
     /// Since when a member is not heard of in an epoch, though its server may be.
-    fn silent_since(&self, watched: &Watched, id: MemberId, epoch: Epoch) -> Option<u64> {
-        let began = watched.since_ms.max(self.timers_from_ms);
-        let heard = watched.reports.get(&id);
-        let heard = heard.filter(|h| h.report.epoch == epoch);
-        let last = heard.map_or(0, |h| h.at_ms).max(began);
-        (self.now_ms.saturating_sub(last) >= self.suspect_ms).then_some(last + self.suspect_ms)
+    fn silent_since(
+        &self,
+        watched: &Watched,
+        id: MemberId,
+        epoch: Epoch,
+        server: Option<ServerId>,
+    ) -> Option<u64> {
+        let began = watched.since.max(self.timers_from);
+        let current = watched.reports.get(&id).map(|h| h.report.epoch) == Some(epoch);
+        let heard = watched.heard.get(&id).filter(|_| current);
+        let last = heard.copied().unwrap_or(0).max(began);
+        let server = server.and_then(|id| self.servers.get(&id));
+        let limit = server.map_or(self.suspect_ms, |s| s.suspect_after(self.suspect_ms));
+        let over = self.listened.saturating_sub(last).checked_sub(limit)?;
+        // Not before it really became suspect: pauses since then only make this later (rule 23).
+        Some(self.now_ms.saturating_sub(over))
     }
 
     /// A compare-and-swap found another configuration than it was decided on: everything that was reported of the
@@ -222,7 +283,8 @@ impl Detector {
     pub fn conflict(&mut self, cluster: ClusterId) {
         if let Some(watched) = self.clusters.get_mut(&cluster) {
             watched.reports.clear();
-            watched.since_ms = self.now_ms;
+            watched.heard.clear();
+            watched.since = self.listened;
         }
     }
 
@@ -233,34 +295,36 @@ impl Detector {
         Some(&heard.report)
     }
 
-    /// Looks at the clock; at least twice a heartbeat (PROTOCOL rule 22).
+    /// Looks at the clock; at least twice a heartbeat. What the looks are further apart than T_h is subtracted from
+    /// everybody's silence (PROTOCOL rules 22, 56): one that looks k T_h apart, again and again, notices a death within
+    /// k T_s and one look.
     pub fn tick(&mut self, now_ms: u64) -> Tick {
         let paused = now_ms.saturating_sub(self.now_ms) > 2 * self.heartbeat_ms;
+        self.listened = self.listened_at(now_ms);
         self.now_ms = now_ms;
-        if paused {
+        if paused && planted(Fault::PauseStartsAfresh) {
             self.restart_timers(now_ms);
         }
+        let (listened, timers_from, suspect_ms) =
+            (self.listened, self.timers_from, self.suspect_ms);
         let mut suspected = Vec::new();
-        for (&id, seen) in &mut self.servers {
-            let since = seen.last_heard_ms.max(self.timers_from_ms);
-            if seen.suspected_since_ms.is_none() && now_ms.saturating_sub(since) >= self.suspect_ms
+        for (&id, server) in &mut self.servers {
+            server.calm(listened, suspect_ms);
+            let silence = listened.saturating_sub(server.heard.max(timers_from));
+            if server.seen.suspected_since_ms.is_none()
+                && silence >= server.suspect_after(suspect_ms)
             {
-                seen.suspected_since_ms = Some(now_ms);
+                server.seen.suspected_since_ms = Some(now_ms);
                 suspected.push(id);
             }
         }
         Tick { paused, suspected }
     }
 
-    /// What the coordinator itself took is no pause of it.
-    pub fn worked_until(&mut self, now_ms: u64) {
-        self.now_ms = now_ms;
-    }
-
-    /// Silence counts from now on only: after a pause, or when this coordinator becomes the active one. Nobody was
-    /// heard by this: it is no evidence of life.
+    /// Silence counts from now on only, when this coordinator becomes the active one. Nobody was heard by this: it is no
+    /// evidence of life.
     pub fn restart_timers(&mut self, now_ms: u64) {
-        self.timers_from_ms = now_ms;
+        self.timers_from = self.listened_at(now_ms);
     }
 
     /// All that a decision on `config` rests on; `servers` are those seen, with what else is known of them.
@@ -276,7 +340,8 @@ impl Detector {
         // serve again must not only have answered once.
         let formers = config.formers().map(|(_, f)| f.id);
         let silent = config.members().chain(formers).filter_map(|id| {
-            let since = self.silent_since(watched, id, config.epoch);
+            let server = config.host_of(id).map(|h| h.server);
+            let since = self.silent_since(watched, id, config.epoch, server);
             since.map(|since| (id, since))
         });
         Evidence {
@@ -284,6 +349,22 @@ impl Detector {
             servers,
             reports: watched.reports.clone(),
             avoided: self.avoidance.of(config.cluster, self.now_ms),
+        }
+    }
+}
+
+impl Server {
+    /// Silence of so long is suspicion; longer when it was wrong before (rule 56).
+    fn suspect_after(&self, suspect_ms: u64) -> u64 {
+        suspect_ms << self.doublings
+    }
+
+    /// Each time without another wrong suspicion halves what wrong ones have doubled (rule 56).
+    fn calm(&mut self, listened: u64, suspect_ms: u64) {
+        while self.doublings > 0 && listened.saturating_sub(self.doubled) >= DAMPED_FOR * suspect_ms
+        {
+            self.doublings -= 1;
+            self.doubled += DAMPED_FOR * suspect_ms;
         }
     }
 }

@@ -128,6 +128,12 @@ faults! {
     LossCountsFormers "loss-counts-formers",
     /// Rule 55: a server where members are given up is tried again at once.
     NoBackOff "no-back-off",
+    /// Rule 56: whoever was paused listens afresh.
+    PauseStartsAfresh "pause-starts-afresh",
+    /// Rule 56: who was suspected wrongly is suspected as soon again.
+    FlappingUndamped "flapping-undamped",
+    /// Rule 56: members look only when a coordinator asks, and listen afresh when that was long ago.
+    ComplaintsByHeartbeat "complaints-by-heartbeat",
 }
 
 #[cfg(feature = "planted-faults")]

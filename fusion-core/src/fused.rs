@@ -130,10 +130,11 @@ impl Fused {
             .to(active.map(|(_, s)| s.id).collect::<Vec<_>>());
     }
 
-    /// The primaries that a learner has not heard of for T_c, for its next report (rule 22).
-    pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
-        let timing = self.config.timing;
-        self.listening.complaints(now, &timing)
+    /// The primaries that a learner had not heard of for T_c at the last [`tick`](Self::tick), for its next report
+    /// (rule 22).
+    #[must_use]
+    pub fn complaints(&self) -> Vec<MemberId> {
+        self.listening.complaints(&self.config.timing)
     }
 
     /// Its configuration.
@@ -212,10 +213,14 @@ impl Fused {
         self.listen();
     }
 
-    /// Lets snapshots go that nobody has asked about for long (rule 34); to be called now and then.
-    pub fn tick(&mut self, now: Time) {
+    /// Looks at the clock: lets snapshots go that nobody has asked about for long (rule 34), and counts silence (rule
+    /// 56). To be called by a timer of the process's own, T_h / 4 to T_h apart; returns whether there is something new
+    /// to complain about.
+    pub fn tick(&mut self, now: Time) -> bool {
         self.snapshots
             .retain(|_, s| now.since(s.used_at) < MAX_PIN_IDLE);
+        let timing = self.config.timing;
+        self.listening.look(now, &timing)
     }
 
     /// What it reports to the coordinator; a learner is complete by rules 27 and 54, whether it only copies yet or counts.

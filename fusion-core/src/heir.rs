@@ -156,10 +156,17 @@ impl Heir {
         self.copied.as_ref().is_some_and(whole)
     }
 
-    /// The primary, if it has not been heard of for T_c, for the next report (rule 22).
-    pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
+    /// Looks at the clock and counts silence (rule 56). To be called by a timer of the process's own, T_h / 4 to T_h
+    /// apart; returns whether there is something new to complain about.
+    pub fn tick(&mut self, now: Time) -> bool {
         let timing = self.config.timing;
-        self.listening.complaints(now, &timing)
+        self.listening.look(now, &timing)
+    }
+
+    /// The primary, if it had not been heard of for T_c at the last [`tick`](Self::tick), for the next report (rule 22).
+    #[must_use]
+    pub fn complaints(&self) -> Vec<MemberId> {
+        self.listening.complaints(&self.config.timing)
     }
 
     /// Takes changes of the primary. It gives no lease: nobody has to ask it before the primary is replaced.

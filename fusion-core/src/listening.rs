@@ -1,23 +1,32 @@
-//! Whom a member needs and has not heard of (PROTOCOL rules 3, 22): what it complains about to the coordinators.
+//! Whom a member needs and has not heard of (PROTOCOL rules 22, 56): what it complains about to the coordinators.
 
+use crate::fault::{Fault, planted};
 use crate::id::MemberId;
 use crate::time::{Time, Timing};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The members that one member waits for; never more than its configuration names.
+///
+/// Whoever drives it [looks](Self::look) by a timer of its own, T_h / 4 to T_h apart. Silence is measured by a clock
+/// that goes on by at most T_h with each look: what passes while nobody looks, since the process is paused or starved,
+/// counts for nobody's silence beyond that, and no timer starts afresh (rule 56).
 #[derive(Clone, Debug, Default)]
 pub struct Listening {
-    /// When it was last asked for complaints.
-    looked_at: Time,
-    /// When each was last heard of; `Time(0)`: listened for since after the last look.
-    heard_at: BTreeMap<MemberId, Time>,
+    looked_at: Option<Time>,
+    /// How long it has listened in all, as of the last look.
+    listened: Duration,
+    /// By how much one look lets that go on at most: T_h, once there was a look.
+    step: Duration,
+    /// How long it had listened when each was last heard of; `None`: listened for since after the last look.
+    heard_at: BTreeMap<MemberId, Option<Duration>>,
 }
 
 impl Listening {
     /// These are listened for from now on, and nobody else.
     pub fn to(&mut self, members: impl IntoIterator<Item = MemberId>) {
         let before = std::mem::take(&mut self.heard_at);
-        let heard = |id| (id, before.get(&id).copied().unwrap_or_default());
+        let heard = |id| (id, before.get(&id).copied().flatten());
         self.heard_at = members.into_iter().map(heard).collect();
     }
 
@@ -33,26 +42,42 @@ impl Listening {
 
     /// It was heard of.
     pub fn hear(&mut self, member: MemberId, now: Time) {
-        if let Some(at) = self.heard_at.get_mut(&member) {
-            *at = now.max(*at);
+        if let Some(heard_at) = self.heard_at.get_mut(&member) {
+            let passed = self.looked_at.map_or(Duration::ZERO, |at| now.since(at));
+            let at = self.listened + passed.min(self.step);
+            *heard_at = (*heard_at).max(Some(at));
         }
     }
 
-    /// Those not heard of for T_c; asked for once a heartbeat. After a pause of its own it cannot tell who was silent,
-    /// and listens afresh (rule 22).
-    pub fn complaints(&mut self, now: Time, timing: &Timing) -> Vec<MemberId> {
-        let paused = now.since(self.looked_at) > 2 * timing.heartbeat();
-        self.looked_at = now;
-        for at in self.heard_at.values_mut() {
-            if paused || *at == Time(0) {
-                *at = now;
+    /// Looks at the clock (rule 56). Returns whether somebody is silent now who was not before: that is worth a report.
+    pub fn look(&mut self, now: Time, timing: &Timing) -> bool {
+        let before = self.silent(timing).count();
+        let passed = self.looked_at.map_or(Duration::ZERO, |at| now.since(at));
+        self.looked_at = Some(now);
+        self.step = timing.heartbeat();
+        self.listened += passed.min(self.step);
+        let afresh = planted(Fault::PauseStartsAfresh) || planted(Fault::ComplaintsByHeartbeat);
+        let afresh = afresh && passed > 2 * self.step;
+        for heard_at in self.heard_at.values_mut() {
+            if afresh || heard_at.is_none() {
+                *heard_at = Some(self.listened);
             }
         }
-        let silent = self
-            .heard_at
-            .iter()
-            .filter(|(_, at)| now.since(**at) >= timing.complain_after());
-        silent.map(|(&id, _)| id).collect()
+        self.silent(timing).count() > before
+    }
+
+    /// Those that had not been heard of for T_c at the last look, and have not been since.
+    #[must_use]
+    pub fn complaints(&self, timing: &Timing) -> Vec<MemberId> {
+        self.silent(timing).collect()
+    }
+
+    fn silent(&self, timing: &Timing) -> impl Iterator<Item = MemberId> {
+        let long = timing.complain_after();
+        let silent = self.heard_at.iter().filter(move |(_, heard_at)| {
+            heard_at.is_some_and(|at| self.listened.saturating_sub(at) >= long)
+        });
+        silent.map(|(&id, _)| id)
     }
 }
 
@@ -67,6 +92,13 @@ mod tests {
         Time(ms * 1000)
     }
 
+    /// Looks once; T_h is 200 ms and T_c is 2 s.
+    fn look(listening: &mut Listening, ms: u64) -> Vec<MemberId> {
+        let timing = Timing::default();
+        listening.look(at(ms), &timing);
+        listening.complaints(&timing)
+    }
+
     #[test]
     fn who_is_silent_for_long_is_named_and_nobody_who_was_not_listened_for() {
         let timing = Timing::default();
@@ -75,21 +107,50 @@ mod tests {
         for ms in (100..3000).step_by(200) {
             listening.hear(B, at(ms));
             listening.hear(MemberId(3), at(ms));
-            let said = listening.complaints(at(ms), &timing);
+            let news = listening.look(at(ms), &timing);
             let expected = if ms >= 2100 { vec![A] } else { Vec::new() };
-            assert_eq!(said, expected, "at {ms} ms");
+            assert_eq!(listening.complaints(&timing), expected, "at {ms} ms");
+            assert_eq!(news, ms == 2100, "said once");
         }
         listening.no_more_to(A);
-        assert_eq!(listening.complaints(at(3000), &timing), []);
+        assert_eq!(look(&mut listening, 3000), []);
     }
 
     #[test]
-    fn after_a_pause_of_its_own_it_listens_afresh() {
-        let timing = Timing::default();
+    fn a_pause_of_its_own_is_subtracted_and_nothing_starts_afresh() {
         let mut listening = Listening::default();
         listening.also_to(A);
-        assert_eq!(listening.complaints(at(100), &timing), []);
-        assert_eq!(listening.complaints(at(9000), &timing), []);
-        assert_eq!(listening.complaints(at(9200), &timing), []);
+        let mut last = 0;
+        for ms in (0..=1800).step_by(200) {
+            assert_eq!(look(&mut listening, ms), []);
+            last = ms;
+        }
+        // A minute in which it did not run counts as one look.
+        assert_eq!(look(&mut listening, last + 60_000), [A]);
+        listening.hear(A, at(last + 60_010));
+        assert_eq!(look(&mut listening, last + 120_000), []);
+    }
+
+    /// A coordinator that asked less often than twice T_h switched complaints off.
+    #[test]
+    fn a_listener_that_looks_seldom_still_complains() {
+        let mut listening = Listening::default();
+        listening.also_to(A);
+        let looks = (0..).map(|i| i * 700).take(12);
+        let complained = looks.map(|ms| look(&mut listening, ms).len());
+        let complained: Vec<usize> = complained.collect();
+        assert_eq!(complained, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn what_was_heard_between_two_looks_counts_from_then() {
+        let mut listening = Listening::default();
+        listening.also_to(A);
+        look(&mut listening, 0);
+        listening.hear(A, at(150));
+        for ms in (200..=2000).step_by(200) {
+            assert_eq!(look(&mut listening, ms), [], "at {ms} ms");
+        }
+        assert_eq!(look(&mut listening, 2150), [A]);
     }
 }

@@ -68,7 +68,9 @@ pub struct Primary {
     bounds: Bounds,
     links: BTreeMap<MemberId, Link>,
     pins: Pins,
-    /// Since when it has stopped to be moved, as far as it was asked for complaints.
+    /// When it last looked at the clock.
+    looked_at: Time,
+    /// The first look at which it had stopped to be moved.
     drains_since: Option<Time>,
 }
 
@@ -132,6 +134,7 @@ impl Primary {
             bounds: Bounds::USUAL,
             links: BTreeMap::new(),
             pins: Pins::default(),
+            looked_at: Time(0),
             drains_since: None,
         };
         primary.relink(stable);
@@ -373,11 +376,21 @@ impl Primary {
         self.suspended
     }
 
-    /// Lets pins go that nobody has asked about for long (rule 34); to be called now and then.
-    pub fn tick(&mut self, now: Time) {
+    /// Looks at the clock: lets pins go that nobody has asked about for long (rule 34), and counts silence (rule 56).
+    /// To be called by a timer of the process's own, T_h / 4 to T_h apart; returns whether there is something new to
+    /// complain about.
+    pub fn tick(&mut self, now: Time) -> bool {
         if self.pins.expire(now) {
             self.settle();
         }
+        if !self.is_draining() {
+            self.drains_since = None;
+        } else if self.stable == self.applied {
+            self.drains_since.get_or_insert(now);
+        }
+        self.looked_at = now;
+        let timing = self.config.timing;
+        self.listening.look(now, &timing) && !self.suspended
     }
 
     /// Whether it has stopped because it is being moved: it executes nothing, and opens and closes no session, until the
@@ -400,17 +413,17 @@ impl Primary {
         Condition::Serving
     }
 
-    /// Those that copy it and that it has not heard of for T_c, that were left behind, and an heir that holds it up; for
-    /// its next report, asked for once a heartbeat (rules 22, 54).
-    pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
-        let timing = self.config.timing;
-        let mut silent = self.listening.complaints(now, &timing);
+    /// Those that copy it and that it has not heard of for T_c, that were left behind, and an heir that holds it up, as of
+    /// the last [`tick`](Self::tick); for its next report (rules 22, 54).
+    #[must_use]
+    pub fn complaints(&self) -> Vec<MemberId> {
         if self.suspended {
             return Vec::new();
         }
+        let mut silent = self.listening.complaints(&self.config.timing);
         let behind = self.links.iter().filter(|(_, l)| l.left_behind);
         let mut slow: Vec<MemberId> = behind.map(|(&id, _)| id).collect();
-        slow.extend(self.slow_heir(now));
+        slow.extend(self.slow_heir());
         slow.retain(|id| !silent.contains(id));
         silent.extend(slow);
         silent
@@ -418,13 +431,10 @@ impl Primary {
 
     /// A move must not keep clients waiting for long: an heir is complained about, and so the move given up, when this
     /// primary has stopped for it for [`MAX_DRAIN`].
-    fn slow_heir(&mut self, now: Time) -> Option<MemberId> {
-        if !self.is_draining() {
-            self.drains_since = None;
-        }
+    fn slow_heir(&self) -> Option<MemberId> {
         let heir = self.config.inheritance(self.index)?.id;
         let drains_long = self.is_draining()
-            && now.since(*self.drains_since.get_or_insert(now)) >= MAX_DRAIN
+            && (self.drains_since).is_some_and(|at| self.looked_at.since(at) >= MAX_DRAIN)
             && self.stable == self.applied;
         drains_long.then_some(heir)
     }

@@ -229,11 +229,18 @@ impl Recovery {
         self.open.keys().copied()
     }
 
-    /// The members that owe it an answer and have not given any for T_c, for its next report: as long as one of them
-    /// cannot be reached, this recovery does not end (rule 22).
-    pub fn complaints(&mut self, now: Time) -> Vec<MemberId> {
+    /// Looks at the clock and counts silence (rule 56). To be called by a timer of the process's own, T_h / 4 to T_h
+    /// apart; returns whether there is something new to complain about.
+    pub fn tick(&mut self, now: Time) -> bool {
         let timing = self.config.timing;
-        self.listening.complaints(now, &timing)
+        self.listening.look(now, &timing)
+    }
+
+    /// The members that owe it an answer and had not given any for T_c at the last [`tick`](Self::tick), for its next
+    /// report: as long as one of them cannot be reached, this recovery does not end (rule 22).
+    #[must_use]
+    pub fn complaints(&self) -> Vec<MemberId> {
+        self.listening.complaints(&self.config.timing)
     }
 
     fn hear(&mut self, from: MemberId, now: Time) {

@@ -238,6 +238,9 @@ async fn decide(coordinator: Arc<Coordinator>) {
                     tokio::time::sleep(STORE_PAUSE).await;
                 }
             }
+            // Others were heard meanwhile: what this loop itself takes is no pause (rule 56).
+            let now = coordinator.now_ms();
+            coordinator.registry().tick(now);
         }
         let something = {
             let registry = coordinator.registry();
@@ -249,9 +252,6 @@ async fn decide(coordinator: Arc<Coordinator>) {
             }
             forget_from = Instant::now() + FORGET_PAUSE;
         }
-        // What this loop itself took is no pause.
-        let now = coordinator.now_ms();
-        coordinator.registry().detector.worked_until(now);
     }
 }
 

@@ -93,6 +93,7 @@ pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), Ser
     let _leaving = Leaving(Arc::clone(&host));
     let mut tasks = JoinSet::new();
     tasks.spawn(sync::run(Arc::clone(&host), options.coordinators, address));
+    tasks.spawn(Arc::clone(&host).keep_looking());
     tasks.spawn(tick());
     let accepting = connections::accept(listener, move |incoming, guest| {
         let host = Arc::clone(&host);

@@ -67,17 +67,109 @@ fn silence_for_the_whole_time_is_suspicion_and_a_word_ends_it() {
 }
 
 #[test]
-fn a_pause_of_its_own_starts_all_timers_afresh() {
+fn a_pause_of_its_own_is_subtracted_and_no_timer_starts_afresh() {
     let mut detector = detector();
     pass(&mut detector, 0, 500, &[]);
-    let tick = detector.tick(5000);
+    for now in (600..=1000).step_by(100) {
+        detector.tick(now);
+    }
+    // Half a second of silence, then a pause that counts as one heartbeat of it.
+    let tick = detector.tick(60_000);
     assert!(tick.paused && tick.suspected.is_empty());
     assert_eq!(silent(&detector, &config()), []);
-    let mut suspected = Vec::new();
-    for now in (5100..=6000).step_by(100) {
-        suspected.extend(detector.tick(now).suspected);
+    let looks = (60_100..).step_by(100);
+    let mut found = looks.map(|now| (now, detector.tick(now).suspected));
+    let found = found.find(|(_, suspected)| !suspected.is_empty());
+    assert_eq!(found, Some((60_300, vec![ServerId(1), ServerId(2)])));
+    let evidence = detector.evidence(&config(), BTreeMap::new());
+    let since: Vec<u64> = evidence.silent.values().copied().collect();
+    assert_eq!(
+        since,
+        [60_300, 60_300],
+        "the moment, not that of the clock of silence"
+    );
+}
+
+/// Under load deaths were noticed after up to 12.4 s instead of one.
+#[test]
+fn a_coordinator_that_hiccups_again_and_again_notices_a_death_in_time() {
+    const EVERY: u64 = 600;
+    let mut detector = detector();
+    let looks = (1..).map(|i| i * EVERY);
+    let noticed = looks.take(100).find(|&now| {
+        detector.hear(ServerId(1), now - EVERY / 2);
+        let tick = detector.tick(now);
+        assert!(tick.paused);
+        !tick.suspected.is_empty()
+    });
+    let (apart, suspect) = (EVERY / 200, 1000);
+    assert!(
+        noticed.is_some_and(|now| now <= apart * suspect + EVERY),
+        "{noticed:?}"
+    );
+    let seen = |id| detector.seen(ServerId(id)).unwrap().suspected_since_ms;
+    assert_eq!((seen(1), seen(2)), (None, noticed));
+}
+
+/// How long server 2 must be silent to be suspected, from `now` on; it is heard of afterwards, and `now` goes on.
+fn silence_of_2(detector: &mut Detector, now: &mut u64) -> u64 {
+    let from = *now;
+    loop {
+        *now += 100;
+        detector.hear(ServerId(1), *now);
+        if detector.tick(*now).suspected.contains(&ServerId(2)) {
+            let silence = *now - from;
+            detector.hear(ServerId(2), *now);
+            return silence;
+        }
+        assert!(*now - from < 60_000, "never suspected");
     }
-    assert_eq!(suspected, [ServerId(1), ServerId(2)]);
+}
+
+#[test]
+fn who_is_suspected_wrongly_is_suspected_later_for_a_while() {
+    let mut detector = detector();
+    let mut now = 0;
+    detector.hear(ServerId(2), 0);
+    let silences = [(); 4].map(|()| silence_of_2(&mut detector, &mut now));
+    assert_eq!(silences, [1000, 2000, 4000, 4000]);
+    // Its members, too, get that time; nobody else does.
+    detector.hear_of(report(1, 1), now);
+    detector.hear_of(report(2, 1), now);
+    for _ in 0..10 {
+        now += 100;
+        detector.hear(ServerId(1), now);
+        detector.hear(ServerId(2), now);
+        detector.tick(now);
+    }
+    assert_eq!(silent(&detector, &config()), [1]);
+    for (calm, expected) in [(30_000, 2000), (60_000, 1000)] {
+        let end = now + calm;
+        while now < end {
+            now += 100;
+            detector.hear(ServerId(1), now);
+            detector.hear(ServerId(2), now);
+            detector.tick(now);
+        }
+        let mut later = detector.clone();
+        assert_eq!(silence_of_2(&mut later, &mut now.clone()), expected);
+    }
+}
+
+#[test]
+fn who_was_not_heard_of_yet_or_was_declared_dead_was_not_suspected_wrongly() {
+    let mut detector = detector();
+    let mut now = 1000;
+    assert_eq!(detector.tick(200).suspected, []);
+    for at in (300..=1000).step_by(100) {
+        detector.tick(at);
+    }
+    detector.hear(ServerId(2), now);
+    assert_eq!(silence_of_2(&mut detector, &mut now), 1000);
+    detector.declare_dead(ServerId(1), now);
+    detector.hear(ServerId(1), now);
+    let first = detector.servers.get(&ServerId(1)).unwrap();
+    assert_eq!(first.doublings, 0);
 }
 
 #[test]

@@ -223,7 +223,9 @@ impl Registry {
     pub(crate) fn tick(&mut self, now: u64) {
         let tick = self.detector.tick(now);
         if tick.paused {
-            tracing::warn!("this coordinator was paused; detection starts afresh");
+            tracing::warn!(
+                "this coordinator was paused or has no time; that is not counted as anybody's silence"
+            );
         }
         for id in tick.suspected {
             let address = self.servers.get(&id).map_or("", |s| &s.address);

@@ -45,10 +45,16 @@ impl HeirCell {
 
     /// What it reports beside figures (rule 22).
     pub(crate) fn condition(&self) -> (Condition, Vec<MemberId>) {
-        match lock(&self.heir).as_mut() {
-            Some(heir) => (heir.condition(), heir.complaints(clock::now())),
+        match lock(&self.heir).as_ref() {
+            Some(heir) => (heir.condition(), heir.complaints()),
             None => (Condition::Missing, Vec::new()),
         }
+    }
+
+    /// Looks at the clock (rule 56); returns whether it has something new to complain about.
+    pub(crate) fn look(&self) -> bool {
+        let mut heir = lock(&self.heir);
+        heir.as_mut().is_some_and(|heir| heir.tick(clock::now()))
     }
 
     /// The bytes of the pages that it was sent.

@@ -15,14 +15,18 @@ use fusion_core::hosting::{self, Action, Held};
 use fusion_core::id::{ClusterId, MemberId, ServerId};
 use fusion_core::message::{Condition, MemberReport, Refusal, Route};
 use fusion_core::primary::Primary;
+use fusion_core::time::{Time, Timing};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 /// How many removed clusters a process remembers; of older ones nobody is expected to tell.
 const MAX_REMOVED: usize = 4096;
+/// At least so often it is seen whether the members of some cluster should look at the clock: a new one has come, say.
+const MAX_LOOK: Duration = Duration::from_millis(50);
 
 /// Connections to other servers.
 #[derive(Clone, Debug)]
@@ -76,6 +80,17 @@ impl Member {
         }
     }
 
+    /// Lets it look at the clock (rule 56); returns whether it has something new to complain about.
+    fn look(&self, timing: &Timing) -> bool {
+        match self {
+            Member::Primary(cell) => cell.look(),
+            Member::Fused(fused) => lock(fused).tick(clock::now()),
+            Member::Replacement(replacement) => replacement.look(timing),
+            Member::Heir(heir) => heir.look(),
+            Member::Broken => false,
+        }
+    }
+
     /// A fault of this program struck while it was being changed: nobody may rely on it any more.
     fn is_broken(&self) -> bool {
         match self {
@@ -118,6 +133,8 @@ impl Drop for Ended {
 #[derive(Debug)]
 struct Slot {
     config: Arc<Configuration>,
+    /// When its members looked at the clock.
+    looked_at: Time,
     members: BTreeMap<MemberId, Member>,
     /// Named by the configuration as having state that is not here.
     missing: Vec<MemberId>,
@@ -337,6 +354,7 @@ impl Host {
         }
         let slot = clusters.entry(config.cluster).or_insert_with(|| Slot {
             config: Arc::clone(&config),
+            looked_at: Time(0),
             members: BTreeMap::new(),
             missing: Vec::new(),
         });
@@ -437,6 +455,35 @@ impl Host {
         }
     }
 
+    /// Lets all members look at the clock, those of each cluster T_h / 2 apart, until the future is dropped: whom they
+    /// miss they know by a timer of their own, however often a coordinator asks (rule 56).
+    pub(crate) async fn keep_looking(self: Arc<Self>) {
+        loop {
+            sleep(self.look()).await;
+        }
+    }
+
+    /// Lets those members look whose time has come; returns when to come back.
+    fn look(&self) -> Duration {
+        let now = clock::now();
+        let (mut next, mut news) = (MAX_LOOK, false);
+        for slot in lock(&self.clusters).values_mut() {
+            let timing = slot.config.timing;
+            let every = timing.heartbeat() / 2;
+            if now.since(slot.looked_at) >= every {
+                slot.looked_at = now;
+                for member in slot.members.values().filter(|m| !m.is_broken()) {
+                    news |= member.look(&timing);
+                }
+            }
+            next = next.min(every.saturating_sub(now.since(slot.looked_at)));
+        }
+        if news {
+            self.news.notify_one();
+        }
+        next
+    }
+
     /// What this process has to say of its members (rule 22).
     pub(crate) fn reports(&self) -> Vec<MemberReport> {
         let mut ended = Ended::default();
@@ -460,11 +507,10 @@ impl Host {
                         }
                     }
                     Member::Fused(fused) => {
-                        let mut fused = lock(fused);
-                        fused.tick(clock::now());
+                        let fused = lock(fused);
                         MemberReport {
                             leases_over: fused.leases_over(clock::now()),
-                            complaints: fused.complaints(clock::now()),
+                            complaints: fused.complaints(),
                             page_bytes: fused.store().bytes(),
                             taken_bytes: fused.taken_bytes(),
                             ..blank(id, fused.condition())

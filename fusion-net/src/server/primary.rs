@@ -122,10 +122,13 @@ impl PrimaryCell {
 
     /// What it reports beside figures (rules 22, 25, 36).
     pub(crate) fn condition(&self) -> (Condition, Vec<MemberId>) {
-        let mut primary = lock(&self.primary);
-        let now = clock::now();
-        primary.tick(now);
-        (primary.condition(), primary.complaints(now))
+        let primary = lock(&self.primary);
+        (primary.condition(), primary.complaints())
+    }
+
+    /// Looks at the clock (rule 56); returns whether it has something new to complain about.
+    pub(crate) fn look(&self) -> bool {
+        self.with(|primary| primary.tick(clock::now()))
     }
 
     /// Taken for dead: no link speaks until it is named again. Who waits for an answer waits on: it may come yet.

@@ -92,9 +92,14 @@ impl Replacement {
         lock(&self.state).taken_bytes
     }
 
+    /// Looks at the clock (rule 56); returns whether it has something new to complain about.
+    pub(crate) fn look(&self, timing: &Timing) -> bool {
+        lock(&self.state).listening.look(clock::now(), timing)
+    }
+
     /// The members that it needs and cannot reach, for its next report (rule 22).
     pub(crate) fn complaints(&self, timing: &Timing) -> Vec<MemberId> {
-        lock(&self.state).listening.complaints(clock::now(), timing)
+        lock(&self.state).listening.complaints(timing)
     }
 
     pub(crate) fn has_image(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::checks;
 use super::network::Packet;
 use super::process::ProcessId;
+use super::rng::Rng;
 use super::server::Node;
 use super::truth::Line;
 use super::world::{Event, World};
@@ -64,6 +65,8 @@ enum Asked {
 #[derive(Debug)]
 pub struct Coordinator {
     config: Arc<Configuration>,
+    /// Its own T_s and T_h, whatever the cluster's are.
+    pub timing: Timing,
     detector: Detector,
     asked: Asked,
     told_at: Time,
@@ -78,12 +81,20 @@ impl Coordinator {
         detector.installed(&config, 0);
         Coordinator {
             config,
+            timing: *timing,
             detector,
             asked: Asked::Nothing,
             told_at: Time(0),
             read_at: Time(0),
         }
     }
+}
+
+/// The times of a coordinator: mostly those of its clusters, else longer ones (PROTOCOL rule 56).
+pub fn coordinator_timing(rng: &mut Rng, cluster: &Timing) -> Timing {
+    let suspect_ms = cluster.suspect_after().as_millis() as u32;
+    let other = rng.pick(&[suspect_ms, suspect_ms, suspect_ms * 2, suspect_ms * 3]);
+    Timing::for_suspicion(other).expect("possible times")
 }
 
 fn millis(time: Time) -> u64 {
@@ -95,13 +106,14 @@ impl World {
     pub fn coordinator_acts(&mut self, id: u64) -> u64 {
         let me = ProcessId::Coordinator(id);
         let now = self.clock(me);
-        let next = self.timing.heartbeat().as_micros() as u64 / 2;
         let coordinator = &mut self.coordinators[id as usize];
+        let heartbeat = coordinator.timing.heartbeat();
+        let next = heartbeat.as_micros() as u64 / 2;
         for &server in &self.store.registered {
             coordinator.detector.add_server(server);
         }
         coordinator.detector.tick(millis(now));
-        if now.since(coordinator.told_at) >= self.timing.heartbeat() {
+        if now.since(coordinator.told_at) >= heartbeat {
             coordinator.told_at = now;
             self.tell_all(id);
         }
@@ -109,7 +121,7 @@ impl World {
         if !matches!(coordinator.asked, Asked::Nothing) {
             return next;
         }
-        let late = now.since(coordinator.read_at) >= 5 * self.timing.heartbeat();
+        let late = now.since(coordinator.read_at) >= 5 * heartbeat;
         let asked = if late || coordinator.detector.is_behind(&coordinator.config) {
             coordinator.read_at = now;
             Some(Asked::Read)
@@ -324,10 +336,12 @@ impl World {
         Ok(lost)
     }
 
-    /// A coordinator is killed and started again at once: it knows only what the store says.
+    /// A coordinator is killed and started again at once, perhaps with other times than before: it knows only what the
+    /// store says.
     pub fn restart_coordinator(&mut self, id: u64) {
+        let timing = coordinator_timing(&mut self.rng, &self.timing);
         let config = Arc::clone(&self.store.config);
-        self.coordinators[id as usize] = Coordinator::new(config, &self.timing);
+        self.coordinators[id as usize] = Coordinator::new(config, &timing);
     }
 
     /// A coordinator hears something.

@@ -1,5 +1,7 @@
 //! Schedules that chance hits too rarely, played by hand. Each says what is wrong, if something is.
 
+mod time;
+
 use fusion_core::code::Code;
 use fusion_core::config::{
     ClusterShape, Configuration, FusedState, HeirSeat, MovePhase, PrimaryState,
@@ -28,6 +30,15 @@ pub const SCHEDULES: &[Schedule] = &[
         "a spare that nobody can reach",
         a_spare_that_nobody_can_reach,
     ),
+    (
+        "a coordinator with another heartbeat",
+        time::a_coordinator_with_another_heartbeat,
+    ),
+    (
+        "a coordinator that hiccups",
+        time::a_coordinator_that_hiccups,
+    ),
+    ("a server that flaps", time::a_server_that_flaps),
 ];
 
 /// A primary (1) and a fused member (2) of a cluster of one and one.

@@ -7,6 +7,7 @@ use super::process::ProcessId;
 use super::replacing::Replacing;
 use super::world::World;
 use fusion_core::config::Configuration;
+use fusion_core::fault::{Fault, planted};
 use fusion_core::fused::Fused;
 use fusion_core::heir::{Copy, Heir};
 use fusion_core::id::{Epoch, MemberId, Seq, ServerId, SessionId};
@@ -71,6 +72,18 @@ pub enum Node {
     Heir(Box<Copying>),
 }
 
+impl Node {
+    /// It looks at the clock (rule 56).
+    fn look(&mut self, now: Time) {
+        match self {
+            Node::Primary(serving) => serving.primary.tick(now),
+            Node::Fused(fused) => fused.tick(now),
+            Node::Replacement(replacing) => replacing.recovery.tick(now),
+            Node::Heir(copying) => copying.heir.tick(now),
+        };
+    }
+}
+
 /// A server process.
 #[derive(Debug, Default)]
 pub struct Server {
@@ -103,12 +116,12 @@ impl World {
         };
         let (me, now) = (ProcessId::Server(id), self.clock(ProcessId::Server(id)));
         for (&member, node) in &mut server.nodes {
+            if !planted(Fault::ComplaintsByHeartbeat) {
+                node.look(now);
+            }
             match node {
-                Node::Primary(serving) => {
-                    serving.primary.tick(now);
-                    self.replicate(me, serving, now);
-                }
-                Node::Fused(fused) => fused.tick(now),
+                Node::Primary(serving) => self.replicate(me, serving, now),
+                Node::Fused(_) => {}
                 Node::Replacement(replacing) => self.ask_on(me, member, replacing, now),
                 Node::Heir(copying) => self.rebuild(copying),
             }
@@ -365,22 +378,25 @@ impl World {
             |member, condition| MemberReport::new(config.cluster, member, config.epoch, condition);
         let mut reports = Vec::new();
         for (&member, node) in &mut server.nodes {
+            if planted(Fault::ComplaintsByHeartbeat) {
+                node.look(now);
+            }
             reports.push(match node {
                 Node::Primary(s) => MemberReport {
-                    complaints: s.primary.complaints(now),
+                    complaints: s.primary.complaints(),
                     ..report(member, s.primary.condition())
                 },
                 Node::Fused(f) => MemberReport {
                     leases_over: f.leases_over(now),
-                    complaints: f.complaints(now),
+                    complaints: f.complaints(),
                     ..report(member, f.condition())
                 },
                 Node::Replacement(r) => MemberReport {
-                    complaints: r.recovery.complaints(now),
+                    complaints: r.recovery.complaints(),
                     ..report(member, r.condition())
                 },
                 Node::Heir(h) => MemberReport {
-                    complaints: h.heir.complaints(now),
+                    complaints: h.heir.complaints(),
                     ..report(member, h.heir.condition())
                 },
             });

@@ -43,6 +43,10 @@ stats! {
     pauses,
     /// Cuts of a server from others, one way or both.
     partitions,
+    /// Clocks that began to run at another rate.
+    clock_changes,
+    /// Clocks that were stopped with their machine.
+    clock_stops,
     /// Coordinators killed and started again.
     coordinator_crashes,
     /// Coordinators stopped for a while.

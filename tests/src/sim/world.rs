@@ -1,10 +1,10 @@
 //! One run: true time, what is to happen, and everybody it happens to.
 
 use super::client::Client;
-use super::coordinator::{Coordinator, Store};
+use super::coordinator::{Coordinator, Store, coordinator_timing};
 use super::nemesis::Nemesis;
 use super::network::{Network, Packet};
-use super::process::{Process, ProcessId};
+use super::process::{Clock, Process, ProcessId};
 use super::rng::Rng;
 use super::server::Server;
 use super::stats::Stats;
@@ -154,7 +154,8 @@ impl World {
             world.arrive();
         }
         for id in 0..2 {
-            let coordinator = Coordinator::new(Arc::clone(&config), &world.timing);
+            let timing = coordinator_timing(&mut world.rng, &world.timing);
+            let coordinator = Coordinator::new(Arc::clone(&config), &timing);
             world.coordinators.push(coordinator);
             world.start(ProcessId::Coordinator(id));
         }
@@ -256,6 +257,14 @@ impl World {
     }
 
     fn timer(&mut self, id: ProcessId) {
+        // A time service corrects the clocks now and then (rule 1).
+        if self.rng.permille(3)
+            && let Some(process) = self.processes.get_mut(&id)
+        {
+            let ppm = Clock::some_rate(&mut self.rng);
+            process.clock.set_rate(self.now, ppm);
+            self.stats.clock_changes += 1;
+        }
         let next = match id {
             ProcessId::Server(server) => self.server_acts(server),
             ProcessId::Coordinator(coordinator) => self.coordinator_acts(coordinator),
@@ -286,6 +295,7 @@ impl World {
         for id in ids {
             if let Some(process) = self.processes.get_mut(&id) {
                 process.paused_until = 0;
+                process.clock.go_on(self.now);
             }
             self.resume(id);
         }
