@@ -1,6 +1,7 @@
 //! Two coordinators that both act, and the store that they share (PROTOCOL rules 5, 7, 22).
 
 use super::checks;
+use super::moods::Mood;
 use super::network::Packet;
 use super::process::ProcessId;
 use super::server::Node;
@@ -64,6 +65,8 @@ enum Asked {
 #[derive(Debug)]
 pub struct Coordinator {
     config: Arc<Configuration>,
+    /// Its own, by which it looks and suspects.
+    timing: Timing,
     detector: Detector,
     asked: Asked,
     told_at: Time,
@@ -73,11 +76,12 @@ pub struct Coordinator {
 impl Coordinator {
     /// It has just read the store, and heard of nobody.
     #[must_use]
-    pub fn new(config: Arc<Configuration>, timing: &Timing) -> Coordinator {
-        let mut detector = Detector::new(timing, 0);
+    pub fn new(config: Arc<Configuration>, timing: Timing) -> Coordinator {
+        let mut detector = Detector::new(&timing, 0);
         detector.installed(&config, 0);
         Coordinator {
             config,
+            timing,
             detector,
             asked: Asked::Nothing,
             told_at: Time(0),
@@ -95,13 +99,14 @@ impl World {
     pub fn coordinator_acts(&mut self, id: u64) -> u64 {
         let me = ProcessId::Coordinator(id);
         let now = self.clock(me);
-        let next = self.timing.heartbeat().as_micros() as u64 / 2;
         let coordinator = &mut self.coordinators[id as usize];
+        let heartbeat = coordinator.timing.heartbeat();
+        let next = heartbeat.as_micros() as u64 / 2;
         for &server in &self.store.registered {
             coordinator.detector.add_server(server);
         }
         coordinator.detector.tick(millis(now));
-        if now.since(coordinator.told_at) >= self.timing.heartbeat() {
+        if now.since(coordinator.told_at) >= heartbeat {
             coordinator.told_at = now;
             self.tell_all(id);
         }
@@ -109,7 +114,7 @@ impl World {
         if !matches!(coordinator.asked, Asked::Nothing) {
             return next;
         }
-        let late = now.since(coordinator.read_at) >= 5 * self.timing.heartbeat();
+        let late = now.since(coordinator.read_at) >= 5 * heartbeat;
         let asked = if late || coordinator.detector.is_behind(&coordinator.config) {
             coordinator.read_at = now;
             Some(Asked::Read)
@@ -157,7 +162,11 @@ impl World {
         let coordinator = &self.coordinators[id as usize];
         let config = &coordinator.config;
         let evidence = coordinator.detector.evidence(config, self.views(id));
-        membership::plan(config, &evidence, nonce)
+        let plan = membership::plan(config, &evidence, nonce);
+        if self.moods.has(Mood::Proof) {
+            checks::beyond_f::on_plan(config, &evidence, &plan);
+        }
+        plan
     }
 
     fn tell_all(&mut self, id: u64) {
@@ -183,6 +192,7 @@ impl World {
                 let swapped =
                     self.store.config.epoch.next() == next.epoch || planted(Fault::BlindSwap);
                 if swapped {
+                    self.given_up_by(id, &next);
                     self.swapped(Arc::new(*next), &reason);
                 } else {
                     self.stats.conflicts += 1;
@@ -227,7 +237,22 @@ impl World {
             Reason::LearnersPromoted(rows) => self.stats.promotions += rows.len() as u64,
             _ => {}
         }
+        self.truth.settle(&next);
         self.store.config = next;
+    }
+
+    /// What a coordinator gives up because it has not heard of it, the truth knows as that.
+    fn given_up_by(&mut self, id: u64, next: &Configuration) {
+        let coordinator = &self.coordinators[id as usize];
+        let config = &coordinator.config;
+        let evidence = coordinator.detector.evidence(config, self.views(id));
+        for seat in config.in_sync() {
+            if next.fused_seat(seat.id).is_none()
+                && checks::beyond_f::is_unheard(config, &evidence, seat.id)
+            {
+                self.truth.give_up(seat.row, seat.id);
+            }
+        }
     }
 
     /// From now on this replacement is the one that goes on, whenever its server hears of it.
@@ -323,10 +348,31 @@ impl World {
         Ok(lost)
     }
 
+    /// A coordinator's own times: the cluster's, or whatever its operator wrote on the command line.
+    pub fn coordinator_timing(&mut self) -> Timing {
+        if !self.moods.has(Mood::Coordinators) {
+            return self.timing;
+        }
+        self.stats.other_timings += 1;
+        let suspect_ms = self.timing.suspect_after().as_millis() as u32;
+        let factor = self.rng.pick(&[1, 1, 2, 3, 6]);
+        Timing::for_suspicion(suspect_ms * factor).expect("possible times")
+    }
+
+    /// T_s of the cluster or of the coordinator that waits longest, in microseconds.
+    #[must_use]
+    pub fn longest_suspicion_us(&self) -> u64 {
+        let timings = self.coordinators.iter().map(|c| c.timing);
+        let all = timings.chain([self.timing]);
+        let longest = all.map(|t| t.suspect_after()).max().unwrap_or_default();
+        longest.as_micros() as u64
+    }
+
     /// A coordinator is killed and started again at once: it knows only what the store says.
     pub fn restart_coordinator(&mut self, id: u64) {
         let config = Arc::clone(&self.store.config);
-        self.coordinators[id as usize] = Coordinator::new(config, &self.timing);
+        let timing = self.coordinator_timing();
+        self.coordinators[id as usize] = Coordinator::new(config, timing);
     }
 
     /// A coordinator hears something.
