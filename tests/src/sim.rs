@@ -7,6 +7,7 @@ pub mod checks;
 pub mod client;
 pub mod coordinator;
 pub mod directed;
+pub mod moods;
 pub mod nemesis;
 pub mod network;
 pub mod process;
@@ -19,23 +20,35 @@ pub mod truth;
 pub mod world;
 
 use checks::liveness::{self, Rest};
+use moods::Choice;
 use stats::Stats;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::World;
 
-/// Runs one seed; `Err` says which invariant was violated and how.
+/// Runs one seed in the moods that it draws from the usual ones; `Err` says which invariant was violated and how.
 ///
 /// # Errors
 /// The message of the checker, or of an assertion of the core itself.
 pub fn run(seed: u64) -> Result<Stats, String> {
+    run_in(seed, Choice::Usual)
+}
+
+/// Runs one seed in chosen moods.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(seed: u64, moods: Choice) -> Result<Stats, String> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(seed);
+        let mut world = World::in_moods(seed, moods.of(seed));
         let start = world.now;
         let end = start + world.shape.active_us;
         world.run_until(end);
         match liveness::check(&mut world) {
             Rest::Whole => checks::at_the_end(&world),
-            Rest::BeyondF => world.stats.beyond_f += 1,
+            Rest::BeyondF => {
+                checks::beyond_f::at_the_end(&world);
+                world.stats.beyond_f += 1;
+            }
         }
         world.stats.virtual_us = world.now - start;
         world.stats

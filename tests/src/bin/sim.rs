@@ -1,14 +1,17 @@
 //! `sim`: many runs of the simulation, with a summary of what was injected.
 
+use fusion_tests::sim::moods::{Choice, Mood, Moods};
 use fusion_tests::sim::runner::{self, Runs};
 use std::process::ExitCode;
 use std::time::Instant;
 
 const USAGE: &str = "\
-usage: sim [--seeds N] [--from SEED] [--seed SEED] [--jobs N] [--fault NAME]
+usage: sim [--seeds N] [--from SEED] [--seed SEED] [--jobs N] [--mood NAME]... [--fault NAME]
        sim --table N [--jobs N]
 
-Runs N seeds (1000) from SEED (0) on, or one, on as many threads as there are processors, or N. --fault breaks the
+Runs N seeds (1000) from SEED (0) on, or one, on as many threads as there are processors, or N. Each seed draws
+its moods from the usual ones; with --mood every run has the moods that are named and no others, `--mood any` draws from
+all, `--mood none` leaves all out. --fault breaks the
 protocol in one way, --table looks for each such fault for at most N seeds; both need a build with --profile sim
 --features planted-faults.";
 
@@ -20,6 +23,12 @@ fn main() -> ExitCode {
         let value = args.next();
         if name == "--fault" && value.as_deref().is_some_and(faults::exists) {
             fault = value;
+            continue;
+        }
+        if name == "--mood"
+            && let Some(moods) = value.as_deref().and_then(|v| with_mood(runs.moods, v))
+        {
+            runs.moods = moods;
             continue;
         }
         let Some(value) = value.and_then(|v| v.parse::<u64>().ok()) else {
@@ -47,6 +56,21 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// The choice with a mood of this name beside those chosen before.
+fn with_mood(before: Choice, name: &str) -> Option<Choice> {
+    let chosen = match before {
+        Choice::These(moods) => moods,
+        Choice::Usual | Choice::Any => Moods::default(),
+    };
+    let named = Mood::ALL.iter().find(|m| m.name() == name);
+    match (name, named) {
+        ("any", _) => Some(Choice::Any),
+        ("none", _) => Some(Choice::These(Moods::default())),
+        (_, Some(&mood)) => Some(Choice::These(chosen | mood)),
+        _ => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The invariants of the protocol, one checker a file. A violation is a panic whose message begins with "invariant".
 
 pub mod any_f;
+pub mod available;
+pub mod beyond_f;
 pub mod codes;
 pub mod images;
 pub mod leases;

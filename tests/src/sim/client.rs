@@ -260,6 +260,7 @@ impl World {
         let index = self.clients[client as usize].index;
         let request = waiting.request;
         super::checks::linearizable::on_answer(index, &request, waiting.floor, seq);
+        self.watch.served(index, request.id.is_none(), self.now);
         let line = &mut self.truth.lines[index.index()];
         line.floor = line.floor.max(seq);
         match request.id {

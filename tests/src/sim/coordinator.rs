@@ -1,9 +1,9 @@
 //! Two coordinators that both act, and the store that they share (PROTOCOL rules 5, 7, 22).
 
 use super::checks;
+use super::moods::Mood;
 use super::network::Packet;
 use super::process::ProcessId;
-use super::rng::Rng;
 use super::server::Node;
 use super::truth::Line;
 use super::world::{Event, World};
@@ -65,8 +65,8 @@ enum Asked {
 #[derive(Debug)]
 pub struct Coordinator {
     config: Arc<Configuration>,
-    /// Its own T_s and T_h, whatever the cluster's are.
-    pub timing: Timing,
+    /// Its own, by which it looks and suspects.
+    timing: Timing,
     detector: Detector,
     asked: Asked,
     told_at: Time,
@@ -76,25 +76,18 @@ pub struct Coordinator {
 impl Coordinator {
     /// It has just read the store, and heard of nobody.
     #[must_use]
-    pub fn new(config: Arc<Configuration>, timing: &Timing) -> Coordinator {
-        let mut detector = Detector::new(timing, 0);
+    pub fn new(config: Arc<Configuration>, timing: Timing) -> Coordinator {
+        let mut detector = Detector::new(&timing, 0);
         detector.installed(&config, 0);
         Coordinator {
             config,
-            timing: *timing,
+            timing,
             detector,
             asked: Asked::Nothing,
             told_at: Time(0),
             read_at: Time(0),
         }
     }
-}
-
-/// The times of a coordinator: mostly those of its clusters, else longer ones (PROTOCOL rule 56).
-pub fn coordinator_timing(rng: &mut Rng, cluster: &Timing) -> Timing {
-    let suspect_ms = cluster.suspect_after().as_millis() as u32;
-    let other = rng.pick(&[suspect_ms, suspect_ms, suspect_ms * 2, suspect_ms * 3]);
-    Timing::for_suspicion(other).expect("possible times")
 }
 
 fn millis(time: Time) -> u64 {
@@ -169,7 +162,11 @@ impl World {
         let coordinator = &self.coordinators[id as usize];
         let config = &coordinator.config;
         let evidence = coordinator.detector.evidence(config, self.views(id));
-        membership::plan(config, &evidence, nonce)
+        let plan = membership::plan(config, &evidence, nonce);
+        if self.moods.has(Mood::Proof) {
+            checks::beyond_f::on_plan(config, &evidence, &plan);
+        }
+        plan
     }
 
     fn tell_all(&mut self, id: u64) {
@@ -195,6 +192,7 @@ impl World {
                 let swapped =
                     self.store.config.epoch.next() == next.epoch || planted(Fault::BlindSwap);
                 if swapped {
+                    self.given_up_by(id, &next);
                     self.swapped(Arc::new(*next), &reason);
                 } else {
                     self.stats.conflicts += 1;
@@ -240,7 +238,22 @@ impl World {
             Reason::LearnersPromoted(rows) => self.stats.promotions += rows.len() as u64,
             _ => {}
         }
+        self.truth.settle(&next);
         self.store.config = next;
+    }
+
+    /// What a coordinator gives up because it has not heard of it, the truth knows as that.
+    fn given_up_by(&mut self, id: u64, next: &Configuration) {
+        let coordinator = &self.coordinators[id as usize];
+        let config = &coordinator.config;
+        let evidence = coordinator.detector.evidence(config, self.views(id));
+        for seat in config.in_sync() {
+            if next.fused_seat(seat.id).is_none()
+                && checks::beyond_f::is_unheard(config, &evidence, seat.id)
+            {
+                self.truth.give_up(seat.row, seat.id);
+            }
+        }
     }
 
     /// From now on this replacement is the one that goes on, whenever its server hears of it.
@@ -336,12 +349,32 @@ impl World {
         Ok(lost)
     }
 
-    /// A coordinator is killed and started again at once, perhaps with other times than before: it knows only what the
+    /// A coordinator's own times: the cluster's, or whatever its operator wrote on the command line.
+    pub fn coordinator_timing(&mut self) -> Timing {
+        if !self.moods.has(Mood::Coordinators) {
+            return self.timing;
+        }
+        self.stats.other_timings += 1;
+        let suspect_ms = self.timing.suspect_after().as_millis() as u32;
+        let factor = self.rng.pick(&[1, 1, 2, 3, 6]);
+        Timing::for_suspicion(suspect_ms * factor).expect("possible times")
+    }
+
+    /// T_s of the cluster or of the coordinator that waits longest, in microseconds.
+    #[must_use]
+    pub fn longest_suspicion_us(&self) -> u64 {
+        let timings = self.coordinators.iter().map(|c| c.timing);
+        let all = timings.chain([self.timing]);
+        let longest = all.map(|t| t.suspect_after()).max().unwrap_or_default();
+        longest.as_micros() as u64
+    }
+
+    /// A coordinator is killed and started again at once: it knows only what the
     /// store says.
     pub fn restart_coordinator(&mut self, id: u64) {
-        let timing = coordinator_timing(&mut self.rng, &self.timing);
         let config = Arc::clone(&self.store.config);
-        self.coordinators[id as usize] = Coordinator::new(config, &timing);
+        let timing = self.coordinator_timing();
+        self.coordinators[id as usize] = Coordinator::new(config, timing);
     }
 
     /// A coordinator hears something.

@@ -1,12 +1,19 @@
 //! What breaks things: crashes, pauses, cuts. All of them count as faults, so that a run stays within f and has
 //! something to say; the rest is the protocol's business.
 
+mod links;
+mod storms;
+
+use super::moods::Mood;
 use super::process::ProcessId;
 use super::rng::Rng;
 use super::world::{Event, World};
 use fusion_core::config::PrimaryState;
 use fusion_core::id::ServerId;
 use std::collections::BTreeMap;
+
+/// How many coordinators there are.
+pub const COORDINATORS: u64 = 2;
 
 /// How it is inclined.
 #[derive(Debug)]
@@ -18,6 +25,8 @@ pub struct Nemesis {
     mix: (u64, u64),
     /// Servers that are not well, and until when.
     afflicted: BTreeMap<ServerId, u64>,
+    /// Until when each coordinator is not well.
+    coordinators: [u64; COORDINATORS as usize],
 }
 
 impl Nemesis {
@@ -33,7 +42,19 @@ impl Nemesis {
             mix: rng.pick(&[(400, 300), (900, 50), (50, 900), (50, 50), (200, 400)]),
             resting: false,
             afflicted: BTreeMap::new(),
+            coordinators: [0; COORDINATORS as usize],
         }
+    }
+
+    /// Whether a server is not well, or was not a moment ago.
+    #[must_use]
+    pub fn is_afflicted(&self, server: ServerId) -> bool {
+        self.afflicted.contains_key(&server)
+    }
+
+    fn afflict(&mut self, server: ServerId, until: u64) {
+        let known = self.afflicted.entry(server).or_default();
+        *known = until.max(*known);
     }
 }
 
@@ -59,12 +80,21 @@ impl World {
             self.strike_coordinator();
             return;
         }
+        if self.moods.has(Mood::Storms) && self.rng.permille(250) {
+            self.storm();
+            return;
+        }
         let servers: Vec<ServerId> = self.servers.keys().copied().collect();
         let victim = self.rng.pick(&servers);
         if !self.is_bearable(victim) {
+            self.crash_in_a_storm(victim);
             return;
         }
         let (crash, pause) = self.nemesis.mix;
+        if let Some(length) = self.strike_otherwise(victim) {
+            self.afflict(victim, now + length);
+            return;
+        }
         let until = match self.rng.below(1000) {
             x if x < crash => {
                 self.crash(victim);
@@ -83,11 +113,34 @@ impl World {
                 now + length
             }
         };
-        // It is still not well for a while after that: others have to notice that it is.
+        self.afflict(victim, until);
+    }
+
+    /// It is still not well for a while after that: others have to notice that it is.
+    fn afflict(&mut self, victim: ServerId, until: u64) {
         let rest = self.timing.suspect_after().as_micros() as u64;
-        self.nemesis
-            .afflicted
-            .insert(victim, until.saturating_add(rest));
+        self.nemesis.afflict(victim, until.saturating_add(rest));
+    }
+
+    /// What only some runs meet; answers how long it lasts.
+    fn strike_otherwise(&mut self, victim: ServerId) -> Option<u64> {
+        if self.moods.has(Mood::Pairs) && self.rng.permille(400) {
+            let length = self.some_time();
+            self.cut_pairs(victim, length);
+            return Some(length);
+        }
+        if self.moods.has(Mood::Grey) && self.rng.permille(300) {
+            let length = self.some_time();
+            self.grey(victim, length);
+            return Some(length);
+        }
+        None
+    }
+
+    /// Which coordinators are well.
+    #[must_use]
+    pub fn coordinators_well(&self) -> [bool; COORDINATORS as usize] {
+        self.nemesis.coordinators.map(|until| until <= self.now)
     }
 
     /// Whether the cluster could bear the loss of one more server for ever.
@@ -161,9 +214,12 @@ impl World {
     }
 
     fn strike_coordinator(&mut self) {
-        let id = self.rng.below(2);
+        let id = self.rng.below(COORDINATORS);
         let me = ProcessId::Coordinator(id);
         let length = self.some_time();
+        let rest = self.longest_suspicion_us();
+        let unwell = &mut self.nemesis.coordinators[id as usize];
+        *unwell = (*unwell).max(self.now + length + rest);
         match self.rng.below(4) {
             0 => {
                 self.stats.coordinator_crashes += 1;

@@ -9,7 +9,7 @@ use fusion_core::message::{
     Ack, Chunk, ClientRequest, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Replicate,
     Route,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A message.
@@ -54,11 +54,27 @@ pub enum Packet {
     Is(Arc<Configuration>),
 }
 
+/// Which servers never reach another one, from its arrival on: to them it has a wrong address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// No server does.
+    ByAll,
+    /// Those with an odd id do not, or those with an even one.
+    BySome {
+        /// What the id leaves when it is divided by two.
+        parity: u64,
+    },
+}
+
 /// The network.
 #[derive(Debug, Default)]
 pub struct Network {
     /// From whom to whom nothing goes.
     pub cut: BTreeSet<(ProcessId, ProcessId)>,
+    /// Servers that others do not reach, whatever is mended.
+    pub unreached: BTreeMap<ServerId, Unreached>,
+    /// Whose messages come late, both ways, and by how many microseconds at most.
+    pub grey: BTreeMap<ProcessId, u64>,
     /// Of 1000 messages so many are lost.
     pub loss: u64,
     /// Of 1000 messages so many come twice.
@@ -67,10 +83,52 @@ pub struct Network {
     pub late: u64,
 }
 
+impl Network {
+    /// Nothing goes wrong any more but for wrong addresses: they are as they are.
+    pub fn calm(&mut self) {
+        *self = Network {
+            unreached: std::mem::take(&mut self.unreached),
+            ..Network::default()
+        };
+    }
+
+    /// These go through again.
+    pub fn mend(&mut self, cuts: &[(ProcessId, ProcessId)]) {
+        for cut in cuts {
+            self.cut.remove(cut);
+        }
+    }
+
+    /// Whether some servers never reach this one.
+    #[must_use]
+    pub fn has_wrong_address(&self, server: ServerId) -> bool {
+        self.unreached.contains_key(&server)
+    }
+
+    /// Who asks reaches whom he asks; answers go back on the same connection.
+    fn is_cut(&self, from: ProcessId, to: ProcessId, packet: &Packet) -> bool {
+        if self.cut.contains(&(from, to)) {
+            return true;
+        }
+        let (ProcessId::Server(from), ProcessId::Server(to)) = (from, to) else {
+            return false;
+        };
+        let (asks, asked) = match packet {
+            Packet::Ack(..) | Packet::ChunkAck(..) | Packet::Answer(..) => (to, from),
+            _ => (from, to),
+        };
+        match self.unreached.get(&asked) {
+            None => false,
+            Some(Unreached::ByAll) => true,
+            Some(Unreached::BySome { parity }) => asks.0 % 2 == *parity,
+        }
+    }
+}
+
 impl World {
     /// Sends; whether it comes is the network's business.
     pub fn send(&mut self, from: ProcessId, to: ProcessId, packet: Packet) {
-        if self.network.cut.contains(&(from, to)) {
+        if self.network.is_cut(from, to, &packet) {
             self.stats.cut_off += 1;
             return;
         }
@@ -78,19 +136,22 @@ impl World {
             self.stats.dropped += 1;
             return;
         }
+        let grey = self.network.grey.get(&from).max(self.network.grey.get(&to));
+        let grey = grey.copied();
         let copies = 1 + u64::from(self.rng.permille(self.network.repeat));
         for copy in 0..copies {
             let late = copy > 0 && self.network.late > 0 && self.rng.permille(500);
-            let delay = match self.rng.below(1000) {
+            let mut delay = match self.rng.below(1000) {
                 0..=939 => self.rng.range(100, 2_000),
                 940..=994 => self.rng.range(2_000, 30_000),
                 _ => self.rng.range(30_000, 300_000),
             };
-            let delay = if late {
-                self.rng.range(delay, self.network.late)
-            } else {
-                delay
-            };
+            if late {
+                delay = self.rng.range(delay, self.network.late.max(delay + 1));
+            }
+            if let Some(most) = grey {
+                delay += self.rng.below(most);
+            }
             let packet = Box::new(packet.clone());
             self.at(delay, Event::Deliver { from, to, packet });
         }

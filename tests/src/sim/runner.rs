@@ -1,5 +1,6 @@
 //! Many seeds on several threads: each run is alone on its thread, and one seed gives one run wherever it runs.
 
+use super::moods::Choice;
 use super::stats::Stats;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -18,6 +19,8 @@ pub struct Runs {
     pub seeds: u64,
     /// On how many threads.
     pub jobs: usize,
+    /// In which moods.
+    pub moods: Choice,
 }
 
 impl Default for Runs {
@@ -26,6 +29,7 @@ impl Default for Runs {
             from: 0,
             seeds: 1000,
             jobs: thread::available_parallelism().map_or(1, usize::from),
+            moods: Choice::Usual,
         }
     }
 }
@@ -60,7 +64,11 @@ pub fn run(
                 prepare();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || sender.send((seed, super::run(seed))).is_err() {
+                    if seed >= end
+                        || sender
+                            .send((seed, super::run_in(seed, runs.moods)))
+                            .is_err()
+                    {
                         return;
                     }
                 }

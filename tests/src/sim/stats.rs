@@ -3,16 +3,18 @@
 use std::ops::AddAssign;
 
 macro_rules! stats {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// Counters of one run, or of many added up.
+    ($($(#[$doc:meta])* $name:ident),* $(,)?; $($(#[$most_doc:meta])* $most:ident),* $(,)?) => {
+        /// Counters of one run, or of many added up, and what was the most in any of them.
         #[derive(Clone, Copy, Debug, Default)]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
+            $($(#[$most_doc])* pub $most: u64,)*
         }
 
         impl AddAssign for Stats {
             fn add_assign(&mut self, other: Stats) {
                 $(self.$name += other.$name;)*
+                $(self.$most = self.$most.max(other.$most);)*
             }
         }
 
@@ -26,7 +28,10 @@ macro_rules! stats {
             /// Each counter with its name.
             #[must_use]
             pub fn table(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name),)*]
+                vec![
+                    $((stringify!($name), self.$name),)*
+                    $((stringify!($most), self.$most),)*
+                ]
             }
         }
     };
@@ -47,6 +52,16 @@ stats! {
     clock_changes,
     /// Clocks that were stopped with their machine.
     clock_stops,
+    /// Single pairs of servers cut, one way or both.
+    pairs_cut,
+    /// Servers that others never reach.
+    wrong_addresses,
+    /// Storms: more than f unwell together.
+    storms,
+    /// Servers that were slow in everything for a while.
+    greys,
+    /// Coordinators that started with other times than the cluster's.
+    other_timings,
     /// Coordinators killed and started again.
     coordinator_crashes,
     /// Coordinators stopped for a while.
@@ -95,4 +110,8 @@ stats! {
     stopped,
     /// Runs that lost more than f at once by bad luck.
     beyond_f,
+    /// Looks at a primary while at most f members were away and a spare was there (invariant 11).
+    looks;
+    /// How long a primary was not written or read at such a look, at most, in thousandths of T_s.
+    longest_stall,
 }

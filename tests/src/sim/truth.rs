@@ -1,8 +1,8 @@
 //! What really happened, as nobody in the run knows it: the histories of the primaries and what clients were told.
 
-use fusion_core::config::Configuration;
+use fusion_core::config::{Configuration, FusedState, PrimaryState};
 use fusion_core::history::Operation;
-use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Seq};
+use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Row, Seq, ServerId};
 use fusion_core::op::OpResult;
 use fusion_core::page::PageTable;
 use std::collections::BTreeMap;
@@ -22,6 +22,26 @@ pub struct Line {
     pub unknown: Vec<(RequestId, Operation)>,
 }
 
+/// A place of a cluster that somebody fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Of a primary.
+    Primary(PrimaryIndex),
+    /// Of a fused member.
+    Row(Row),
+}
+
+/// Who filled a place last with everything that belongs there: an active primary, a code in sync.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder {
+    /// The member.
+    pub member: MemberId,
+    /// Its server.
+    pub server: ServerId,
+    /// A coordinator gave it up since it had not heard of it: it lacks what was done without it.
+    pub given_up: bool,
+}
+
 /// All of it.
 #[derive(Debug, Default)]
 pub struct Truth {
@@ -33,6 +53,8 @@ pub struct Truth {
     pub states: BTreeMap<MemberId, BTreeMap<Seq, PageTable>>,
     /// Who gave answers in an epoch.
     pub acknowledging: BTreeMap<(Epoch, PrimaryIndex), MemberId>,
+    /// Who filled each place last.
+    pub holders: BTreeMap<Place, Holder>,
 }
 
 impl Truth {
@@ -43,9 +65,44 @@ impl Truth {
             active: id,
             ..Line::default()
         };
-        Truth {
+        let mut truth = Truth {
             lines: config.primaries.iter().map(|s| line(s.id)).collect(),
             ..Truth::default()
+        };
+        truth.settle(config);
+        truth
+    }
+
+    /// This configuration is stored: whoever is active or in sync in it fills its place.
+    pub fn settle(&mut self, config: &Configuration) {
+        let primaries = config.primaries.iter().zip(0..);
+        let primaries = primaries.filter(|(s, _)| s.state == PrimaryState::Active);
+        let primaries =
+            primaries.map(|(s, j)| (Place::Primary(PrimaryIndex(j)), s.id, s.host.server));
+        let codes = config
+            .fused
+            .iter()
+            .filter(|s| s.state == FusedState::InSync);
+        let codes = codes.map(|s| (Place::Row(s.row), s.id, s.host.server));
+        for (place, member, server) in primaries.chain(codes) {
+            let given_up = false;
+            let holder = Holder {
+                member,
+                server,
+                given_up,
+            };
+            self.holders.insert(place, holder);
+        }
+    }
+
+    /// The holder of a row is left out of the next configuration, since nobody has heard of it.
+    pub fn give_up(&mut self, row: Row, member: MemberId) {
+        if let Some(holder) = self
+            .holders
+            .get_mut(&Place::Row(row))
+            .filter(|h| h.member == member)
+        {
+            holder.given_up = true;
         }
     }
 

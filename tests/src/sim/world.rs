@@ -1,8 +1,10 @@
 //! One run: true time, what is to happen, and everybody it happens to.
 
+use super::checks::available::Watch;
 use super::client::Client;
-use super::coordinator::{Coordinator, Store, coordinator_timing};
-use super::nemesis::Nemesis;
+use super::coordinator::{Coordinator, Store};
+use super::moods::{Mood, Moods};
+use super::nemesis::{COORDINATORS, Nemesis};
 use super::network::{Network, Packet};
 use super::process::{Clock, Process, ProcessId};
 use super::rng::Rng;
@@ -41,8 +43,12 @@ pub enum Event {
     Mend(Vec<(ProcessId, ProcessId)>),
     /// A new server comes.
     Arrive,
+    /// A process that was slow is not any more.
+    Hasten(ProcessId),
     /// The invariants are looked at.
     Check,
+    /// Who is away, and who was served?
+    Look,
 }
 
 /// How large a run is.
@@ -65,6 +71,8 @@ pub struct World {
     pub now: u64,
     /// Chance.
     pub rng: Rng,
+    /// What it may meet, and is checked for.
+    pub moods: Moods,
     /// How large.
     pub shape: Shape,
     /// The cluster's times.
@@ -89,6 +97,8 @@ pub struct World {
     pub nemesis: Nemesis,
     /// What nobody in the run knows as a whole.
     pub truth: Truth,
+    /// Who was away, and who was served (invariant 11).
+    pub watch: Watch,
     /// What was injected.
     pub stats: Stats,
     /// No more faults and no new requests.
@@ -98,12 +108,18 @@ pub struct World {
 }
 
 impl World {
-    /// The beginning of the run of a seed.
+    /// The beginning of the run of a seed, in the moods that it draws.
+    #[must_use]
+    pub fn new(seed: u64) -> World {
+        World::in_moods(seed, Moods::usual(seed))
+    }
+
+    /// The beginning of the run of a seed in these moods.
     ///
     /// # Panics
     /// Never: shapes and times are possible ones.
     #[must_use]
-    pub fn new(seed: u64) -> World {
+    pub fn in_moods(seed: u64, moods: Moods) -> World {
         let mut rng = Rng::new(seed);
         let (primaries, faults) = rng.pick(&[(1, 1), (2, 1), (2, 2), (3, 2), (3, 3), (1, 2)]);
         let shape = Shape {
@@ -127,6 +143,7 @@ impl World {
         let config = Arc::new(config);
         let mut world = World {
             now: 1_000_000,
+            moods,
             shape,
             timing,
             session_slots: rng.pick(&[3, 4, 8, 1000]),
@@ -144,6 +161,7 @@ impl World {
             },
             nemesis: Nemesis::new(&mut rng),
             truth: Truth::new(&config),
+            watch: Watch::default(),
             stats: Stats::default(),
             quiet: false,
             events: BTreeMap::new(),
@@ -153,9 +171,9 @@ impl World {
         for _ in 0..all {
             world.arrive();
         }
-        for id in 0..2 {
-            let timing = coordinator_timing(&mut world.rng, &world.timing);
-            let coordinator = Coordinator::new(Arc::clone(&config), &timing);
+        for id in 0..COORDINATORS {
+            let timing = world.coordinator_timing();
+            let coordinator = Coordinator::new(Arc::clone(&config), timing);
             world.coordinators.push(coordinator);
             world.start(ProcessId::Coordinator(id));
         }
@@ -169,6 +187,9 @@ impl World {
         }
         world.at(100_000, Event::Nemesis);
         world.at(100_000, Event::Check);
+        if moods.has(Mood::Available) {
+            world.at(Watch::EVERY_US, Event::Look);
+        }
         world
     }
 
@@ -190,6 +211,7 @@ impl World {
         let id = self.store.take_server_id();
         self.servers.insert(id, Server::default());
         self.start(ProcessId::Server(id));
+        self.befall(id);
     }
 
     /// What a process's clock shows now.
@@ -235,10 +257,17 @@ impl World {
             Event::Stored(id) => self.stored(id),
             Event::Resume(id) => self.resume(id),
             Event::Nemesis => self.strike(),
-            Event::Mend(cuts) => cuts.iter().for_each(|cut| {
-                self.network.cut.remove(cut);
-            }),
+            Event::Mend(cuts) => self.network.mend(&cuts),
+            Event::Hasten(id) => {
+                self.network.grey.remove(&id);
+            }
             Event::Arrive => self.arrive(),
+            Event::Look => {
+                super::checks::available::look(self);
+                if !self.quiet {
+                    self.at(Watch::EVERY_US, Event::Look);
+                }
+            }
             Event::Check => {
                 super::checks::at_any_moment(self);
                 if !self.quiet {
@@ -265,11 +294,14 @@ impl World {
             process.clock.set_rate(self.now, ppm);
             self.stats.clock_changes += 1;
         }
-        let next = match id {
+        let mut next = match id {
             ProcessId::Server(server) => self.server_acts(server),
             ProcessId::Coordinator(coordinator) => self.coordinator_acts(coordinator),
             ProcessId::Client(client) => self.client_acts(client),
         };
+        if let Some(&late) = self.network.grey.get(&id) {
+            next += self.rng.below(late);
+        }
         self.at(next, Event::Timer(id));
     }
 
@@ -290,7 +322,7 @@ impl World {
     /// No more faults; everything that is only stopped or cut off goes on.
     pub fn calm(&mut self) {
         self.quiet = true;
-        self.network = Network::default();
+        self.network.calm();
         let ids: Vec<ProcessId> = self.processes.keys().copied().collect();
         for id in ids {
             if let Some(process) = self.processes.get_mut(&id) {
