@@ -6,10 +6,12 @@
 //! be unique, so that a wrong one shows. A change of unknown outcome has happened once or never: wherever a number is
 //! missing, both are tried.
 //!
-//! One checker a file; the simulation and runs on real processes use the same ones.
+//! One checker a file; the simulation and runs on real processes use the same ones. [`export`] hands histories of real
+//! processes to checkers that are not ours.
 
 mod answers;
 mod exactly_once;
+pub mod export;
 mod list;
 mod lost_writes;
 mod map;

@@ -24,6 +24,12 @@ pub enum AddressesError {
         /// The part of the text.
         text: String,
     },
+    /// Nobody can be reached there.
+    #[error("nobody is reached at {address}; give the host and the port that others connect to")]
+    Nowhere {
+        /// The address.
+        address: String,
+    },
     /// One stands there twice.
     #[error("{address} stands in the list twice")]
     Twice {
@@ -54,6 +60,19 @@ pub fn address(text: &str) -> Result<String, AddressesError> {
             text: text.to_owned(),
         }),
     }
+}
+
+/// Checks one address at which others reach a process: an [`address`] with a port, and a host that is not all of them.
+///
+/// # Errors
+/// [`AddressesError::NoAddress`], [`AddressesError::Nowhere`].
+pub fn reachable(text: &str) -> Result<String, AddressesError> {
+    let address = address(text)?;
+    let socket = address.parse::<std::net::SocketAddr>();
+    if address.ends_with(":0") || socket.is_ok_and(|s| s.port() == 0 || s.ip().is_unspecified()) {
+        return Err(AddressesError::Nowhere { address });
+    }
+    Ok(address)
 }
 
 impl FromStr for Addresses {
@@ -100,6 +119,17 @@ mod tests {
         }
         let spaced: Addresses = "a:1, b:2".parse().unwrap();
         assert_eq!(spaced.iter().collect::<Vec<_>>(), ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn an_address_where_nobody_is_reached_is_refused() {
+        for nowhere in ["0.0.0.0:7400", "[::]:7400", "127.0.0.1:0", "c.example:0"] {
+            let address = nowhere.to_owned();
+            assert_eq!(reachable(nowhere), Err(AddressesError::Nowhere { address }));
+        }
+        for fine in ["127.0.0.1:7400", "c.example:10", "[::1]:1"] {
+            assert_eq!(reachable(fine), Ok(fine.to_owned()));
+        }
     }
 
     #[test]

@@ -396,10 +396,22 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError`].
     pub async fn add_server(&mut self) -> Result<usize, LocalError> {
-        self.start_server("127.0.0.1:0").await
+        self.start_server("127.0.0.1:0", None).await
     }
 
-    async fn start_server(&mut self, listen: &str) -> Result<usize, LocalError> {
+    /// Starts one more server that tells everybody a wrong address of its own; answers its number.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub async fn add_server_advertising(&mut self, address: &str) -> Result<usize, LocalError> {
+        self.start_server("127.0.0.1:0", Some(address)).await
+    }
+
+    async fn start_server(
+        &mut self,
+        listen: &str,
+        advertise: Option<&str>,
+    ) -> Result<usize, LocalError> {
         let number = self.next;
         let front = match &self.links {
             Some(links) => {
@@ -425,8 +437,9 @@ impl LocalCluster {
             &self.coordinator_list,
         ];
         let mut args: Vec<String> = args.map(str::to_owned).into();
-        if let Some(front) = front {
-            args.extend(["--advertise".to_owned(), front.to_string()]);
+        let front_address = front.map(|front| front.to_string());
+        if let Some(address) = advertise.or(front_address.as_deref()) {
+            args.extend(["--advertise".to_owned(), address.to_owned()]);
         }
         if !self.options.streams {
             args.push("--no-streams".to_owned());
@@ -469,7 +482,7 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError`].
     pub async fn restart_server(&mut self, address: &str) -> Result<usize, LocalError> {
-        self.start_server(address).await
+        self.start_server(address, None).await
     }
 
     /// Waits until every running server is registered and heard of.

@@ -324,7 +324,7 @@ pub enum AdminError {
     },
     /// A server cannot be reached at such an address.
     #[error(
-        "{address:?} is no address to reach a server at: it must be HOST:PORT, in printable ASCII without spaces"
+        "{address:?} is no address to reach a server at: it must be HOST:PORT, in printable ASCII without spaces, a host and a port that others connect to"
     )]
     BadAddress {
         /// The beginning of it.

@@ -2,9 +2,12 @@
 
 use crate::model::contents;
 use bytes::Bytes;
+use fusion_core::history::export::records;
 use fusion_core::history::{self, Contents, History, Operation, Outcome};
 use fusion_core::op::{Kind, Op};
 use fusion_net::client::{Client, Error, Raw};
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -73,7 +76,9 @@ impl Recorder {
         .await;
     }
 
-    /// Ends the work, looks at the contents, and checks every history. Answers the longest wait for an answer.
+    /// Ends the work, looks at the contents, and checks every history; returns the longest wait for an answer. Where
+    /// `FUSION_HISTORIES` names a folder, the histories are written into it for checkers of other people, in the form
+    /// of docs/histories.md.
     ///
     /// # Panics
     /// When one is wrong.
@@ -98,11 +103,31 @@ impl Recorder {
                     model: contents(way, self.kind).await,
                 }),
             };
+            if let Some(folder) = std::env::var_os("FUSION_HISTORIES") {
+                write(Path::new(&folder), index, &history);
+            }
             let violations = history::check(&history);
             assert!(violations.is_empty(), "primary {index}: {}", violations[0]);
         }
         Duration::from_micros(longest)
     }
+}
+
+/// Adds a file to the folder.
+fn write(folder: &Path, index: usize, history: &History) {
+    let process = std::process::id();
+    let mut file = tempfile::Builder::new()
+        .prefix(&format!("{}-{process}-{index}-", history.kind))
+        .suffix(".jsonl")
+        .disable_cleanup(true)
+        .tempfile_in(folder)
+        .expect("a file in the folder of FUSION_HISTORIES");
+    let name = format!("{} {index}", history.kind);
+    let lines: String = records(&name, history)
+        .iter()
+        .map(|record| serde_json::to_string(record).expect("it has a form") + "\n")
+        .collect();
+    file.write_all(lines.as_bytes()).expect("it can be written");
 }
 
 struct Task {

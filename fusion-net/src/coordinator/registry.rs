@@ -35,6 +35,8 @@ const MAX_STRAYS: usize = 64;
 /// How many refused servers operators are shown, and for how long after the last refusal: they try again and again.
 const MAX_STRANGERS: usize = 64;
 const STRANGER_MS: u64 = 5_000;
+/// A server whose address was taken is dead after so many looks at the clock at the earliest.
+const TAKEN_LOOKS: u32 = 3;
 
 /// At most about so many bytes a configuration takes in a frame.
 fn encoded_bytes(config: &Configuration) -> usize {
@@ -61,6 +63,9 @@ pub(crate) struct Registry {
     strays: BTreeSet<ClusterId>,
     /// When servers were refused last whose members come from another store, by address.
     strangers: BTreeMap<String, u64>,
+    /// Servers whose address another run has taken: when, and how often the clock was looked at since.
+    taken: BTreeMap<ServerId, (u64, u32)>,
+    heartbeat_ms: u64,
     events: VecDeque<Event>,
     /// What the store said when the last change was not stored, if it was not.
     pub(crate) problem: Option<String>,
@@ -87,6 +92,8 @@ impl Registry {
             paces,
             strays: BTreeSet::new(),
             strangers: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            heartbeat_ms: timing.heartbeat().as_millis() as u64,
             store: contents.store,
             clusters: contents
                 .configs
@@ -161,14 +168,14 @@ impl Registry {
         check_room("clusters", self.clusters.len(), MAX_CLUSTERS)
     }
 
-    /// A new run of a process. Whatever ran at its address before is dead, since the address is taken: so a registration
-    /// of a new incarnation declares the former holder of its address dead at once, without waiting for its silence.
+    /// A new run of a process. Whatever ran at its address before is dead, since the address is taken; unless the address
+    /// is a wrong one: so the former holder is declared dead when it misses two heartbeats from now on, without waiting
+    /// for the time of suspicion.
     pub(crate) fn add_server(&mut self, id: ServerId, registration: Registration, now: u64) {
-        for (&other, known) in &self.servers {
-            if known.address == registration.address {
-                self.detector.declare_dead(other, now);
-            }
-        }
+        let former = |known: &Registration| known.address == registration.address;
+        let taken = self.servers.iter().filter(|(_, known)| former(known));
+        self.taken
+            .extend(taken.map(|(&other, _)| (other, (now, 0))));
         self.servers.insert(id, registration);
         self.detector.add_server(id);
         self.detector.hear(id, now);
@@ -178,6 +185,11 @@ impl Registry {
     pub(crate) fn hear(&mut self, request: &SyncRequest, now: u64) -> bool {
         if !self.detector.hear(request.server, now) {
             return false;
+        }
+        if self.taken.remove(&request.server).is_some() {
+            let address = self.servers.get(&request.server).map(|s| &*s.address);
+            tracing::warn!(server = %request.server, address, "another server says that it is at the address of this one, \
+                which lives: it cannot be reached there; restart it with an address of its own");
         }
         let removed = |id| self.clusters.get(id).is_some_and(|c: &Arc<_>| c.removed);
         for known in request.known.iter().filter(|k| !removed(&k.cluster)) {
@@ -221,6 +233,15 @@ impl Registry {
 
     /// Looks at the clock.
     pub(crate) fn tick(&mut self, now: u64) {
+        let silent = 2 * self.heartbeat_ms;
+        // Not at the first look after a pause, before which nobody could be heard (rule 56).
+        let over = |_: &ServerId, (since, looks): &mut (u64, u32)| {
+            *looks += 1;
+            *looks >= TAKEN_LOOKS && now.saturating_sub(*since) >= silent
+        };
+        for (id, _) in self.taken.extract_if(.., over) {
+            self.detector.declare_dead(id, now);
+        }
         let tick = self.detector.tick(now);
         if tick.paused {
             tracing::warn!(
@@ -445,7 +466,7 @@ impl Registry {
 /// Whether others can reach a server there, as far as one can see, and operators can be shown it. Whoever reaches the
 /// coordinator may say anything.
 pub(crate) fn check_address(address: &str) -> Result<(), AdminError> {
-    if address.len() > MAX_ADDRESS_BYTES || addresses::address(address).is_err() {
+    if address.len() > MAX_ADDRESS_BYTES || addresses::reachable(address).is_err() {
         let address = address.chars().take(80).collect();
         return Err(AdminError::BadAddress { address });
     }

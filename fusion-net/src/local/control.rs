@@ -141,6 +141,12 @@ impl LocalCluster {
         Ok(())
     }
 
+    /// From its next start on, the coordinator takes a silent server for dead after this time: what it is told when it
+    /// starts. Clusters that there are keep the times that they were made with.
+    pub fn suspect_after(&mut self, time: std::time::Duration) {
+        self.options.suspect_after = time;
+    }
+
     /// Kills the coordinator with SIGKILL.
     ///
     /// # Errors

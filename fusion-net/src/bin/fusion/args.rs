@@ -97,7 +97,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
     /// The address that others reach this server at, when it is not the one it listens on
-    #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::address)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::reachable)]
     pub(crate) advertise: Option<String>,
     /// The coordinator's address, or those of all coordinators with commas between them
     #[arg(
@@ -127,7 +127,7 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, default_value = "127.0.0.1:7400")]
     pub(crate) listen: SocketAddr,
     /// The address that others reach this coordinator at, when it is not the one it listens on
-    #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::address)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::reachable)]
     pub(crate) advertise: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,

@@ -2,6 +2,7 @@
 
 mod fault;
 mod figures;
+mod histories;
 mod load;
 mod nemesis;
 mod report;
@@ -13,10 +14,11 @@ use clap::Args;
 use fusion_core::op::Kind;
 use fusion_net::client::{Client, ClientOptions, ClusterSpec};
 use fusion_net::local::{LocalCluster, LocalOptions};
+use histories::Histories;
 use load::Load;
 use nemesis::Nemesis;
 use report::Report;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -32,9 +34,11 @@ const WIDER: usize = 2;
 #[command(after_help = "\
 Starts a coordinator and servers as processes behind proxies, and a map, a list and a queue cluster and a wider map; \
 writes and reads them; kills, stops, cuts off, slows down and resets at most --faults servers at a time, and the \
-coordinator beside them. The next round of faults begins when `status` says that all is whole. In the end every \
+coordinator beside them; cuts single pairs of servers, so that a spare cannot reach a member that it needs, too; now and \
+then stops more servers than --faults at once, and lets them go on. The next round of faults begins when `status` says that all is whole. In the end every \
 history is checked: no acknowledged write lost, none made twice, no stale read, every answer the right one. Status 0 \
-only if all was right; else the folder with logs and histories stays. A seed gives the same faults and operations, \
+only if all was right; else the folder with logs and histories stays. --history writes the histories for a checker of \
+your own: docs/histories.md says how to read them. A seed gives the same faults and operations, \
 not the same moments. Ctrl-C ends it early, with a verdict on what was done.
 
 --figures measures instead how long clients wait at the loss of a primary, of a fused structure, of --faults members \
@@ -43,6 +47,7 @@ at once, and of the coordinator, on a map of --primaries primaries with --elemen
 Examples:
   fusion chaos --minutes 10
   fusion chaos --seed 7 --values 16,4000 --faults 1
+  fusion chaos --minutes 5 --history chaos.jsonl
   fusion chaos --figures --primaries 5 --elements 100000 --repeat 5")]
 pub(crate) struct ChaosArgs {
     /// How long faults are injected
@@ -69,6 +74,9 @@ pub(crate) struct ChaosArgs {
     /// With --figures: how often each loss is measured
     #[arg(long, default_value_t = 5, value_name = "TIMES", requires = "figures", value_parser = clap::value_parser!(u16).range(1..=1000))]
     repeat: u16,
+    /// Write what every client saw as lines of JSON, for checkers of other people (docs/histories.md)
+    #[arg(long, value_name = "FILE", conflicts_with = "figures")]
+    history: Option<PathBuf>,
     /// Print JSON, and nothing before the end
     #[arg(long)]
     json: bool,
@@ -172,6 +180,7 @@ async fn play(args: &ChaosArgs, seed: u64, folder: &Path) -> anyhow::Result<Repo
         ..LocalOptions::new(binary)
     };
     let suspect_after = options.suspect_after;
+    let mut histories = Histories::new(args.history.as_deref())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut local = LocalCluster::start(options, args.servers()).await?;
@@ -217,7 +226,8 @@ async fn play(args: &ChaosArgs, seed: u64, folder: &Path) -> anyhow::Result<Repo
         }
     }
     let whole = report.violations.is_empty();
-    verdict::check(&mut report, &load, folder, whole).await?;
+    verdict::check(&mut report, &load, folder, whole, &mut histories).await?;
+    histories.end()?;
     local.stop().await;
     Ok(report)
 }

@@ -31,6 +31,7 @@ fn a_death_after_the_decision_began_is_no_overflow_and_forgets_nobody() {
     let mut registry = Registry::new(StoreContents::default(), &Timing::default());
     registry.add_server(ServerId(1), registration(1), 100);
     registry.add_server(ServerId(2), registration(2), 200);
+    registry.detector.declare_dead(ServerId(1), 200);
     assert_eq!(registry.forgettable(150), []);
     assert_eq!(registry.forgettable(200 + FORGET_MS), [ServerId(1)]);
 }
@@ -73,10 +74,47 @@ fn who_takes_an_address_declares_the_one_before_dead() {
     let mut registry = Registry::new(StoreContents::default(), &Timing::default());
     registry.add_server(ServerId(1), registration(1), 100);
     registry.add_server(ServerId(2), registration(2), 200);
-    let views = registry.views();
-    assert_eq!(views[&ServerId(1)].suspected_since_ms, Some(200));
-    assert_eq!(views[&ServerId(2)].suspected_since_ms, None);
+    let suspected = |registry: &Registry, id| registry.views()[&ServerId(id)].suspected_since_ms;
+    assert_eq!(suspected(&registry, 1), None, "it may be heard of yet");
+    let heartbeat = Timing::default().heartbeat().as_millis() as u64;
+    let last = look(&mut registry, 200, 2 * heartbeat);
+    assert_eq!(suspected(&registry, 1), Some(last));
+    assert!(last < 200 + 3 * heartbeat, "{last}");
+    assert_eq!(suspected(&registry, 2), None);
     assert_eq!(registry.registered(2), Some(ServerId(2)));
+}
+
+/// Looks at the clock as often as a coordinator does; returns when it did last.
+fn look(registry: &mut Registry, from: u64, during: u64) -> u64 {
+    let step = Timing::default().heartbeat().as_millis() as u64 / 2;
+    let mut now = from;
+    while now < from + during {
+        now += step;
+        registry.tick(now);
+    }
+    now
+}
+
+/// A spare that was started with a wrong address had a healthy primary lost, or codes thrown away, at once.
+#[test]
+fn who_lives_is_not_dead_because_another_one_says_it_is_at_its_address() {
+    let mut registry = Registry::new(StoreContents::default(), &Timing::default());
+    registry.add_server(ServerId(1), registration(1), 100);
+    registry.add_server(ServerId(2), registration(2), 200);
+    let request = SyncRequest {
+        server: ServerId(1),
+        known: Vec::new(),
+        reports: Vec::new(),
+        wait: true,
+    };
+    assert!(registry.hear(&request, 210));
+    let heartbeat = Timing::default().heartbeat().as_millis() as u64;
+    look(&mut registry, 210, 3 * heartbeat);
+    assert_eq!(registry.views()[&ServerId(1)].suspected_since_ms, None);
+    // Nor at the first look after a pause of the coordinator.
+    registry.add_server(ServerId(3), registration(3), 2000);
+    registry.tick(60_000);
+    assert_eq!(registry.views()[&ServerId(1)].suspected_since_ms, None);
 }
 
 #[test]
@@ -93,8 +131,10 @@ fn a_server_whose_address_was_taken_was_not_noticed_after_the_coordinators_whole
     next.primaries[0].host = host(3);
     registry.install(Arc::new(first), None, 200);
     registry.add_server(ServerId(2), registration(2), 90_000);
+    let heartbeat = Timing::default().heartbeat().as_millis() as u64;
+    let last = look(&mut registry, 90_000, 2 * heartbeat);
     let reason = Reason::PrimariesLost(Vec::new());
-    registry.install(Arc::new(next), Some(reason), 90_001);
+    registry.install(Arc::new(next), Some(reason), last + 1);
     assert_eq!(registry.events[0].detected_after_ms, None);
 }
 

@@ -26,10 +26,14 @@ pub(super) enum Kind {
     Slow,
     /// All its connections are reset.
     Reset,
+    /// No way between a server and one of a cluster that it could be given a member of: a spare with a bad link.
+    BadSpare,
+    /// SIGSTOP of more servers at once than may be lost, for longer than the time of suspicion; all go on.
+    StopBeyondF,
 }
 
 /// Faults of a server, each as often as it stands here.
-pub(super) const OF_SERVERS: [Kind; 14] = [
+pub(super) const OF_SERVERS: [Kind; 16] = [
     Kind::Kill,
     Kind::Kill,
     Kind::Kill,
@@ -44,6 +48,8 @@ pub(super) const OF_SERVERS: [Kind; 14] = [
     Kind::FromClients,
     Kind::Slow,
     Kind::Reset,
+    Kind::BadSpare,
+    Kind::BadSpare,
 ];
 
 /// Faults of the coordinator.
@@ -63,20 +69,36 @@ impl Kind {
         match self {
             Kind::Kill => 0..3000,
             Kind::ShortPause => 50..600,
-            Kind::LongPause => 1300..4000,
+            Kind::LongPause | Kind::StopBeyondF => 1300..4000,
             Kind::FromCoordinator | Kind::FromMembers | Kind::FromClients => 300..4000,
             // Complaints come after twice that time.
             Kind::FromServer => 500..5000,
+            // So long that other faults of the round want a spare.
+            Kind::BadSpare => 3000..10_000,
             Kind::Slow => 1000..4000,
             Kind::Reset => 0..1,
         }
+    }
+
+    /// Whether it is between two servers.
+    pub(super) fn is_of_a_pair(self) -> bool {
+        matches!(self, Kind::FromServer | Kind::BadSpare)
+    }
+
+    /// Whether the process is stopped and goes on.
+    pub(super) fn is_a_pause(self) -> bool {
+        matches!(self, Kind::ShortPause | Kind::LongPause | Kind::StopBeyondF)
     }
 
     /// Whether there are one-way faults of this kind.
     pub(super) fn has_directions(self) -> bool {
         matches!(
             self,
-            Kind::FromCoordinator | Kind::FromServer | Kind::FromMembers | Kind::FromClients
+            Kind::FromCoordinator
+                | Kind::FromServer
+                | Kind::FromMembers
+                | Kind::FromClients
+                | Kind::BadSpare
         )
     }
 }
@@ -113,6 +135,8 @@ impl fmt::Display for Kind {
             Kind::FromClients => "cut from clients",
             Kind::Slow => "slow links",
             Kind::Reset => "connections reset",
+            Kind::BadSpare => "spare cut from a member",
+            Kind::StopBeyondF => "stop beyond f",
         })
     }
 }

@@ -1,5 +1,5 @@
-//! What breaks things: rounds of at most f servers at a time, and the coordinator beside them; a round is over when the
-//! status says that everything is whole again.
+//! What breaks things: rounds of at most f servers at a time, and the coordinator beside them; now and then more than f
+//! stop and go on. A round is over when the status says that everything is whole again.
 
 use super::fault::{Direction, Kind, OF_SERVERS, OF_THE_COORDINATOR, thousandths};
 use crate::output::say;
@@ -20,6 +20,8 @@ pub(super) const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 /// Whole for so long counts as whole.
 const TAIL: Duration = Duration::from_millis(300);
 const LOOK: Duration = Duration::from_millis(25);
+/// So many of the rounds stop more servers than may be lost, and let them go on.
+const BEYOND: f64 = 0.12;
 
 /// One fault.
 #[derive(Clone, Debug)]
@@ -92,7 +94,7 @@ impl Nemesis {
         if self.rng.random_bool(0.4) {
             self.relocate(&status).await?;
         }
-        let faults = self.choose(local);
+        let faults = self.choose(local, &status);
         // What happens when: a fault begins, or it ends.
         let mut moments: Vec<(Duration, bool, usize)> = Vec::new();
         for (i, fault) in faults.iter().enumerate() {
@@ -156,30 +158,66 @@ impl Nemesis {
         if self.quiet { Ok(()) } else { say!("{line}") }
     }
 
-    fn choose(&mut self, local: &LocalCluster) -> Vec<Fault> {
+    fn choose(&mut self, local: &LocalCluster, status: &Status) -> Vec<Fault> {
         let mut servers: Vec<Place> = local.servers().map(|(n, _)| Place::Server(n)).collect();
         servers.shuffle(&mut self.rng);
-        let count = self.rng.random_range(1..=self.faults);
-        let at_once = self.rng.random_bool(0.5);
+        let beyond = self.rng.random_bool(BEYOND);
+        let count = if beyond {
+            self.rng.random_range(self.faults + 1..=servers.len())
+        } else {
+            self.rng.random_range(1..=self.faults)
+        };
+        let at_once = beyond || self.rng.random_bool(0.5);
         let mut faults = Vec::new();
         for i in 0..count {
+            let kinds = if beyond {
+                &[Kind::StopBeyondF][..]
+            } else {
+                &OF_SERVERS[..]
+            };
+            let mut fault = self.fault(kinds, servers[i], at_once);
             let others = &servers[count..];
-            let other = others.choose(&mut self.rng).copied();
-            faults.push(self.fault(&OF_SERVERS, servers[i], other, at_once));
+            fault.other = match fault.kind {
+                Kind::FromServer => others.choose(&mut self.rng).copied(),
+                Kind::BadSpare => self.needed(local, status, servers[i], others),
+                _ => None,
+            };
+            faults.push(fault);
         }
         if self.rng.random_bool(0.3) {
-            faults.push(self.fault(&OF_THE_COORDINATOR, Place::Coordinator, None, false));
+            faults.push(self.fault(&OF_THE_COORDINATOR, Place::Coordinator, false));
         }
         faults
     }
 
-    fn fault(
+    /// One of these servers that has a member of a cluster for which the given one is a spare; any, if it is none.
+    fn needed(
         &mut self,
-        kinds: &[Kind],
-        victim: Place,
-        other: Option<Place>,
-        at_once: bool,
-    ) -> Fault {
+        local: &LocalCluster,
+        status: &Status,
+        spare: Place,
+        others: &[Place],
+    ) -> Option<Place> {
+        let id = |place: Place| {
+            let Place::Server(number) = place else {
+                return None;
+            };
+            let pid = local.server(number).ok()?.pid();
+            let server = status.servers.iter().find(|s| s.pid == pid);
+            server.map(|s| s.id)
+        };
+        let has = |cluster: &ClusterStatus, place: Place| {
+            let id = id(place);
+            cluster.members.iter().any(|m| Some(m.server) == id)
+        };
+        let clusters = status.clusters.iter().filter(|c| !has(c, spare));
+        let pairs = clusters.flat_map(|c| others.iter().filter(move |o| has(c, **o)));
+        let pairs: Vec<&Place> = pairs.collect();
+        let chosen = pairs.choose(&mut self.rng).copied();
+        chosen.or_else(|| others.choose(&mut self.rng)).copied()
+    }
+
+    fn fault(&mut self, kinds: &[Kind], victim: Place, at_once: bool) -> Fault {
         let kind = *kinds.choose(&mut self.rng).unwrap_or(&Kind::Kill);
         let direction = match self.rng.random_range(0..4) {
             0 if kind.has_directions() => Direction::Out,
@@ -195,7 +233,7 @@ impl Nemesis {
         Fault {
             kind,
             victim,
-            other: other.filter(|_| kind == Kind::FromServer),
+            other: None,
             direction,
             begins: thousandths(self.suspect_after, begins),
             lasts: thousandths(self.suspect_after, lasts),
@@ -230,7 +268,10 @@ impl Nemesis {
             _ => "the coordinator".to_owned(),
         };
         let how = match (fault.kind, fault.other) {
-            (Kind::FromServer, Some(Place::Server(n))) => format!(" {n}, {}", fault.direction),
+            (Kind::BadSpare, Some(Place::Server(n))) => {
+                format!(" on server {n}, {}", fault.direction)
+            }
+            (_, Some(Place::Server(n))) => format!(" {n}, {}", fault.direction),
             (Kind::Slow, _) => format!(" by {} ms", fault.delay.as_millis()),
             (kind, _) if kind.has_directions() => format!(", {}", fault.direction),
             _ => String::new(),
@@ -257,10 +298,10 @@ impl Nemesis {
                 self.addresses.insert(fault.victim, address);
             }
             (Kind::Kill, _) => local.kill_coordinator().await?,
-            (Kind::ShortPause | Kind::LongPause, Place::Server(number)) => {
+            (kind, Place::Server(number)) if kind.is_a_pause() => {
                 local.server(number)?.pause()?;
             }
-            (Kind::ShortPause | Kind::LongPause, _) => {
+            (kind, _) if kind.is_a_pause() => {
                 local.coordinator_process().context("it runs")?.pause()?;
             }
             _ => self.disturb(local, fault, true)?,
@@ -276,10 +317,10 @@ impl Nemesis {
                 }
             }
             (Kind::Kill, _) => local.start_coordinator().await?,
-            (Kind::ShortPause | Kind::LongPause, Place::Server(number)) => {
+            (kind, Place::Server(number)) if kind.is_a_pause() => {
                 local.server(number)?.resume()?;
             }
-            (Kind::ShortPause | Kind::LongPause, _) => {
+            (kind, _) if kind.is_a_pause() => {
                 local.coordinator_process().context("it runs")?.resume()?;
             }
             _ => self.disturb(local, fault, false)?,
@@ -296,7 +337,7 @@ impl Nemesis {
         let members = |place: &Place| *place != Place::Client;
         let others: Vec<Place> = match fault.kind {
             Kind::FromCoordinator => vec![Place::Coordinator],
-            Kind::FromServer => fault.other.into_iter().collect(),
+            kind if kind.is_of_a_pair() => fault.other.into_iter().collect(),
             Kind::FromClients => vec![Place::Client],
             Kind::FromMembers => all.into_iter().filter(members).collect(),
             _ => all,

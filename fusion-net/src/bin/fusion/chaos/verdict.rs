@@ -1,5 +1,6 @@
 //! Looks at everything that was recorded: the checkers of `fusion_core::history`, and what the processes logged.
 
+use super::histories::{Histories, save};
 use super::load::Load;
 use super::load::{Structure, WRITERS};
 use super::report::{Report, Stall};
@@ -8,7 +9,6 @@ use fusion_core::history::{self, Contents, History, Model, Operation, Outcome};
 use fusion_core::id::Seq;
 use fusion_core::op::{Kind, Op, Reply};
 use fusion_net::client::Raw;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 /// What a process logs only when there is a bug in it.
@@ -27,6 +27,7 @@ pub(super) async fn check(
     load: &Load,
     folder: &Path,
     whole: bool,
+    histories: &mut Histories,
 ) -> anyhow::Result<()> {
     for structure in &load.structures {
         let name = format!("{} {}", structure.cluster, structure.index);
@@ -61,6 +62,7 @@ pub(super) async fn check(
             (violations, history)
         })
         .await?;
+        histories.add(&name, &history)?;
         if !violations.is_empty() || !whole {
             let path = folder.join(format!(
                 "history-{}-{}.jsonl",
@@ -137,15 +139,6 @@ async fn contents(raw: &Raw, kind: Kind) -> anyhow::Result<Contents> {
         }
         return Ok(Contents { seq: first, model });
     }
-}
-
-fn save(path: &Path, operations: &[Operation]) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(std::fs::File::create(path)?);
-    for operation in operations {
-        serde_json::to_writer(&mut file, operation)?;
-        writeln!(file)?;
-    }
-    Ok(file.flush()?)
 }
 
 fn logs(report: &mut Report, folder: &Path) -> anyhow::Result<()> {
