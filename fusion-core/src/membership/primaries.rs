@@ -70,8 +70,8 @@ impl Planner<'_> {
     /// Codes in sync that are not gone; who is blamed counts (rule 51).
     pub(super) fn codes_left(&self) -> usize {
         let there = self.config.in_sync().filter(|s| {
-            !self.gone(s.id, &s.host)
-                && !(planted(Fault::BlameCountsAsLoss) && self.dead(s.id, &s.host))
+            let blamed = planted(Fault::BlameCountsAsLoss) && self.dead(s.id, &s.host);
+            !self.gone(s.id, &s.host) && !blamed
         });
         there.count()
     }

@@ -348,7 +348,13 @@ impl Registry {
         processes_are_dead: bool,
     ) -> Result<(Configuration, Vec<PrimaryIndex>), AdminError> {
         let evidence = self.detector.evidence(config, self.views());
-        membership::accept_loss(config, &evidence, rand::random(), processes_are_dead)
+        let foreseen = membership::foresee_loss(config, &evidence).map_err(AdminError::Loss)?;
+        let acceptance = membership::Acceptance {
+            wipe: foreseen.wiped_servers().into_iter().collect(),
+            lose: foreseen.lost,
+            processes_are_dead,
+        };
+        membership::accept_loss(config, &evidence, rand::random(), &acceptance)
             .map_err(AdminError::Loss)
     }
 

@@ -52,9 +52,7 @@ pub fn check(world: &mut World) -> Rest {
     world.calm();
     world.store.draining.clear();
     // Two suspicions, the longest lease, and many round trips.
-    let suspect = world.coordinators.iter().map(|c| c.timing.suspect_after());
-    let suspect = suspect.chain([world.timing.suspect_after()]).max();
-    let most = 60 * suspect.unwrap_or_default().as_micros() as u64 + 10_000_000;
+    let most = 60 * world.longest_suspicion_us() + 10_000_000;
     let end = world.now + most;
     while world.now < end {
         let next = world.now + 50_000;

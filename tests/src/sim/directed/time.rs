@@ -15,7 +15,7 @@ pub(super) fn a_coordinator_with_another_heartbeat() -> Result<(), String> {
     world.nemesis.rest();
     let slow = Timing::for_suspicion(1500).map_err(|e| e.to_string())?;
     for coordinator in &mut world.coordinators {
-        *coordinator = Coordinator::new(Arc::clone(&world.store.config), &slow);
+        *coordinator = Coordinator::new(Arc::clone(&world.store.config), slow);
     }
     world.run_until(world.now + 2_000_000);
     let config = Arc::clone(&world.store.config);
