@@ -193,7 +193,11 @@ impl Detector {
             return;
         };
         let still: BTreeSet<MemberId> = provisional(next).map(|(id, _)| id).collect();
-        for &(id, server) in watched.provisional.iter().filter(|(id, _)| !still.contains(id)) {
+        for &(id, server) in watched
+            .provisional
+            .iter()
+            .filter(|(id, _)| !still.contains(id))
+        {
             if next.host_of(id).is_some() {
                 self.avoidance.succeeded(next.cluster, server);
             } else if watched.was_unwell(id, next) || self.is_silent(watched, id, server) {

@@ -94,13 +94,17 @@ pub enum LossError {
     #[error("nothing is lost for good: what is dead can be recovered from what is left")]
     NothingLost,
     /// What was lost is not what the operator has seen: somebody came back, or another one is gone.
-    #[error("what is lost has changed since you looked, primaries {lost:?} are: look again, and name those with --lose")]
+    #[error(
+        "what is lost has changed since you looked, primaries {lost:?} are: look again, and name those with --lose"
+    )]
     OtherLoss {
         /// What is lost now.
         lost: Vec<u16>,
     },
     /// Living members would lose their state, and the operator has not named them.
-    #[error("members that live on servers {servers:?} would be wiped: name those with --wipe, if that is wanted")]
+    #[error(
+        "members that live on servers {servers:?} would be wiped: name those with --wipe, if that is wanted"
+    )]
     Lives {
         /// Their servers.
         servers: Vec<u64>,
@@ -140,7 +144,7 @@ pub fn foresee_loss(config: &Configuration, evidence: &Evidence) -> Result<Fores
         let empty = planner.condition(member.id).is_none();
         let being_made = provisional(config).any(|(id, _)| id == member.id);
         match dead {
-            true if being_made && empty => {}
+            _ if being_made && empty => {}
             true => gone.push(member),
             false => wiped.push(member),
         }

@@ -1,9 +1,7 @@
 //! Primaries that are lost, and those that come back or are replaced (PROTOCOL rules 24, 25, 34, 50).
 
 use super::{Planner, Reason, Step, Waiting};
-use crate::config::{
-    Configuration, Former, FusedState, Host, Origin, PrimarySeat, PrimaryState,
-};
+use crate::config::{Configuration, Former, FusedState, Host, Origin, PrimarySeat, PrimaryState};
 use crate::fault::{Fault, planted};
 use crate::id::PrimaryIndex;
 use crate::message::Condition;
@@ -101,7 +99,8 @@ impl Planner<'_> {
             if unplaced.is_empty() {
                 return Step::Nothing;
             }
-            let stranded = |j: PrimaryIndex, former: &Former| former.blamed && unplaced.contains(&j);
+            let stranded =
+                |j: PrimaryIndex, former: &Former| former.blamed && unplaced.contains(&j);
             return match self.return_formers(next, stranded) {
                 Step::Nothing => Step::Wait(self.no_server(unplaced.len())),
                 returned => returned,

@@ -310,7 +310,14 @@ impl World {
             .evidence(&coordinator.config, self.views(id));
         let nonce = self.rng.below(u64::MAX);
         let coordinator = &self.coordinators[id as usize];
-        let (next, lost) = membership::accept_loss(&coordinator.config, &evidence, nonce, true)?;
+        let foreseen = membership::foresee_loss(&coordinator.config, &evidence)?;
+        let acceptance = membership::Acceptance {
+            wipe: foreseen.wiped_servers().into_iter().collect(),
+            lose: foreseen.lost,
+            processes_are_dead: true,
+        };
+        let config = &coordinator.config;
+        let (next, lost) = membership::accept_loss(config, &evidence, nonce, &acceptance)?;
         for &j in &lost {
             let active = next.primaries[j.index()].id;
             self.truth.lines[j.index()] = Line {

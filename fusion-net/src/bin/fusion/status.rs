@@ -312,7 +312,7 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
             let lost: Vec<String> = primaries.iter().map(|p| p.0.to_string()).collect();
             let s = if lost.len() == 1 { "y" } else { "ies" };
             format!(
-                "waits: more than it can bear is dead: primar{s} {} with {} in sync left; resume one of their processes if it is only stopped; else their data is lost: `fusion cluster accept-loss` goes on with the others",
+                "waits: more than it can bear is dead: primar{s} {} with {} in sync left; resume one of their processes if it is only stopped; else their data is lost: `fusion cluster accept-loss` says what it costs to go on with the others",
                 lost.join(", "),
                 plural(*in_sync as u64, "fused member")
             )
@@ -320,6 +320,13 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
         Waiting::NoServer { needed } => format!(
             "waits for servers: {needed} more without a member of this cluster; start them with `fusion server`"
         ),
+        Waiting::Avoided { needed, servers } => {
+            let servers: Vec<String> = servers.iter().map(|s| s.0.to_string()).collect();
+            format!(
+                "waits: {needed} more servers are needed, and on servers {} members were given up a moment ago: they are tried again after a while; see that other servers reach the addresses that they advertise, or start others with `fusion server`",
+                servers.join(", ")
+            )
+        }
         Waiting::Recovering => "recovers: members are being made again".to_owned(),
         Waiting::StoreBehind => "waits: the coordinator's store is older than what a member knows, or another one: nothing is decided; start the coordinator on the right file, or make the store anew from the servers with `fusion coordinator --data NEW --rebuild`".to_owned(),
         Waiting::Moving => "moves: a member is being copied to another server; nothing is lost meanwhile".to_owned(),
