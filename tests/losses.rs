@@ -15,7 +15,7 @@ mod telling;
 
 use bytes::Bytes;
 use fusion_core::id::Row;
-use fusion_core::membership::{LossError, Waiting, What};
+use fusion_core::membership::{Acceptance, LossError, Part, Waiting, What};
 use fusion_core::message::{ClientBatch, ClientReply, ClientRequest};
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{ClusterSpec, Error, Kind, Raw};

@@ -4,7 +4,7 @@ use crate::wire::{Holds, Room};
 use fusion_core::config::{ClusterShape, Configuration, ShapeError};
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
 use fusion_core::limits::{MAX_BATCH_ANSWERS, MAX_REPORTS};
-use fusion_core::membership::{LossError, MoveError, Reason, Waiting, What};
+use fusion_core::membership::{Acceptance, Foreseen, LossError, MoveError, Reason, Waiting, What};
 use fusion_core::message::{
     Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
     Replicate, Route,
@@ -67,10 +67,13 @@ pub trait Coordinator {
     async fn create(shape: ClusterShape) -> Result<Arc<Configuration>, AdminError>;
     /// Removes a cluster and its data.
     async fn remove(name: String) -> Result<(), AdminError>;
-    /// Goes on without what is lost beyond f: lost primaries begin empty. Answers which.
+    /// Says what the acceptance of a loss would cost now, and changes nothing.
+    async fn foresee_loss(name: String) -> Result<Foreseen, AdminError>;
+    /// Goes on without what is lost beyond f: lost primaries begin empty. Answers which. Refused when what is lost, or who
+    /// lives and would be wiped, is not what the operator named.
     async fn accept_loss(
         name: String,
-        processes_are_dead: bool,
+        acceptance: Acceptance,
     ) -> Result<Vec<PrimaryIndex>, AdminError>;
     /// Moves a member to another server, or to the best free one; answers its new place when the move has begun.
     async fn move_member(name: String, what: What, to: Option<ServerId>) -> Result<(), AdminError>;

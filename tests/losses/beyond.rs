@@ -90,12 +90,10 @@ async fn after_a_loss_beyond_f_is_accepted_the_lost_are_empty_and_the_others_are
     for raw in &raws {
         raw.call(Op::Append { value: "v".into() }).await.unwrap();
     }
-    let refused = rig.client.accept_loss("c", true).await;
+    let refused = rig.client.foresee_loss("c").await;
+    let nothing = |r: &AdminError| *r == AdminError::Loss(LossError::NothingLost);
     assert!(
-        matches!(
-            &refused,
-            Err(Error::Refused(AdminError::Loss(LossError::NothingLost)))
-        ),
+        matches!(&refused, Err(Error::Refused(r)) if nothing(r)),
         "{refused:?}"
     );
     rig.kill("c", &[Seat::Primary(0), Seat::Primary(2)]).await;
@@ -103,17 +101,33 @@ async fn after_a_loss_beyond_f_is_accepted_the_lost_are_empty_and_the_others_are
         matches!(c.waiting, Some(Waiting::MoreThanF { .. }))
     })
     .await;
-    let refused = rig.client.accept_loss("c", false).await;
+    // The code lives, and would be wiped: it is named, and nothing is done before the operator names it, too.
+    let foreseen = rig.client.foresee_loss("c").await.unwrap();
+    let wiped: Vec<Part> = foreseen.wiped.iter().map(|m| m.part).collect();
+    assert_eq!(wiped, [Part::Codes(Row(0))]);
+    assert_eq!(foreseen.gone.len(), 2);
+    let mut acceptance = Acceptance::default();
+    let refusal =
+        async |acceptance: &Acceptance| match rig.client.accept_loss("c", acceptance).await {
+            Err(Error::Refused(AdminError::Loss(error))) => error,
+            other => panic!("a refusal was expected: {other:?}"),
+        };
+    let refused = refusal(&acceptance).await;
     assert!(
-        matches!(
-            &refused,
-            Err(Error::Refused(AdminError::Loss(
-                LossError::MayStillRead { .. }
-            )))
-        ),
+        matches!(refused, LossError::OtherLoss { .. }),
         "{refused:?}"
     );
-    let lost = rig.client.accept_loss("c", true).await.unwrap();
+    acceptance.lose = foreseen.lost.clone();
+    let refused = refusal(&acceptance).await;
+    assert!(matches!(refused, LossError::Lives { .. }), "{refused:?}");
+    acceptance.wipe = foreseen.wiped_servers().into_iter().collect();
+    let refused = refusal(&acceptance).await;
+    assert!(
+        matches!(refused, LossError::MayStillRead { .. }),
+        "{refused:?}"
+    );
+    acceptance.processes_are_dead = true;
+    let lost = rig.client.accept_loss("c", &acceptance).await.unwrap();
     assert_eq!(lost.iter().map(|j| j.0).collect::<Vec<_>>(), [0, 2]);
     rig.wait_cluster("c", "whole", is_whole).await;
     for (raw, len) in raws.iter().zip([0, 1, 0]) {

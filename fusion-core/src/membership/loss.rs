@@ -144,7 +144,7 @@ pub fn foresee_loss(config: &Configuration, evidence: &Evidence) -> Result<Fores
         let empty = planner.condition(member.id).is_none();
         let being_made = provisional(config).any(|(id, _)| id == member.id);
         match dead {
-            true if being_made && empty => {}
+            _ if being_made && empty => {}
             true => gone.push(member),
             false => wiped.push(member),
         }

@@ -5,6 +5,7 @@ use crate::op::Kind;
 
 mod losses;
 mod moves;
+mod within_f;
 
 /// A cluster of n + f on servers 1..=n+f, with `spares` more servers after them.
 struct World {
@@ -392,7 +393,8 @@ fn a_code_that_primaries_do_not_hear_is_replaced_and_so_is_a_primary_that_hears_
     w.hear_all();
     w.complain(1, &[4, 5]);
     assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(0)]));
-    assert_eq!(w.config.formers().count(), 0, "it would be lost again");
+    let blamed: Vec<bool> = w.config.formers().map(|(_, f)| f.blamed).collect();
+    assert_eq!(blamed, [true], "it would be lost again");
 
     let mut w = World::new(3, 2, 1);
     w.hear_all();
@@ -450,12 +452,14 @@ fn who_others_could_not_reach_is_not_put_back_on_the_same_server_while_there_is_
 }
 
 #[test]
-fn a_replacement_that_cannot_reach_a_code_or_a_survivor_has_it_removed() {
+fn a_replacement_that_cannot_reach_a_code_is_placed_on_another_server() {
     let mut w = World::new(3, 2, 2);
     w.kill(1);
     w.step();
     let replacement = w.config.primaries[0].id;
     w.hear_all();
     w.complain(replacement.0, &[4]);
-    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+    let placed = vec![PrimaryIndex(0)];
+    assert_eq!(w.step(), Reason::ReplacementsPlaced(placed));
+    assert_eq!(w.config.primaries[0].host.server, ServerId(7));
 }

@@ -11,7 +11,7 @@ use crate::service::{AdminError, ClusterStatus, CoordinatorClient, Status};
 use crate::transport::Network;
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{PrimaryIndex, ServerId};
-use fusion_core::membership::What;
+use fusion_core::membership::{Acceptance, Foreseen, What};
 use fusion_core::op::Kind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -226,18 +226,30 @@ impl Client {
         removed.await
     }
 
-    /// Goes on after more than f were lost: the lost primaries begin empty, the others keep everything. Answers which
-    /// began empty. `processes_are_dead` is the caller's word that no process of a lost primary runs any more.
+    /// Says what going on after more than f were lost would cost: which primaries would begin empty, and whose state
+    /// would go. Nothing is changed.
     ///
     /// # Errors
-    /// [`Error::Refused`] when nothing is lost for good, or a lost primary may still answer reads somewhere.
+    /// [`Error::Refused`] when nothing is lost for good, [`Error::UnknownCluster`], [`Error::NoCoordinator`].
+    pub async fn foresee_loss(&self, name: &str) -> Result<Foreseen, Error> {
+        let foreseen =
+            self.ask(|c, context| async move { c.foresee_loss(context, name.to_owned()).await });
+        foreseen.await
+    }
+
+    /// Goes on after more than f were lost: the lost primaries begin empty, the others keep everything. Answers which
+    /// began empty. `acceptance` is what the caller has seen of [`foresee_loss`](Self::foresee_loss), and takes.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when nothing is lost for good or something else is than `acceptance` names, when a member that
+    /// lives would be wiped and its server is not named, or when a lost primary may still answer reads somewhere.
     pub async fn accept_loss(
         &self,
         name: &str,
-        processes_are_dead: bool,
+        acceptance: &Acceptance,
     ) -> Result<Vec<PrimaryIndex>, Error> {
         let accepted = self.ask(|c, context| async move {
-            c.accept_loss(context, name.to_owned(), processes_are_dead)
+            c.accept_loss(context, name.to_owned(), acceptance.clone())
                 .await
         });
         accepted.await

@@ -10,7 +10,9 @@ use crate::service::{AdminError, Event, Registration, SyncRequest};
 use fusion_core::config::{Configuration, MAX_ADDRESS_BYTES};
 use fusion_core::detector::{Detector, Seen};
 use fusion_core::id::{ClusterId, Epoch, PrimaryIndex, ServerId};
-use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting, What};
+use fusion_core::membership::{
+    self, Acceptance, Foreseen, Plan, Reason, ServerView, Waiting, What,
+};
 use fusion_core::time::Timing;
 use pace::Paces;
 use remains::Remains;
@@ -341,20 +343,20 @@ impl Registry {
         membership::plan(config, &evidence, rand::random())
     }
 
-    /// What an operator's acceptance of a loss would lead to (PROTOCOL rule 37).
+    /// What an operator's acceptance of a loss would cost (PROTOCOL rule 62).
+    pub(crate) fn foresee_loss(&self, config: &Configuration) -> Result<Foreseen, AdminError> {
+        let evidence = self.detector.evidence(config, self.views());
+        membership::foresee_loss(config, &evidence).map_err(AdminError::Loss)
+    }
+
+    /// What an operator's acceptance of a loss leads to (PROTOCOL rules 37, 62).
     pub(crate) fn accept_loss(
         &self,
         config: &Configuration,
-        processes_are_dead: bool,
+        acceptance: &Acceptance,
     ) -> Result<(Configuration, Vec<PrimaryIndex>), AdminError> {
         let evidence = self.detector.evidence(config, self.views());
-        let foreseen = membership::foresee_loss(config, &evidence).map_err(AdminError::Loss)?;
-        let acceptance = membership::Acceptance {
-            wipe: foreseen.wiped_servers().into_iter().collect(),
-            lose: foreseen.lost,
-            processes_are_dead,
-        };
-        membership::accept_loss(config, &evidence, rand::random(), &acceptance)
+        membership::accept_loss(config, &evidence, rand::random(), acceptance)
             .map_err(AdminError::Loss)
     }
 

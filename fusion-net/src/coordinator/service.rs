@@ -1,6 +1,6 @@
 //! The coordinator's tarpc service.
 
-use super::changes::{add_server, commit, drain, failed};
+use super::changes::{add_server, commit, drain};
 use super::office::Office;
 use super::registry::{Registry, check_address};
 use crate::service::{
@@ -10,7 +10,7 @@ use crate::service::{
 use crate::wire::Guest;
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
-use fusion_core::membership::{self, Reason, What};
+use fusion_core::membership::{self, Acceptance, Foreseen, Reason, What};
 use fusion_core::time::Timing;
 use std::sync::Arc;
 use std::time::Duration;
@@ -157,32 +157,32 @@ impl service::Coordinator for CoordinatorServer {
         removed.await.map(|_| ())
     }
 
+    async fn foresee_loss(self, _: Context, name: String) -> Result<Foreseen, AdminError> {
+        let c = self.office.working()?;
+        let registry = c.registry();
+        let config = registry.by_name(&name);
+        registry.foresee_loss(&*config.ok_or(AdminError::UnknownCluster { name })?)
+    }
+
     async fn accept_loss(
         self,
         _: Context,
         name: String,
-        processes_are_dead: bool,
+        acceptance: Acceptance,
     ) -> Result<Vec<PrimaryIndex>, AdminError> {
         let c = &self.office.working()?;
-        let accept = move |registry: &Registry| {
+        let (lost, named) = (acceptance.lose.clone(), acceptance.wipe.clone());
+        let reason = Reason::LossAccepted(lost.clone());
+        // Judged where nothing else is changed meanwhile: who came back since the operator looked is seen.
+        let accepted = commit(c, Some(reason), move |registry| {
             let config = registry
                 .by_name(&name)
-                .ok_or(AdminError::UnknownCluster { name: name.clone() })?;
-            registry.accept_loss(&config, processes_are_dead)
-        };
-        let (next, lost) = accept(&c.registry())?;
-        let (expected, reason) = (next.epoch, Reason::LossAccepted(lost.clone()));
-        let accepted = commit(c, Some(reason), move |registry| {
-            // What is lost may have changed since: then the operator must look again.
-            let before = registry.epoch_of(next.cluster);
-            if before.map(Epoch::next) == Some(expected) {
-                Ok(next)
-            } else {
-                Err(failed("the configuration changed meanwhile; look again"))
-            }
+                .ok_or(AdminError::UnknownCluster { name })?;
+            let (next, _) = registry.accept_loss(&config, &acceptance)?;
+            Ok(next)
         });
         let accepted = accepted.await?;
-        tracing::warn!(cluster = %accepted.name, ?lost, "a loss was accepted: these primaries begin empty");
+        tracing::warn!(cluster = %accepted.name, ?lost, wiped = ?named, "a loss was accepted: these primaries begin empty");
         Ok(lost)
     }
 

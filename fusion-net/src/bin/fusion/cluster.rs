@@ -1,5 +1,6 @@
 //! `fusion cluster`: what clusters there are.
 
+use crate::acceptance;
 use crate::connection::ConnectionArgs;
 use crate::output::{self, say};
 use crate::relocation;
@@ -7,7 +8,7 @@ use crate::status::{Report, plural, tolerance};
 use crate::table::{Table, count};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use fusion_core::id::{PrimaryIndex, Row, ServerId};
-use fusion_core::membership::What;
+use fusion_core::membership::{Acceptance, What};
 use fusion_net::client::{ClusterSpec, Kind};
 use fusion_net::service::ClusterStatus;
 use std::collections::BTreeMap;
@@ -70,15 +71,22 @@ enum ClusterCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Go on after more members died than are tolerated: lost primaries begin empty, the others keep everything
+    /// Say what it costs to go on after more members died than are tolerated; with --lose, go on: lost primaries begin
+    /// empty, the others keep everything
     #[command(
-        after_help = "What the lost primaries held is gone for good; their names are printed.\n\nExample:\n  fusion cluster accept-loss scores --processes-are-dead"
+        after_help = "Without --lose nothing is changed: what is lost is printed, who lives and would be wiped, and the command that goes on. What the lost primaries held is gone for good then.\n\nExamples:\n  fusion cluster accept-loss scores\n  fusion cluster accept-loss scores --lose 0,2 --wipe 7 --processes-are-dead"
     )]
     AcceptLoss {
         /// The cluster
         name: String,
+        /// The primaries that begin empty: exactly those that are lost
+        #[arg(long, value_name = "INDEX", value_delimiter = ',')]
+        lose: Vec<u16>,
+        /// The servers with members that live and lose their state
+        #[arg(long, value_name = "SERVER", value_delimiter = ',', requires = "lose")]
+        wipe: Vec<u64>,
         /// Your word that no process of a lost primary runs any more, not even cut off: it could answer reads
-        #[arg(long)]
+        #[arg(long, requires = "lose")]
         processes_are_dead: bool,
     },
     /// Move a member to another server, without loss of tolerance, and wait until it is there
@@ -168,11 +176,16 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
         }
         ClusterCommand::AcceptLoss {
             name,
+            lose,
+            wipe,
             processes_are_dead,
         } => {
-            let lost = client.accept_loss(&name, processes_are_dead).await?;
-            let lost: Vec<String> = lost.iter().map(|j| j.0.to_string()).collect();
-            say!("begun empty: primaries {} of {name}", lost.join(", "))?;
+            let acceptance = Acceptance {
+                lose: lose.into_iter().map(PrimaryIndex).collect(),
+                wipe: wipe.into_iter().map(ServerId).collect(),
+                processes_are_dead,
+            };
+            acceptance::run(&client, &name, &acceptance).await?;
         }
         ClusterCommand::Move {
             name,

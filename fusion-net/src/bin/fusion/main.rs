@@ -1,5 +1,6 @@
 //! The `fusion` command: the processes of a deployment, a client for the shell, a demo and a benchmark.
 
+mod acceptance;
 mod args;
 mod bench;
 mod certificate;

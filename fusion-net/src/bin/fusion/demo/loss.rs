@@ -119,7 +119,7 @@ pub(crate) async fn watch(
 fn stuck(cluster: &ClusterStatus) -> bool {
     matches!(
         cluster.waiting,
-        Some(Waiting::MoreThanF { .. } | Waiting::NoServer { .. })
+        Some(Waiting::MoreThanF { .. } | Waiting::NoServer { .. } | Waiting::Avoided { .. })
     )
 }
 
