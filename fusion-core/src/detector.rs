@@ -5,13 +5,15 @@
 
 use crate::config::Configuration;
 use crate::id::{ClusterId, Epoch, MemberId, ServerId};
-use crate::membership::{Evidence, Heard, ServerView};
+use crate::membership::{Content, Evidence, Heard, ServerView};
 use crate::message::MemberReport;
 use crate::time::Timing;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most clusters that are heard of; the configurations' own are fewer.
 pub const MAX_HEARD: usize = 1 << 17;
+/// The most contents of one epoch that are remembered, and the most servers of each.
+const MAX_CONTENTS: usize = 8;
 
 /// What is known of one server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,8 @@ struct Watched {
     /// What servers said of the nonce of the current epoch, if one said another one.
     other_content: bool,
     nonce: u64,
+    /// Which contents of the current epoch servers have named; bounded.
+    contents: BTreeMap<u64, BTreeSet<ServerId>>,
 }
 
 /// What a look at the clock brought.
@@ -133,6 +137,40 @@ impl Detector {
         watched.other_content |= epoch == watched.epoch && nonce != watched.nonce;
     }
 
+    /// As [`hear_epoch`](Self::hear_epoch), and who says so. Of the contents of an epoch a few are remembered, each with a
+    /// few of those that named it: two are one too many (rule 61).
+    pub fn hear_content(&mut self, server: ServerId, cluster: ClusterId, epoch: Epoch, nonce: u64) {
+        self.hear_epoch(cluster, epoch, nonce);
+        let Some(watched) = self.clusters.get_mut(&cluster) else {
+            return;
+        };
+        if epoch != watched.epoch {
+            return;
+        }
+        let room = watched.contents.len() < MAX_CONTENTS || nonce == watched.nonce;
+        if room || watched.contents.contains_key(&nonce) {
+            let servers = watched.contents.entry(nonce).or_default();
+            if servers.len() < MAX_CONTENTS {
+                servers.insert(server);
+            }
+        }
+    }
+
+    /// The contents of `config`'s epoch that servers have named, and some of those servers, if there are two (rule 61).
+    #[must_use]
+    pub fn two_contents(&self, config: &Configuration) -> Option<Vec<Content>> {
+        let watched = self.clusters.get(&config.cluster)?;
+        let same = (watched.epoch, watched.nonce) == (config.epoch, config.nonce);
+        let mut contents: BTreeMap<_, _> = watched.contents.clone();
+        // The store's own, whoever else has it.
+        contents.entry(config.nonce).or_default();
+        let content = |(nonce, servers): (u64, BTreeSet<ServerId>)| Content {
+            nonce,
+            servers: servers.into_iter().collect(),
+        };
+        (same && contents.len() > 1).then(|| contents.into_iter().map(content).collect())
+    }
+
     /// Whether somebody was heard to be in a later epoch than `config`'s, or to know another content of that epoch:
     /// whoever reads it from a store must read again, and a store that still says the same has lost something and must
     /// not act (PROTOCOL rule 39).
@@ -152,6 +190,7 @@ impl Detector {
             watched.epoch = config.epoch;
             watched.nonce = config.nonce;
             watched.other_content = false;
+            watched.contents.clear();
             watched.since_ms = now_ms;
             watched
                 .reports

@@ -10,7 +10,7 @@ mod placement;
 mod relocation;
 
 use blame::blame;
-pub use decision::{Plan, Reason, Waiting};
+pub use decision::{Content, Plan, Reason, Waiting};
 pub use loss::{LossError, accept_loss};
 pub use placement::place;
 pub use relocation::{MoveError, What, cancel_move, move_member};
