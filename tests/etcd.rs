@@ -124,6 +124,7 @@ async fn told_by(address: &str, role: Role, cluster: ClusterId) -> Option<Arc<Co
     let route = Route {
         cluster,
         epoch: Epoch(0),
+        nonce: 0,
         from: MemberId(0),
         to: MemberId(0),
     };

@@ -131,6 +131,7 @@ async fn has_forgotten(address: &str, role: Role, cluster: ClusterId) -> bool {
     let route = Route {
         cluster,
         epoch: Epoch(0),
+        nonce: 0,
         from: MemberId(0),
         to: MemberId(0),
     };

@@ -7,6 +7,7 @@ pub use check::{ConfigError, MAX_ADDRESS_BYTES};
 use crate::fault::{Fault, planted};
 use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Row, ServerId};
 use crate::limits::MAX_MEMBERS;
+use crate::message::Route;
 use crate::op::Kind;
 use crate::time::Timing;
 use serde::{Deserialize, Serialize};
@@ -553,6 +554,18 @@ impl Configuration {
     #[must_use]
     pub fn tolerates(&self) -> usize {
         self.in_sync().count().saturating_sub(self.lost().count())
+    }
+
+    /// The route of a message from one member to another (rules 4, 61).
+    #[must_use]
+    pub fn route(&self, from: MemberId, to: MemberId) -> Route {
+        Route {
+            cluster: self.cluster,
+            epoch: self.epoch,
+            nonce: self.nonce,
+            from,
+            to,
+        }
     }
 
     /// Whether this one is `other`'s epoch with another content: never possible with one honest store (rule 5).

@@ -8,13 +8,15 @@ use crate::avoidance::{Avoidance, provisional};
 use crate::config::Configuration;
 use crate::fault::{Fault, planted};
 use crate::id::{ClusterId, Epoch, MemberId, ServerId};
-use crate::membership::{Evidence, Heard, ServerView};
+use crate::membership::{Content, Evidence, Heard, ServerView};
 use crate::message::{Condition, MemberReport};
 use crate::time::Timing;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most clusters that are heard of; the configurations' own are fewer.
 pub const MAX_HEARD: usize = 1 << 17;
+/// The most contents of one epoch that are remembered, and the most servers of each.
+const MAX_CONTENTS: usize = 8;
 
 /// After so many T_s without another wrong suspicion, a server is suspected sooner again (rule 56).
 const DAMPED_FOR: u64 = 30;
@@ -57,6 +59,8 @@ struct Watched {
     nonce: u64,
     /// The members that are being made, and where.
     provisional: Vec<(MemberId, ServerId)>,
+    /// Which contents of the current epoch servers have named; bounded.
+    contents: BTreeMap<u64, BTreeSet<ServerId>>,
 }
 
 impl Watched {
@@ -197,6 +201,40 @@ impl Detector {
         watched.other_content |= epoch == watched.epoch && nonce != watched.nonce;
     }
 
+    /// As [`hear_epoch`](Self::hear_epoch), and who says so. Of the contents of an epoch a few are remembered, each with a
+    /// few of those that named it: two are one too many (rule 61).
+    pub fn hear_content(&mut self, server: ServerId, cluster: ClusterId, epoch: Epoch, nonce: u64) {
+        self.hear_epoch(cluster, epoch, nonce);
+        let Some(watched) = self.clusters.get_mut(&cluster) else {
+            return;
+        };
+        if epoch != watched.epoch {
+            return;
+        }
+        let room = watched.contents.len() < MAX_CONTENTS || nonce == watched.nonce;
+        if room || watched.contents.contains_key(&nonce) {
+            let servers = watched.contents.entry(nonce).or_default();
+            if servers.len() < MAX_CONTENTS {
+                servers.insert(server);
+            }
+        }
+    }
+
+    /// The contents of `config`'s epoch that servers have named, and some of those servers, if there are two (rule 61).
+    #[must_use]
+    pub fn two_contents(&self, config: &Configuration) -> Option<Vec<Content>> {
+        let watched = self.clusters.get(&config.cluster)?;
+        let same = (watched.epoch, watched.nonce) == (config.epoch, config.nonce);
+        let mut contents: BTreeMap<_, _> = watched.contents.clone();
+        // The store's own, whoever else has it.
+        contents.entry(config.nonce).or_default();
+        let content = |(nonce, servers): (u64, BTreeSet<ServerId>)| Content {
+            nonce,
+            servers: servers.into_iter().collect(),
+        };
+        (same && contents.len() > 1).then(|| contents.into_iter().map(content).collect())
+    }
+
     /// Whether somebody was heard to be in a later epoch than `config`'s, or to know another content of that epoch:
     /// whoever reads it from a store must read again, and a store that still says the same has lost something and must
     /// not act (PROTOCOL rule 39).
@@ -218,6 +256,7 @@ impl Detector {
             watched.epoch = config.epoch;
             watched.nonce = config.nonce;
             watched.other_content = false;
+            watched.contents.clear();
             watched.since = listened;
             watched.provisional = provisional(config).collect();
             let named = |id: MemberId| config.host_of(id).is_some();

@@ -58,6 +58,8 @@ faults! {
     SnapshotWithoutVector "snapshot-without-vector",
     /// Rule 38: which incarnation of a session a request or closing belongs to is ignored.
     ClosedSessionReopens "closed-session-reopens",
+    /// Rule 61: members with two contents of one epoch talk to each other.
+    ContradictionServes "contradiction-serves",
     /// Rule 9: a retry is executed again.
     ReplyNotStored "reply-not-stored",
     /// Rule 9: the record of a request comes with the next change.

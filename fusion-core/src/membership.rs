@@ -11,7 +11,7 @@ mod primaries;
 mod relocation;
 
 use blame::blame;
-pub use decision::{Plan, Reason, Waiting};
+pub use decision::{Content, Plan, Reason, Waiting};
 pub use loss::{Acceptance, Foreseen, LossError, Part, Placed, accept_loss, foresee_loss};
 pub use placement::place;
 pub use relocation::{MoveError, What, cancel_move, move_member};

@@ -14,12 +14,15 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// Who speaks to whom, in which epoch of which cluster. Anything that does not fit is refused (rule 4).
+/// [`Configuration::route`] makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Route {
     /// The cluster.
     pub cluster: ClusterId,
     /// The sender's epoch.
     pub epoch: Epoch,
+    /// The nonce of the configuration that the sender has of it: two contents of one epoch refuse each other (rule 61).
+    pub nonce: u64,
     /// The sender.
     pub from: MemberId,
     /// The receiver.
@@ -30,7 +33,8 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The two are in different epochs; the side behind adopts the other's configuration (rule 8).
+    /// The two are in different epochs; the side behind adopts the other's configuration (rule 8). Or they have two
+    /// contents of one epoch: both stop (rule 61).
     #[error("the receiver is at epoch {} of cluster {}", .0.epoch, .0.name)]
     Epoch(Arc<Configuration>),
     /// The receiver's process does not hold that member.
@@ -60,6 +64,11 @@ pub enum Refusal {
     /// A bound was reached; try again later.
     #[error("busy: a bound on memory was reached")]
     Busy,
+    /// The receiver's process has seen two contents of one epoch, and keeps its state for an operator to decide (rule 61).
+    #[error(
+        "the receiver has seen two contents of one epoch and serves nobody; see `fusion status`"
+    )]
+    TwoContents,
 }
 
 /// A run of changes of one primary, `first` onwards, each with its length before it.
@@ -450,4 +459,6 @@ pub enum Condition {
     },
     /// A primary that was taken for dead and is not: it keeps its state, and serves nobody (rule 25).
     Suspended,
+    /// Its process has seen two contents of its epoch: it keeps its state, and serves nobody (rule 61).
+    TwoContents,
 }

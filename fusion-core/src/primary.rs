@@ -445,7 +445,7 @@ pub(crate) fn unsealed() -> bool {
     planted(Fault::NoSeal) || planted(Fault::DeposedGoesOn)
 }
 
-/// Rule 4: the message is of this member's epoch, for this member.
+/// Rules 4 and 61: the message is of this member's epoch, in the same content of it, for this member.
 pub(crate) fn check_route(
     config: &Arc<Configuration>,
     id: MemberId,
@@ -457,7 +457,8 @@ pub(crate) fn check_route(
             member: route.to,
         });
     }
-    if route.epoch == config.epoch || unsealed() {
+    let same = route.nonce == config.nonce || planted(Fault::ContradictionServes);
+    if route.epoch == config.epoch && same || unsealed() {
         Ok(())
     } else {
         Err(Refusal::Epoch(Arc::clone(config)))

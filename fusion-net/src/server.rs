@@ -7,6 +7,7 @@ mod link;
 mod links;
 mod primary;
 mod replacement;
+mod sound;
 mod sync;
 
 pub use host::{Host, Peers};

@@ -109,6 +109,7 @@ fn requests() -> Vec<(&'static str, u8, Vec<u8>)> {
     let route = |from, to| Route {
         cluster: ClusterId(1),
         epoch: Epoch(2),
+        nonce: 2,
         from: MemberId(from),
         to: MemberId(to),
     };

@@ -109,12 +109,7 @@ impl Members {
                 assert!(matches!(done, Submitted::Done { .. }));
             }
             for fused in &mut self.fused {
-                let route = Route {
-                    cluster: self.config.cluster,
-                    epoch: self.config.epoch,
-                    from: primary.id(),
-                    to: fused.id(),
-                };
+                let route = self.config.route(primary.id(), fused.id());
                 let changes = primary.replicate(fused.id(), usize::MAX, Time(self.now));
                 let changes = changes.expect("a link");
                 let ack = fused.on_replicate(route, &changes, Time(self.now));

@@ -10,21 +10,23 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
     use fusion_core::message::{Pages, RecoveryRequest, Replicate, Route};
     use fusion_core::time::Time;
     use fusion_net::peer::within;
+    use fusion_net::service::CoordinatorClient;
     use fusion_net::service::{FusedClient, PrimaryClient};
     let ports = Ports::open().await;
     let limit = || within(Duration::from_secs(5));
     let cluster = ports.rig.client.cluster("c").await.unwrap();
+    let coordinator: CoordinatorClient =
+        peer::connect(ports.rig.network(), ports.rig.coordinator())
+            .await
+            .unwrap();
+    let config = coordinator.lookup(limit(), "c".to_owned(), None, 0).await;
+    let config = config.unwrap().unwrap();
     let primary = ports.rig.member("c", Seat::Primary(0)).await;
     let fused = ports.rig.member("c", Seat::Fused(0)).await;
     let network = ports.rig.network();
     let to_primary: PrimaryClient = peer::connect(network, &primary.address).await.unwrap();
     let to_fused: FusedClient = peer::connect(network, &fused.address).await.unwrap();
-    let right = |to: MemberId, from: MemberId| Route {
-        cluster: cluster.id,
-        epoch: cluster.epoch,
-        from,
-        to,
-    };
+    let right = |to: MemberId, from: MemberId| config.route(from, to);
     let wrong = |to: MemberId| {
         let (none, high) = (MemberId(0), MemberId(u64::MAX));
         let route = right(to, primary.id);
@@ -51,6 +53,10 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
                 ..route
             },
             Route { to: high, ..route },
+            Route {
+                nonce: !route.nonce,
+                ..route
+            },
             Route { from: to, ..route },
         ]
     };

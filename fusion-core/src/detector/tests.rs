@@ -227,3 +227,29 @@ fn after_a_conflict_nothing_that_was_reported_counts() {
     let evidence = detector.evidence(&config(), BTreeMap::new());
     assert!(evidence.reports.is_empty() && evidence.silent.is_empty());
 }
+
+/// Two stores at work: which contents of the epoch there are, and where (rule 61).
+#[test]
+fn two_contents_of_an_epoch_are_told_with_who_knows_them() {
+    let mut detector = detector();
+    let config = config();
+    detector.installed(&config, 1);
+    let mut hear = |server, epoch, nonce| {
+        detector.hear_content(ServerId(server), config.cluster, epoch, nonce);
+        detector.two_contents(&config)
+    };
+    assert_eq!(hear(1, config.epoch, config.nonce), None);
+    assert_eq!(hear(2, Epoch(config.epoch.0 - 1), 77), None, "an old epoch");
+    let contents = hear(2, config.epoch, !config.nonce).unwrap();
+    let of = |nonce| contents.iter().find(|c| c.nonce == nonce).unwrap();
+    assert_eq!(of(config.nonce).servers, [ServerId(1)]);
+    assert_eq!(of(!config.nonce).servers, [ServerId(2)]);
+    for server in 0..1000 {
+        hear(server, config.epoch, 1000 + server);
+    }
+    assert!(hear(1, config.epoch, 5).unwrap().len() < 20, "bounded");
+    assert!(detector.is_behind(&config));
+    let next = config.successor(9);
+    detector.installed(&next, 2);
+    assert_eq!(detector.two_contents(&next), None);
+}

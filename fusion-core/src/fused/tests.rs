@@ -29,12 +29,7 @@ fn fused() -> Fused {
 
 fn route(from: u64) -> Route {
     let config = config();
-    Route {
-        cluster: config.cluster,
-        epoch: config.epoch,
-        from: MemberId(from),
-        to: MemberId(3),
-    }
+    config.route(MemberId(from), MemberId(3))
 }
 
 /// The descriptor of primary 0.
@@ -105,10 +100,7 @@ fn losing_the_first(fused: &mut Fused) -> Route {
     next.primaries[0].state = PrimaryState::Lost;
     let next = Arc::new(next);
     fused.adopt(Arc::clone(&next));
-    Route {
-        epoch: next.epoch,
-        ..route(4)
-    }
+    next.route(MemberId(4), MemberId(3))
 }
 
 fn lease_left(fused: &mut Fused, route: Route, now: Time) -> Duration {
@@ -142,10 +134,7 @@ fn another_primary_is_refused_while_a_lease_runs() {
     next.primaries[0].id = MemberId(4);
     let next = Arc::new(next);
     fused.adopt(Arc::clone(&next));
-    let successor = Route {
-        epoch: next.epoch,
-        ..route(4)
-    };
+    let successor = next.route(MemberId(4), MemberId(3));
     let end = NOW.after(next.timing.lease_fused());
     let early = fused.on_replicate(successor, &first(), Time(end.0 - 1));
     assert_eq!(early, Err(Refusal::Leased));
@@ -179,10 +168,7 @@ fn only_the_primary_of_that_index_is_listened_to_and_only_for_this_member() {
     let refused = fused.on_replicate(elsewhere, &first(), NOW);
     assert!(matches!(refused, Err(Refusal::NotMember { .. })));
     losing_the_first(&mut fused);
-    let at_2 = Route {
-        epoch: fused.config().epoch,
-        ..route(4)
-    };
+    let at_2 = fused.config().route(MemberId(4), MemberId(3));
     let refused = fused.on_replicate(at_2, &first(), NOW);
     assert_eq!(refused, Err(Refusal::NotAllowed), "not active yet");
     assert_eq!(fused.vector(), [Seq(0), Seq(0)]);

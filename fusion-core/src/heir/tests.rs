@@ -76,13 +76,7 @@ impl Move {
     }
 
     fn route(&self) -> Route {
-        let config = self.primary.config();
-        Route {
-            cluster: config.cluster,
-            epoch: config.epoch,
-            from: A,
-            to: B,
-        }
+        self.primary.config().route(A, B)
     }
 
     fn chunks(&mut self) {

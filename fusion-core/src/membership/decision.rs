@@ -119,6 +119,12 @@ pub enum Waiting {
     /// A member is in a later epoch than the configuration store says, or in the same one with another content: the
     /// store has lost something, and must not act until it is made anew from the members (rule 39).
     StoreBehind,
+    /// Two stores have made one epoch: who has heard of both serves nobody and keeps its state, and an operator decides
+    /// which one was right, by a rebuild (rule 61).
+    TwoContents {
+        /// Each content, and some of the servers that know it.
+        contents: Vec<Content>,
+    },
     /// A member is being moved; nothing is lost meanwhile.
     Moving,
     /// A server is to be emptied, but no other one without a member of this cluster is alive.
@@ -126,6 +132,15 @@ pub enum Waiting {
         /// The server.
         server: ServerId,
     },
+}
+
+/// One of two contents of an epoch (rule 61).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// Its [nonce](crate::config::Configuration::nonce).
+    pub nonce: u64,
+    /// Servers that said that they know it.
+    pub servers: Vec<ServerId>,
 }
 
 /// The outcome of [`plan`](super::plan).

@@ -203,7 +203,7 @@ impl Primary {
     /// counts from the echoed moment, never from the arrival (rules 13, 14).
     pub fn on_ack(&mut self, route: Route, ack: Ack, now: Time) -> bool {
         let before = self.stable;
-        if (route.epoch == self.config.epoch || unsealed())
+        if (self.is_of_this_epoch(route) || unsealed())
             && !self.suspended
             && let Some(link) = self.links.get_mut(&route.to)
             && ack.seq <= self.applied
@@ -243,9 +243,15 @@ impl Primary {
         })
     }
 
+    /// Rules 8 and 61: in the same content of it.
+    fn is_of_this_epoch(&self, route: Route) -> bool {
+        route.epoch == self.config.epoch
+            && (route.nonce == self.config.nonce || planted(Fault::ContradictionServes))
+    }
+
     /// `to` has added chunk `number`.
     pub fn on_chunk_ack(&mut self, route: Route, number: u32) {
-        if route.epoch == self.config.epoch
+        if self.is_of_this_epoch(route)
             && let Some(join) = self.links.get_mut(&route.to).and_then(|l| l.join.as_mut())
             && let Some(acked) = join.acked.get_mut(number as usize)
         {

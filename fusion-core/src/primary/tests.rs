@@ -46,12 +46,7 @@ fn enqueue(primary: &mut Primary, number: u64) -> Submitted {
 }
 
 fn route(primary: &Primary, to: u64) -> Route {
-    Route {
-        cluster: ClusterId(1),
-        epoch: primary.config().epoch,
-        from: primary.id(),
-        to: MemberId(to),
-    }
+    primary.config().route(primary.id(), MemberId(to))
 }
 
 fn acked(seq: Seq) -> Ack {

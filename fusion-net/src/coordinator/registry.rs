@@ -196,7 +196,7 @@ impl Registry {
         let removed = |id| self.clusters.get(id).is_some_and(|c: &Arc<_>| c.removed);
         for known in request.known.iter().filter(|k| !removed(&k.cluster)) {
             self.detector
-                .hear_epoch(known.cluster, known.epoch, known.nonce);
+                .hear_content(request.server, known.cluster, known.epoch, known.nonce);
             if !self.clusters.contains_key(&known.cluster)
                 && self.strays.len() < MAX_STRAYS
                 && self.strays.insert(known.cluster)
@@ -336,6 +336,9 @@ impl Registry {
     }
 
     fn plan(&self, config: &Configuration, servers: BTreeMap<ServerId, ServerView>) -> Plan {
+        if let Some(contents) = self.detector.two_contents(config) {
+            return Plan::Wait(Waiting::TwoContents { contents });
+        }
         if self.detector.is_behind(config) {
             return Plan::Wait(Waiting::StoreBehind);
         }

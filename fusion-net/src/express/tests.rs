@@ -22,6 +22,7 @@ fn route() -> Route {
     Route {
         cluster: ClusterId(u64::MAX),
         epoch: Epoch(2),
+        nonce: 5,
         from: MemberId(3),
         to: MemberId(4),
     }

@@ -1,7 +1,7 @@
 //! The service that reaches the fused structures of this process, and the heirs of primaries that are being moved: both
 //! copy.
 
-use super::host::{Host, Member, lock};
+use super::host::{Host, Member};
 use crate::clock;
 use crate::service::{self, Counted};
 use crate::wire::Guest;
@@ -33,7 +33,11 @@ impl FusedServer {
     ) -> Result<T, Refusal> {
         match self.host.member(route.cluster, route.to) {
             Some(Member::Fused(fused)) => {
-                let mut fused = lock(&fused);
+                let Ok(mut fused) = fused.lock() else {
+                    // It broke while this one waited: it is given up with the next report (rule 65).
+                    self.host.news.notify_one();
+                    return Err(self.host.not_here(route));
+                };
                 let before = fused.condition();
                 let result = act(&mut fused);
                 let now = fused.condition();

@@ -3,6 +3,7 @@
 use super::heir::HeirCell;
 use super::primary::PrimaryCell;
 use super::replacement::Replacement;
+use super::sound::{Broken, Sound};
 use crate::clock;
 use crate::express::{self, Changes};
 use crate::peer::{Pool, within};
@@ -17,6 +18,7 @@ use fusion_core::message::{Condition, MemberReport, Refusal, Route};
 use fusion_core::primary::Primary;
 use fusion_core::time::{Time, Timing};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -58,7 +60,7 @@ impl Peers {
 #[derive(Clone, Debug)]
 pub(crate) enum Member {
     Primary(Arc<PrimaryCell>),
-    Fused(Arc<Mutex<Fused>>),
+    Fused(Arc<Sound<Fused>>),
     Replacement(Arc<Replacement>),
     Heir(Arc<HeirCell>),
     /// It was here until a fault of this program broke it.
@@ -84,7 +86,7 @@ impl Member {
     fn look(&self, timing: &Timing) -> bool {
         match self {
             Member::Primary(cell) => cell.look(),
-            Member::Fused(fused) => lock(fused).tick(clock::now()),
+            Member::Fused(fused) => (fused.lock()).is_ok_and(|mut f| f.tick(clock::now())),
             Member::Replacement(replacement) => replacement.look(timing),
             Member::Heir(heir) => heir.look(),
             Member::Broken => false,
@@ -95,9 +97,10 @@ impl Member {
     fn is_broken(&self) -> bool {
         match self {
             Member::Primary(cell) => cell.is_broken(),
-            Member::Fused(fused) => fused.is_poisoned(),
+            Member::Fused(fused) => fused.is_broken(),
             Member::Heir(heir) => heir.is_broken(),
-            Member::Replacement(_) | Member::Broken => false,
+            Member::Replacement(replacement) => replacement.is_broken(),
+            Member::Broken => false,
         }
     }
 
@@ -138,13 +141,44 @@ struct Slot {
     members: BTreeMap<MemberId, Member>,
     /// Named by the configuration as having state that is not here.
     missing: Vec<MemberId>,
+    /// The other content of its epoch, if one was told: its members keep their state, and serve nobody (rule 61).
+    other: Option<Known>,
 }
 
 impl Slot {
-    /// Rule 5: nobody can tell which of two configurations of one epoch its members should follow.
-    fn give_up(&mut self, ended: &mut Ended) {
-        for member in self.members.values_mut() {
-            std::mem::replace(member, Member::Broken).end(ended);
+    /// What it knows of its epoch.
+    fn known(&self) -> impl Iterator<Item = Known> + use<> {
+        [Some(known(&self.config)), self.other]
+            .into_iter()
+            .flatten()
+    }
+
+    /// Nobody can tell which of two contents of one epoch its members should follow: they stop, and keep what they hold
+    /// until an operator has decided (rules 5, 61).
+    fn stop(&mut self, other: &Configuration) {
+        self.other.get_or_insert(known(other));
+        for member in self.members.values() {
+            match member {
+                Member::Primary(cell) => cell.close(),
+                Member::Replacement(replacement) => replacement.stop(),
+                Member::Fused(_) | Member::Heir(_) | Member::Broken => {}
+            }
+        }
+    }
+
+    /// An operator has decided for the content that its members follow.
+    fn go_on(&mut self, host: &Arc<Host>) {
+        if self.other.take().is_none() {
+            return;
+        }
+        for member in self.members.values() {
+            match member {
+                Member::Primary(cell) => cell.open(host),
+                Member::Replacement(replacement) => {
+                    Replacement::restart(replacement, host, Arc::clone(&self.config));
+                }
+                Member::Fused(_) | Member::Heir(_) | Member::Broken => {}
+            }
         }
     }
 
@@ -162,6 +196,14 @@ impl Slot {
     }
 }
 
+fn known(config: &Configuration) -> Known {
+    Known {
+        cluster: config.cluster,
+        epoch: config.epoch,
+        nonce: config.nonce,
+    }
+}
+
 /// All members of this process.
 #[derive(Debug)]
 pub struct Host {
@@ -176,6 +218,8 @@ pub struct Host {
     pub(crate) news: Notify,
 }
 
+/// The lock of what is consistent whenever somebody may panic: lists, and values that are set as a whole. A fault under it
+/// says nothing of them. A member's state is behind a [`Sound`] lock instead (rule 65).
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -228,6 +272,10 @@ impl Host {
         {
             return false;
         }
+        // Two stores are at work, and what is here may be what is right.
+        if clusters.values().any(|s| s.other.is_some()) {
+            return false;
+        }
         // The configurations go, too: the coordinator may have forgotten that a cluster is removed, and no configuration
         // that names the old id starts anything here again.
         for (_, slot) in clusters.drain() {
@@ -244,6 +292,9 @@ impl Host {
         let mut ended = Ended::default();
         let mut clusters = lock(&self.clusters);
         let slot = clusters.get_mut(&cluster)?;
+        if slot.other.is_some() {
+            return None;
+        }
         if slot.discard_broken(&mut ended) {
             self.news.notify_one();
         }
@@ -251,14 +302,20 @@ impl Host {
         member.filter(|m| !matches!(m, Member::Broken)).cloned()
     }
 
-    /// The configurations of all clusters that this process has heard of, by epoch and nonce.
+    /// The configurations of all clusters that this process has heard of, by epoch and nonce; both contents where there
+    /// are two (rule 61).
     pub(crate) fn known(&self) -> Vec<Known> {
-        let known = |slot: &Slot| Known {
-            cluster: slot.config.cluster,
-            epoch: slot.config.epoch,
-            nonce: slot.config.nonce,
-        };
-        lock(&self.clusters).values().map(known).collect()
+        let clusters = lock(&self.clusters);
+        clusters.values().flat_map(Slot::known).collect()
+    }
+
+    /// The store was made anew, from what this process has handed over, too: where it had seen two contents of an epoch,
+    /// its own is the one that counts (rules 39, 61).
+    pub(crate) fn go_on(self: &Arc<Self>) {
+        for slot in lock(&self.clusters).values_mut() {
+            slot.go_on(self);
+        }
+        self.news.notify_one();
     }
 
     /// The id of this process, and the store that gave it.
@@ -281,7 +338,8 @@ impl Host {
     /// Refuses a message for a member that is not here.
     pub(crate) fn not_here(&self, route: Route) -> Refusal {
         match lock(&self.clusters).get(&route.cluster) {
-            Some(slot) if slot.config.epoch != route.epoch => {
+            Some(slot) if slot.other.is_some() => Refusal::TwoContents,
+            Some(slot) if (slot.config.epoch, slot.config.nonce) != (route.epoch, route.nonce) => {
                 Refusal::Epoch(Arc::clone(&slot.config))
             }
             _ => Refusal::NotMember {
@@ -291,7 +349,8 @@ impl Host {
         }
     }
 
-    /// A peer at another epoch has answered: the side behind adopts the other's configuration (rule 8).
+    /// A peer at another epoch has answered: the side behind adopts the other's configuration (rule 8). At another content
+    /// of this epoch: both hear of it, and stop (rule 61).
     pub(crate) async fn reconcile(
         self: &Arc<Self>,
         ours: &Arc<Configuration>,
@@ -301,6 +360,9 @@ impl Host {
         if theirs.cluster == ours.cluster && theirs.epoch > ours.epoch {
             self.adopt(theirs);
         } else {
+            if theirs.contradicts(ours) {
+                self.adopt(theirs);
+            }
             self.tell(ours, to).await;
         }
     }
@@ -342,10 +404,12 @@ impl Host {
         }
         match clusters.get_mut(&config.cluster) {
             None if !named || lock(&self.removed).contains(&config.cluster) => return,
+            // Whatever comes now may rest on the wrong one of the two.
+            Some(slot) if slot.other.is_some() => return,
             Some(slot) if slot.config.contradicts(&config) => {
-                tracing::error!(cluster = %config.name, epoch = %config.epoch,
-                    "two configurations of one epoch: two stores are in use; this server's members of it stop");
-                slot.give_up(&mut ended);
+                tracing::error!(cluster = %config.name, epoch = %config.epoch, ours = slot.config.nonce, other = config.nonce,
+                    "two configurations of one epoch: two stores are in use; this server's members of it stop, and keep what they hold");
+                slot.stop(&config);
                 self.news.notify_one();
                 return;
             }
@@ -357,6 +421,7 @@ impl Host {
             looked_at: Time(0),
             members: BTreeMap::new(),
             missing: Vec::new(),
+            other: None,
         });
         slot.config = Arc::clone(&config);
         slot.missing.clear();
@@ -368,10 +433,15 @@ impl Host {
             .collect();
         for (id, action) in hosting::actions(&config, server, &held) {
             // Should a fault strike now, the member is broken, and not one that was never here.
-            let before = slot.members.remove(&id);
-            slot.members.insert(id, Member::Broken);
-            let after = self.act(&config, id, before, action, &mut ended);
+            let before = slot.members.insert(id, Member::Broken);
+            let kept = before.clone();
+            let act = AssertUnwindSafe(|| self.act(&config, id, before, action, &mut ended));
+            // The other members have to hear of this configuration all the same.
+            let after = catch_unwind(act).unwrap_or(Some(Member::Broken));
             slot.members.remove(&id);
+            if let (Some(Member::Broken), Some(kept)) = (&after, kept) {
+                kept.end(&mut ended);
+            }
             match after {
                 Some(member) => drop(slot.members.insert(id, member)),
                 None if action != Action::Drop => slot.missing.push(id),
@@ -410,7 +480,7 @@ impl Host {
                 Some(Member::Primary(cell))
             }
             (Some(Member::Fused(fused)), Action::Adopt) => {
-                lock(&fused).adopt(config);
+                fused.lock().ok()?.adopt(config);
                 Some(Member::Fused(fused))
             }
             (Some(Member::Replacement(replacement)), Action::Activate) => {
@@ -438,9 +508,8 @@ impl Host {
             ))),
             (None, Action::CreateFused) => {
                 let code = code_of(&config)?;
-                Some(Member::Fused(Arc::new(Mutex::new(Fused::create(
-                    config, id, code,
-                )))))
+                let fused = Fused::create(config, id, code);
+                Some(Member::Fused(Arc::new(Sound::new(fused))))
             }
             (None, Action::StartReplacement) => {
                 Some(Member::Replacement(Replacement::start(self, config, id)))
@@ -493,29 +562,33 @@ impl Host {
             slot.discard_broken(&mut ended);
             let epoch = slot.config.epoch;
             let blank = |member, condition| MemberReport::new(cluster, member, epoch, condition);
+            if slot.other.is_some() {
+                let stopped = |&id: &MemberId| blank(id, Condition::TwoContents);
+                reports.extend(slot.members.keys().map(stopped));
+                continue;
+            }
             for (&id, member) in &slot.members {
                 reports.push(match member {
-                    Member::Primary(cell) => {
-                        let stats = cell.stats();
-                        let (condition, complaints) = cell.condition();
-                        MemberReport {
+                    Member::Primary(cell) => match cell.report() {
+                        Ok((stats, condition, complaints)) => MemberReport {
                             complaints,
                             elements: stats.elements,
                             payload_bytes: stats.entry_bytes,
                             page_bytes: stats.page_bytes,
                             ..blank(id, condition)
-                        }
-                    }
-                    Member::Fused(fused) => {
-                        let fused = lock(fused);
-                        MemberReport {
+                        },
+                        Err(Broken) => blank(id, Condition::Missing),
+                    },
+                    Member::Fused(fused) => match fused.lock() {
+                        Ok(fused) => MemberReport {
                             leases_over: fused.leases_over(clock::now()),
                             complaints: fused.complaints(),
                             page_bytes: fused.store().bytes(),
                             taken_bytes: fused.taken_bytes(),
                             ..blank(id, fused.condition())
-                        }
-                    }
+                        },
+                        Err(Broken) => blank(id, Condition::Missing),
+                    },
                     Member::Replacement(replacement) => MemberReport {
                         complaints: replacement.complaints(&slot.config.timing),
                         taken_bytes: replacement.taken_bytes(),

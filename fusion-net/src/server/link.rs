@@ -135,12 +135,7 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId, 
         let Some(there) = config.host_of(to) else {
             return;
         };
-        let route = Route {
-            cluster: config.cluster,
-            epoch: config.epoch,
-            from,
-            to,
-        };
+        let route = config.route(from, to);
         let (stable, sent_at) = (replicate.stable, replicate.sent_at);
         let limit = patience(&config, &replicate);
         match replicate_to(host, &there.address, route, cell, replicate, limit).await {
@@ -216,12 +211,7 @@ async fn send_pages(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
         let (Some(chunk), Some(address)) = (chunk, address) else {
             return;
         };
-        let route = Route {
-            cluster: config.cluster,
-            epoch: config.epoch,
-            from,
-            to,
-        };
+        let route = config.route(from, to);
         let number = chunk.number;
         match send_chunk(host, &address, route, chunk).await {
             Some(Ok(())) => {

@@ -1,8 +1,9 @@
 //! A primary structure and the tasks that replicate it; and the service that reaches it.
 
-use super::host::{Host, Member, lock};
+use super::host::{Host, Member};
 use super::link;
 use super::links::Links;
+use super::sound::{Broken, Sound};
 use crate::clock;
 use crate::service::{self, Answers, Counted};
 use crate::wire::Guest;
@@ -14,7 +15,7 @@ use fusion_core::message::{
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::structure::StructureStats;
 use fusion_core::time::Time;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tarpc::context::Context;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -67,7 +68,7 @@ impl Marks {
 /// goes away leaves nothing half done; only the wait for the stable mark ends with the caller.
 #[derive(Debug)]
 pub(crate) struct PrimaryCell {
-    primary: Mutex<Primary>,
+    primary: Sound<Primary>,
     marks: watch::Sender<Marks>,
     links: Links,
 }
@@ -76,7 +77,7 @@ impl PrimaryCell {
     pub(crate) fn start(host: &Arc<Host>, primary: Primary) -> Arc<PrimaryCell> {
         let marks = Marks::of(&primary);
         let cell = Arc::new(PrimaryCell {
-            primary: Mutex::new(primary),
+            primary: Sound::new(primary),
             marks: watch::Sender::new(marks),
             links: Links::default(),
         });
@@ -87,7 +88,8 @@ impl PrimaryCell {
     /// Runs something on the primary, and lets waiters know what it moved.
     ///
     /// # Panics
-    /// When a fault has broken the primary: whoever still uses it ends, too, until its host gives it up.
+    /// When a fault has broken the primary: whoever still uses it, or waits for it, ends, too, until its host gives it up
+    /// (rule 65).
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Primary) -> T) -> T {
         let mut primary = self.primary.lock().expect("the primary is sound");
         let result = act(&mut primary);
@@ -109,26 +111,23 @@ impl PrimaryCell {
     }
 
     pub(crate) fn is_broken(&self) -> bool {
-        self.primary.is_poisoned()
+        self.primary.is_broken()
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Marks> {
         self.marks.subscribe()
     }
 
-    pub(crate) fn stats(&self) -> StructureStats {
-        lock(&self.primary).structure().stats()
-    }
-
-    /// What it reports beside figures (rules 22, 25, 36).
-    pub(crate) fn condition(&self) -> (Condition, Vec<MemberId>) {
-        let primary = lock(&self.primary);
-        (primary.condition(), primary.complaints())
+    /// What it reports (rules 22, 25, 36).
+    pub(crate) fn report(&self) -> Result<(StructureStats, Condition, Vec<MemberId>), Broken> {
+        let primary = self.primary.lock()?;
+        let stats = primary.structure().stats();
+        Ok((stats, primary.condition(), primary.complaints()))
     }
 
     /// Looks at the clock (rule 56); returns whether it has something new to complain about.
     pub(crate) fn look(&self) -> bool {
-        self.with(|primary| primary.tick(clock::now()))
+        (self.primary.lock()).is_ok_and(|mut primary| primary.tick(clock::now()))
     }
 
     /// Taken for dead: no link speaks until it is named again. Who waits for an answer waits on: it may come yet.
@@ -144,7 +143,11 @@ impl PrimaryCell {
 
     /// One task for each fused member that must be kept up to date.
     fn relink(self: &Arc<Self>, host: &Arc<Host>) {
-        let wanted: Vec<_> = lock(&self.primary).links().collect();
+        let Ok(primary) = self.primary.lock() else {
+            return;
+        };
+        let wanted: Vec<_> = primary.links().collect();
+        drop(primary);
         self.links.keep(&wanted, |to, woken| {
             let link = link::keep(Arc::clone(host), Arc::downgrade(self), to, woken);
             tokio::spawn(link).abort_handle()
@@ -171,13 +174,25 @@ impl PrimaryCell {
         self.marks.send_modify(|marks| marks.closed = true);
     }
 
+    /// As it was before it was [closed](Self::close), with what it has (rule 61).
+    pub(crate) fn open(self: &Arc<Self>, host: &Arc<Host>) {
+        self.marks.send_modify(|marks| marks.closed = false);
+        let suspended = self.primary.lock().is_ok_and(|p| p.is_suspended());
+        if !suspended {
+            self.relink(host);
+        }
+    }
+
     /// Reads wait for the leases a while, since they come with the next acknowledgements; without them they are refused,
     /// and the client looks for another primary (rule 10).
     async fn wait_for_leases(&self, marks: &mut watch::Receiver<Marks>) {
         if clock::now() < marks.borrow().leased_until {
             return;
         }
-        let most = lock(&self.primary).config().timing.lease_primary();
+        let Ok(timing) = self.primary.lock().map(|p| p.config().timing) else {
+            return;
+        };
+        let most = timing.lease_primary();
         let leased = marks.wait_for(|m| m.closed || clock::now() < m.leased_until);
         let _ = timeout(most, leased).await;
     }

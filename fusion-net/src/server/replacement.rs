@@ -6,7 +6,7 @@ use crate::peer::{Backoff, within};
 use fusion_core::config::Configuration;
 use fusion_core::id::{MemberId, RecoveryId, Seq};
 use fusion_core::listening::Listening;
-use fusion_core::message::{Condition, RecoveryReply, RecoveryRequest, Refusal, Route};
+use fusion_core::message::{Condition, RecoveryReply, RecoveryRequest, Refusal};
 use fusion_core::recovery::{Image, Recovered, Recovery};
 use fusion_core::time::{Time, Timing};
 use futures::StreamExt;
@@ -63,6 +63,14 @@ impl Replacement {
         });
         Replacement::restart(&replacement, host, config);
         replacement
+    }
+
+    /// Its task has ended without an image: a fault of this program struck, and it would say that it recovers for ever
+    /// (rule 65).
+    pub(crate) fn is_broken(&self) -> bool {
+        let state = lock(&self.state);
+        let ended = state.task.as_ref().is_some_and(AbortHandle::is_finished);
+        ended && !matches!(state.condition, Condition::Ready { .. })
     }
 
     /// A new epoch: everything but a finished image begins anew (rule 35).
@@ -250,7 +258,7 @@ async fn ask(
     loop {
         match call(host, config, me, to, &request).await {
             Some(Err(Refusal::Epoch(theirs))) => host.reconcile(config, theirs, to).await,
-            Some(Err(Refusal::NotMember { .. } | Refusal::Busy)) | None => {}
+            Some(Err(Refusal::NotMember { .. } | Refusal::Busy | Refusal::TwoContents)) | None => {}
             Some(answer) => return (to, request, answer),
         }
         sleep(backoff.wait()).await;
@@ -265,12 +273,7 @@ async fn call(
     request: &RecoveryRequest,
 ) -> Option<Result<RecoveryReply, Refusal>> {
     let address = &config.host_of(to)?.address;
-    let route = Route {
-        cluster: config.cluster,
-        epoch: config.epoch,
-        from: me,
-        to,
-    };
+    let route = config.route(me, to);
     if config.index_of(to).is_some() {
         let peer = host.peers.primaries.get(address).await.ok()?;
         let answer = peer

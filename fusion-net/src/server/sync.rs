@@ -22,10 +22,18 @@ pub(crate) async fn run(host: Arc<Host>, coordinators: Addresses, address: Strin
     let incarnation = rand::random();
     let mut backoff = Backoff::new(MAX_BACKOFF);
     let mut said = false;
+    let mut handed = false;
     loop {
         match coordinators.active(SEARCH).await {
             Ok(found) => {
-                let ended = session(&host, &found.client, incarnation, &address, &mut backoff);
+                let ended = session(
+                    &host,
+                    &found.client,
+                    incarnation,
+                    &address,
+                    &mut backoff,
+                    &mut handed,
+                );
                 if let Err(error) = ended.await {
                     tracing::warn!(coordinator = %found.address, %error, "the coordinator was lost");
                 }
@@ -48,6 +56,7 @@ async fn session(
     incarnation: u64,
     address: &str,
     backoff: &mut Backoff,
+    handed: &mut bool,
 ) -> Result<(), String> {
     let registration = Registration {
         incarnation,
@@ -61,10 +70,15 @@ async fn session(
         .map_err(|e| e.to_string())?;
     if registered == Err(AdminError::Rebuilding) {
         hand_over(host, client, &registration).await?;
+        *handed = true;
     }
     let registered = registered.map_err(|e| e.to_string())?;
     if !host.set_identity(registered) {
         return Err(AdminError::OtherStore.to_string());
+    }
+    if std::mem::take(handed) {
+        // Nobody handed over another content than this server, or the store would not have been made.
+        host.go_on();
     }
     let server = registered.server;
     backoff.reset();

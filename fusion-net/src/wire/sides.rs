@@ -298,6 +298,7 @@ mod tests {
         let route = Route {
             cluster: ClusterId(u64::MAX),
             epoch: Epoch(u64::MAX),
+            nonce: u64::MAX,
             from: MemberId(u64::MAX),
             to: MemberId(u64::MAX),
         };

@@ -7,9 +7,11 @@ use fusion_core::config::{
     ClusterShape, Configuration, FusedState, HeirSeat, MovePhase, PrimaryState,
 };
 use fusion_core::fused::Fused;
-use fusion_core::id::{ClusterId, MemberId, PrimaryIndex, RequestId, Row, ServerId, SessionId};
+use fusion_core::id::{
+    ClusterId, MemberId, PrimaryIndex, RequestId, Row, Seq, ServerId, SessionId,
+};
 use fusion_core::membership::{self, Evidence, Heard, Plan, Reason, ServerView};
-use fusion_core::message::{Ack, ClientRequest, Condition, MemberReport, Route};
+use fusion_core::message::{Ack, ClientRequest, Condition, MemberReport, Refusal, Route};
 use fusion_core::op::{Kind, Op};
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::time::{DRIFT_PPM, Time};
@@ -39,6 +41,7 @@ pub const SCHEDULES: &[Schedule] = &[
         time::a_coordinator_that_hiccups,
     ),
     ("a server that flaps", time::a_server_that_flaps),
+    ("a second content", a_second_content),
 ];
 
 /// A primary (1) and a fused member (2) of a cluster of one and one.
@@ -62,13 +65,7 @@ impl Pair {
     }
 
     fn route(&self, to: u64) -> Route {
-        let config = self.primary.config();
-        Route {
-            cluster: config.cluster,
-            epoch: config.epoch,
-            from: MemberId(1),
-            to: MemberId(to),
-        }
+        self.primary.config().route(MemberId(1), MemberId(to))
     }
 
     /// The fused member takes a message that is sent at `sent` by the one's clock and comes at `comes` by the other's.
@@ -318,4 +315,35 @@ fn a_spare_that_nobody_can_reach() -> Result<(), String> {
         return Err("invariant 11: a read waits for a learner that nobody can reach".into());
     }
     Ok(())
+}
+
+/// Two stores make epoch 2, one with the fused member and one without: a change that is answered in the one must not rest on
+/// a member of the other, which will go (rules 5, 61).
+fn a_second_content() -> Result<(), String> {
+    let mut pair = Pair::new();
+    let now = Time(1_000_000);
+    let first = pair.primary.config().successor(2);
+    let mut second = pair.primary.config().successor(3);
+    second.next_id = 4;
+    second.add_learner(Row(0), super::world::host(4));
+    pair.primary.adopt(Arc::new(first));
+    pair.fused.adopt(Arc::new(second));
+    let message = pair.primary.replicate(MemberId(2), 1 << 20, now);
+    let message = message.ok_or("the fused member is one of the cluster")?;
+    let route = pair.route(2);
+    match pair.fused.on_replicate(route, &message, now) {
+        Err(Refusal::Epoch(theirs)) if theirs.contradicts(pair.primary.config()) => {}
+        other => {
+            return Err(format!(
+                "invariant 5: a member of another content of the epoch says {other:?}"
+            ));
+        }
+    }
+    let seq = pair.primary.applied();
+    let ours = pair.fused.config().route(MemberId(1), MemberId(2));
+    pair.primary.on_ack(ours, Ack { seq, sent_at: now }, now);
+    match pair.primary.stable() {
+        Seq(0) => Ok(()),
+        _ => Err("invariant 5: an acknowledgement of another content of the epoch counts".into()),
+    }
 }

@@ -96,12 +96,7 @@ pub struct Server {
 
 impl World {
     pub(super) fn route(config: &Configuration, from: MemberId, to: MemberId) -> Route {
-        Route {
-            cluster: config.cluster,
-            epoch: config.epoch,
-            from,
-            to,
-        }
+        config.route(from, to)
     }
 
     /// Where a member runs.

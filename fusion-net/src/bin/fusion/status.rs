@@ -6,7 +6,7 @@ use crate::saving::Memory;
 use crate::shown::Shown;
 use crate::table::{Table, bytes, count};
 use clap::Args;
-use fusion_core::membership::Waiting;
+use fusion_core::membership::{Content, Waiting};
 use fusion_net::service::{
     ClusterStatus, ControlPlane, Event, MemberState, MemberStatus, Progress, Role, ServerStatus,
 };
@@ -329,6 +329,20 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
         }
         Waiting::Recovering => "recovers: members are being made again".to_owned(),
         Waiting::StoreBehind => "waits: the coordinator's store is older than what a member knows, or another one: nothing is decided; start the coordinator on the right file, or make the store anew from the servers with `fusion coordinator --data NEW --rebuild`".to_owned(),
+        Waiting::TwoContents { contents } => {
+            let content = |c: &Content| match c.servers.is_empty() {
+                true => format!("{:016x} is this store's", c.nonce),
+                false => {
+                    let servers: Vec<_> = c.servers.iter().map(ToString::to_string).collect();
+                    format!("{:016x} is known at server {}", c.nonce, servers.join(", "))
+                }
+            };
+            let contents: Vec<_> = contents.iter().map(content).collect();
+            format!(
+                "stopped: two stores have made one epoch ({}); who has heard of both serves nobody and keeps what it holds: restart the servers whose content is wrong, which discards theirs, and make the store anew from the others with `fusion coordinator --data NEW --rebuild`",
+                contents.join("; ")
+            )
+        }
         Waiting::Moving => "moves: a member is being copied to another server; nothing is lost meanwhile".to_owned(),
         Waiting::NoRoomToDrain { server } => format!(
             "waits: server {server} is to be emptied, but no other one without a member of this cluster is alive; start one with `fusion server`"

@@ -1,16 +1,28 @@
 //! Members come and go with configurations.
 
 use super::*;
+use crate::server::FusedServer;
+use crate::wire::Guest;
 use fusion_core::config::ClusterShape;
 use fusion_core::config::Host as Place;
 use fusion_core::id::Epoch;
+use fusion_core::message::Replicate;
 use fusion_core::op::Kind;
+use fusion_core::time::Time;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
 
 /// A fused member (3) on server 3, of a cluster whose primaries are elsewhere.
 fn host_of_a_fused_member() -> (Arc<Host>, Arc<Configuration>) {
+    host_of(3)
+}
+
+/// Server 1, 2 or 3 of the cluster.
+fn host_of(server: u64) -> (Arc<Host>, Arc<Configuration>) {
     let host = Host::new(Peers::new(Network::loopback()), true);
     let given = Registered {
-        server: ServerId(3),
+        server: ServerId(server),
         store: 1,
     };
     assert!(host.set_identity(given));
@@ -37,7 +49,8 @@ fn what_has_ended_is_dropped_when_nobody_waits_for_it() {
     let mut ended = Ended::default();
     let mut clusters = lock(&host.clusters);
     let slot = clusters.get_mut(&config.cluster).unwrap();
-    slot.give_up(&mut ended);
+    let member = slot.members.remove(&MemberId(3)).unwrap();
+    member.end(&mut ended);
     assert!(weak.upgrade().is_some(), "the lock is held");
     drop(clusters);
     drop(ended);
@@ -61,21 +74,107 @@ fn a_broken_member_is_reported_missing_and_never_started_empty_again() {
     assert_eq!(host.reports()[0].condition, Condition::Missing);
 }
 
+/// What primary 0 says first: its descriptor.
+fn first_message(config: &Arc<Configuration>) -> Replicate {
+    let mut primary = Primary::create(Arc::clone(config), MemberId(1));
+    primary.replicate(MemberId(3), 1 << 20, Time(1)).unwrap()
+}
+
+/// It went on with the half of a change that the fault had left, and acknowledged the next one.
 #[test]
-fn a_second_content_of_an_epoch_stops_the_members_that_see_it() {
+fn who_waits_for_a_member_that_breaks_is_refused() {
     let (host, config) = host_of_a_fused_member();
-    let second = |nonce| Arc::new(config.successor(nonce));
-    host.adopt(second(2));
-    host.adopt(second(2));
-    assert!(
-        host.member(ClusterId(1), MemberId(3)).is_some(),
-        "the same again"
-    );
-    host.adopt(second(3));
-    assert!(host.member(ClusterId(1), MemberId(3)).is_none());
+    let Some(Member::Fused(fused)) = host.member(ClusterId(1), MemberId(3)) else {
+        panic!("it is here")
+    };
+    let references = Arc::strong_count(&fused);
+    let (locked, is_locked) = mpsc::channel();
+    let fault = thread::spawn({
+        let fused = Arc::clone(&fused);
+        move || {
+            let _held = fused.lock();
+            locked.send(()).unwrap();
+            // The other one has found the member: nothing but the lock keeps it.
+            let since = Instant::now();
+            while Arc::strong_count(&fused) < references + 2 {
+                assert!(since.elapsed() < Duration::from_secs(30), "nobody came");
+                thread::yield_now();
+            }
+            panic!("a fault, on purpose");
+        }
+    });
+    is_locked.recv().unwrap();
+    let server = FusedServer::new(Arc::clone(&host), Guest::alone(1 << 20));
+    let route = config.route(MemberId(1), MemberId(3));
+    let answer = server.take_changes(route, &first_message(&config));
+    assert!(fault.join().is_err());
+    let cluster = config.cluster;
+    let member = MemberId(3);
+    assert_eq!(answer, Err(Refusal::NotMember { cluster, member }));
     assert_eq!(host.reports()[0].condition, Condition::Missing);
-    host.adopt(Arc::new(second(2).successor(4)));
-    assert!(host.member(ClusterId(1), MemberId(3)).is_none(), "for ever");
+}
+
+/// It dropped what it held, since an operator had started a coordinator on a restored store.
+#[test]
+fn a_second_content_of_an_epoch_stops_the_members_that_see_it_and_destroys_nothing() {
+    let (host, config) = host_of_a_fused_member();
+    let server = FusedServer::new(Arc::clone(&host), Guest::alone(1 << 20));
+    let message = first_message(&config);
+    let route = |config: &Configuration| config.route(MemberId(1), MemberId(3));
+    server.take_changes(route(&config), &message).unwrap();
+    let [ours, other] = [2, 3].map(|nonce| Arc::new(config.successor(nonce)));
+    host.adopt(Arc::clone(&ours));
+    host.adopt(Arc::clone(&ours));
+    let bytes = || host.reports()[0].page_bytes;
+    assert!(bytes() > 0, "the same again");
+    let of_other = server.take_changes(route(&other), &message);
+    assert!(matches!(of_other, Err(Refusal::Epoch(c)) if c.nonce == ours.nonce));
+
+    host.adopt(Arc::clone(&other));
+    let refused = server.take_changes(route(&ours), &message);
+    assert_eq!(refused, Err(Refusal::TwoContents));
+    assert_eq!(host.reports()[0].condition, Condition::TwoContents);
+    let nonces: Vec<_> = host.known().iter().map(|k| (k.epoch, k.nonce)).collect();
+    assert_eq!(nonces, [(Epoch(2), 2), (Epoch(2), 3)]);
+    for later in [ours.successor(4), other.successor(5)] {
+        host.adopt(Arc::new(later));
+    }
+    assert_eq!(host.known().len(), 2, "nobody knows what they rest on");
+    let forgotten = Registered {
+        server: ServerId(9),
+        store: 1,
+    };
+    assert!(!host.set_identity(forgotten));
+
+    host.go_on();
+    assert!(bytes() > 0, "an operator has decided");
+    server.take_changes(route(&ours), &message).unwrap();
+    host.adopt(Arc::new(ours.successor(4)));
+    assert_eq!(host.known()[0].epoch, Epoch(3));
+}
+
+#[tokio::test]
+async fn a_primary_that_sees_a_second_content_stops_and_goes_on_with_what_it_has() {
+    let (host, config) = host_of(1);
+    let Some(Member::Primary(cell)) = host.member(ClusterId(1), MemberId(1)) else {
+        panic!("it is here")
+    };
+    let marks = cell.watch();
+    let [ours, other] = [2, 3].map(|nonce| Arc::new(config.successor(nonce)));
+    host.adopt(ours);
+    let opened = cell.with(|p| p.open_session(fusion_core::id::SessionId(1)));
+    assert!(opened.is_some() && !marks.borrow().closed);
+    host.adopt(other);
+    assert!(marks.borrow().closed, "whoever waits is told so");
+    assert!(host.member(ClusterId(1), MemberId(1)).is_none());
+    host.go_on();
+    assert!(!marks.borrow().closed);
+    let Some(Member::Primary(again)) = host.member(ClusterId(1), MemberId(1)) else {
+        panic!("it is here")
+    };
+    assert!(Arc::ptr_eq(&cell, &again));
+    let again = cell.with(|p| p.open_session(fusion_core::id::SessionId(1)));
+    assert_eq!(again, opened);
 }
 
 #[test]
