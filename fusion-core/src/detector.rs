@@ -3,11 +3,16 @@
 //! Times are milliseconds of the coordinator's own clock. Nothing here is needed for safety: it only decides when to
 //! ask for a change of configuration.
 
+mod guard;
+
+pub use guard::GuardError;
+
 use crate::config::Configuration;
 use crate::id::{ClusterId, Epoch, MemberId, ServerId};
 use crate::membership::{Evidence, Heard, ServerView};
 use crate::message::MemberReport;
 use crate::time::Timing;
+use guard::Unexplained;
 use std::collections::BTreeMap;
 
 /// The most clusters that are heard of; the configurations' own are fewer.
@@ -27,10 +32,10 @@ struct Watched {
     epoch: Epoch,
     since_ms: u64,
     reports: BTreeMap<MemberId, Heard>,
-    /// The highest epoch that any member was heard to be in.
-    highest: Epoch,
-    /// What servers said of the nonce of the current epoch, if one said another one.
-    other_content: bool,
+    /// The highest epoch that any member was heard to be in, and who said so.
+    highest: (Epoch, ServerId),
+    /// Who said another nonce of the current epoch, if one did.
+    other_content: Option<ServerId>,
     nonce: u64,
 }
 
@@ -53,6 +58,7 @@ pub struct Detector {
     timers_from_ms: u64,
     servers: BTreeMap<ServerId, Seen>,
     clusters: BTreeMap<ClusterId, Watched>,
+    unexplained: Unexplained,
 }
 
 impl Detector {
@@ -66,6 +72,7 @@ impl Detector {
             timers_from_ms: now_ms,
             servers: BTreeMap::new(),
             clusters: BTreeMap::new(),
+            unexplained: Unexplained::default(),
         }
     }
 
@@ -80,10 +87,12 @@ impl Detector {
             seen.suspected_since_ms.get_or_insert(now_ms);
             seen.last_heard_ms = 0;
         }
+        self.unexplained.gone(&[id]);
     }
 
     /// Servers that nobody needs to know of any more.
     pub fn forget(&mut self, ids: &[ServerId]) {
+        self.unexplained.gone(ids);
         self.servers.retain(|id, _| !ids.contains(id));
     }
 
@@ -108,10 +117,10 @@ impl Detector {
         true
     }
 
-    /// What a server says of a member. Only the member's own server speaks for it: the caller has checked that.
+    /// What a server says of a member. Only the member's own server speaks for it: the caller has checked that. Which
+    /// epochs it knows it says apart from that ([`hear_epoch`](Self::hear_epoch)).
     pub fn hear_of(&mut self, report: MemberReport, now_ms: u64) {
         let watched = self.clusters.entry(report.cluster).or_default();
-        watched.highest = watched.highest.max(report.epoch);
         // A copy that comes late must not hide what is known since.
         let newer = watched.reports.get(&report.member);
         if newer.is_none_or(|h| h.report.epoch <= report.epoch) {
@@ -122,36 +131,15 @@ impl Detector {
         }
     }
 
-    /// Some server knows this epoch of a cluster, with the content that this nonce names. Beyond [`MAX_HEARD`]
-    /// clusters, further ones are not remembered.
-    pub fn hear_epoch(&mut self, cluster: ClusterId, epoch: Epoch, nonce: u64) {
-        if self.clusters.len() >= MAX_HEARD && !self.clusters.contains_key(&cluster) {
-            return;
-        }
-        let watched = self.clusters.entry(cluster).or_default();
-        watched.highest = watched.highest.max(epoch);
-        watched.other_content |= epoch == watched.epoch && nonce != watched.nonce;
-    }
-
-    /// Whether somebody was heard to be in a later epoch than `config`'s, or to know another content of that epoch:
-    /// whoever reads it from a store must read again, and a store that still says the same has lost something and must
-    /// not act (PROTOCOL rule 39).
-    #[must_use]
-    pub fn is_behind(&self, config: &Configuration) -> bool {
-        let watched = self.clusters.get(&config.cluster);
-        watched.is_some_and(|w| {
-            let same = w.epoch == config.epoch && w.nonce == config.nonce;
-            w.highest > config.epoch || (same && w.other_content)
-        })
-    }
-
     /// `config` is the current one from now on: its members have a while to be heard of in its epoch.
     pub fn installed(&mut self, config: &Configuration, now_ms: u64) {
+        let stray = self.unexplained.explained(config.cluster);
         let watched = self.clusters.entry(config.cluster).or_default();
+        watched.highest = watched.highest.max(stray.unwrap_or_default());
         if (watched.epoch, watched.nonce) != (config.epoch, config.nonce) {
             watched.epoch = config.epoch;
             watched.nonce = config.nonce;
-            watched.other_content = false;
+            watched.other_content = None;
             watched.since_ms = now_ms;
             watched
                 .reports

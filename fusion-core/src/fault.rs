@@ -110,6 +110,8 @@ faults! {
     OldDrain "old-drain",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
+    /// Rule 60: a store that is behind what servers know is changed all the same.
+    GuardIgnored "guard-ignored",
 }
 
 #[cfg(feature = "planted-faults")]

@@ -4,6 +4,7 @@ use fusion_core::code::Code;
 use fusion_core::config::{
     ClusterShape, Configuration, FusedState, HeirSeat, MovePhase, PrimaryState,
 };
+use fusion_core::detector::Detector;
 use fusion_core::fused::Fused;
 use fusion_core::id::{ClusterId, MemberId, PrimaryIndex, RequestId, Row, ServerId, SessionId};
 use fusion_core::membership::{self, Evidence, Heard, Plan, Reason, ServerView};
@@ -11,6 +12,7 @@ use fusion_core::message::{Ack, ClientRequest, Condition, MemberReport, Route};
 use fusion_core::op::{Kind, Op};
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::time::{DRIFT_PPM, Time};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub const SCHEDULES: &[Schedule] = &[
     ("an unstable snapshot", an_unstable_snapshot),
     ("a drain of an older epoch", a_drain_of_an_older_epoch),
     ("a learner's lease", a_learners_lease),
+    ("a store that was set back", a_store_that_was_set_back),
 ];
 
 /// A primary (1) and a fused member (2) of a cluster of one and one.
@@ -273,4 +276,55 @@ fn a_learners_lease() -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+/// A coordinator begins with a store of one epoch ago. One server is in the present one, the other is dead since the store
+/// was copied: a decision on the old configuration would give that epoch a second content (rules 5, 39, 60).
+fn a_store_that_was_set_back() -> Result<(), String> {
+    let mut pair = Pair::new();
+    let old = pair.primary.config().clone();
+    let mut next = old.successor(2);
+    next.fused.clear();
+    next.add_learner(Row(0), super::world::host(3));
+    pair.adopt(&Arc::new(next.clone()));
+    let mut detector = Detector::new(&old.timing, 0);
+    detector.installed(&old, 0);
+    let mut servers = BTreeMap::new();
+    for server in [1, 2].map(ServerId) {
+        detector.add_server(server);
+        let view = ServerView {
+            address: String::new(),
+            last_heard_ms: 1,
+            suspected_since_ms: (server == ServerId(2)).then_some(1),
+            load: 1,
+            draining: false,
+        };
+        servers.insert(server, view);
+    }
+    let suspect = old.timing.suspect_after().as_millis() as u64;
+    for now in (0..=2 * suspect).step_by(50) {
+        detector.hear(ServerId(1), now);
+        let report = pair.primary.condition();
+        let report = MemberReport::new(old.cluster, MemberId(1), next.epoch, report);
+        detector.hear_of(report, now);
+        detector.hear_epoch(ServerId(1), next.cluster, next.epoch, next.nonce);
+        detector.tick(now);
+    }
+    let evidence = detector.evidence(&old, servers);
+    if detector.guard(&old).is_err() {
+        return Ok(());
+    }
+    let decided = match membership::accept_loss(&old, &evidence, 4, true) {
+        Ok((decided, _)) => decided,
+        Err(_) => match membership::plan(&old, &evidence, 4) {
+            Plan::Change(decided, _) => *decided,
+            Plan::Keep | Plan::Wait(_) => old.successor(4),
+        },
+    };
+    match next.contradicts(&decided) {
+        true => Err(
+            "invariant 10: a store that is behind is changed: its epoch has two contents".into(),
+        ),
+        false => Ok(()),
+    }
 }
