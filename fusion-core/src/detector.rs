@@ -4,6 +4,10 @@
 //! T_h with each look: what passes while the coordinator is paused or starved is nobody's silence. Nothing here is
 //! needed for safety: it only decides when to ask for a change of configuration.
 
+mod guard;
+
+pub use guard::GuardError;
+
 use crate::avoidance::{Avoidance, provisional};
 use crate::config::Configuration;
 use crate::fault::{Fault, planted};
@@ -11,6 +15,7 @@ use crate::id::{ClusterId, Epoch, MemberId, ServerId};
 use crate::membership::{Content, Evidence, Heard, ServerView};
 use crate::message::{Condition, MemberReport};
 use crate::time::Timing;
+use guard::Unexplained;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most clusters that are heard of; the configurations' own are fewer.
@@ -52,10 +57,10 @@ struct Watched {
     reports: BTreeMap<MemberId, Heard>,
     /// How long had been listened when each was last heard of.
     heard: BTreeMap<MemberId, u64>,
-    /// The highest epoch that any member was heard to be in.
-    highest: Epoch,
-    /// What servers said of the nonce of the current epoch, if one said another one.
-    other_content: bool,
+    /// The highest epoch that any member was heard to be in, and who said so.
+    highest: (Epoch, ServerId),
+    /// Who said another nonce of the current epoch, if one did.
+    other_content: Option<ServerId>,
     nonce: u64,
     /// The members that are being made, and where.
     provisional: Vec<(MemberId, ServerId)>,
@@ -101,6 +106,7 @@ pub struct Detector {
     servers: BTreeMap<ServerId, Server>,
     clusters: BTreeMap<ClusterId, Watched>,
     avoidance: Avoidance,
+    unexplained: Unexplained,
 }
 
 impl Detector {
@@ -116,6 +122,7 @@ impl Detector {
             servers: BTreeMap::new(),
             clusters: BTreeMap::new(),
             avoidance: Avoidance::default(),
+            unexplained: Unexplained::default(),
         }
     }
 
@@ -131,10 +138,12 @@ impl Detector {
             server.seen.last_heard_ms = 0;
             server.declared = true;
         }
+        self.unexplained.gone(&[id]);
     }
 
     /// Servers that nobody needs to know of any more.
     pub fn forget(&mut self, ids: &[ServerId]) {
+        self.unexplained.gone(ids);
         self.servers.retain(|id, _| !ids.contains(id));
     }
 
@@ -174,11 +183,11 @@ impl Detector {
         true
     }
 
-    /// What a server says of a member. Only the member's own server speaks for it: the caller has checked that.
+    /// What a server says of a member. Only the member's own server speaks for it: the caller has checked that. Which
+    /// epochs it knows it says apart from that ([`hear_epoch`](Self::hear_epoch)).
     pub fn hear_of(&mut self, report: MemberReport, now_ms: u64) {
         let listened = self.listened_at(now_ms);
         let watched = self.clusters.entry(report.cluster).or_default();
-        watched.highest = watched.highest.max(report.epoch);
         // A copy that comes late must not hide what is known since.
         let newer = watched.reports.get(&report.member);
         if newer.is_none_or(|h| h.report.epoch <= report.epoch) {
@@ -190,21 +199,10 @@ impl Detector {
         }
     }
 
-    /// Some server knows this epoch of a cluster, with the content that this nonce names. Beyond [`MAX_HEARD`]
-    /// clusters, further ones are not remembered.
-    pub fn hear_epoch(&mut self, cluster: ClusterId, epoch: Epoch, nonce: u64) {
-        if self.clusters.len() >= MAX_HEARD && !self.clusters.contains_key(&cluster) {
-            return;
-        }
-        let watched = self.clusters.entry(cluster).or_default();
-        watched.highest = watched.highest.max(epoch);
-        watched.other_content |= epoch == watched.epoch && nonce != watched.nonce;
-    }
-
     /// As [`hear_epoch`](Self::hear_epoch), and who says so. Of the contents of an epoch a few are remembered, each with a
     /// few of those that named it: two are one too many (rule 61).
     pub fn hear_content(&mut self, server: ServerId, cluster: ClusterId, epoch: Epoch, nonce: u64) {
-        self.hear_epoch(cluster, epoch, nonce);
+        self.hear_epoch(server, cluster, epoch, nonce);
         let Some(watched) = self.clusters.get_mut(&cluster) else {
             return;
         };
@@ -235,27 +233,17 @@ impl Detector {
         (same && contents.len() > 1).then(|| contents.into_iter().map(content).collect())
     }
 
-    /// Whether somebody was heard to be in a later epoch than `config`'s, or to know another content of that epoch:
-    /// whoever reads it from a store must read again, and a store that still says the same has lost something and must
-    /// not act (PROTOCOL rule 39).
-    #[must_use]
-    pub fn is_behind(&self, config: &Configuration) -> bool {
-        let watched = self.clusters.get(&config.cluster);
-        watched.is_some_and(|w| {
-            let same = w.epoch == config.epoch && w.nonce == config.nonce;
-            w.highest > config.epoch || (same && w.other_content)
-        })
-    }
-
     /// `config` is the current one from now on: its members have a while to be heard of in its epoch.
     pub fn installed(&mut self, config: &Configuration, now_ms: u64) {
         self.judge_servers(config, now_ms);
         let listened = self.listened_at(now_ms);
+        let stray = self.unexplained.explained(config.cluster);
         let watched = self.clusters.entry(config.cluster).or_default();
+        watched.highest = watched.highest.max(stray.unwrap_or_default());
         if (watched.epoch, watched.nonce) != (config.epoch, config.nonce) {
             watched.epoch = config.epoch;
             watched.nonce = config.nonce;
-            watched.other_content = false;
+            watched.other_content = None;
             watched.contents.clear();
             watched.since = listened;
             watched.provisional = provisional(config).collect();

@@ -136,6 +136,8 @@ faults! {
     FlappingUndamped "flapping-undamped",
     /// Rule 56: members look only when a coordinator asks, and listen afresh when that was long ago.
     ComplaintsByHeartbeat "complaints-by-heartbeat",
+    /// Rule 60: a store that is behind what servers know is changed all the same.
+    GuardIgnored "guard-ignored",
 }
 
 #[cfg(feature = "planted-faults")]

@@ -244,7 +244,9 @@ async fn decide(coordinator: Arc<Coordinator>) {
         }
         let something = {
             let registry = coordinator.registry();
-            !registry.forgettable(now).is_empty() || !registry.remains.over(now).is_empty()
+            let any =
+                !registry.forgettable(now).is_empty() || !registry.remains.over(now).is_empty();
+            any && registry.guard_all().is_ok()
         };
         if something && forget_from <= Instant::now() {
             if let Err(error) = changes::forget(&coordinator, now).await {

@@ -2,6 +2,7 @@
 
 use crate::wire::{Holds, Room};
 use fusion_core::config::{ClusterShape, Configuration, ShapeError};
+use fusion_core::detector::GuardError;
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
 use fusion_core::limits::{MAX_BATCH_ANSWERS, MAX_REPORTS};
 use fusion_core::membership::{Acceptance, Foreseen, LossError, MoveError, Reason, Waiting, What};
@@ -56,7 +57,7 @@ pub trait Coordinator {
     /// it is refused, and nothing is changed.
     async fn register(
         registration: Registration,
-        holds: Option<u64>,
+        past: Option<Past>,
     ) -> Result<Registered, AdminError>;
     /// To a coordinator whose store is made anew: one configuration that a server has, or that it has none.
     async fn hand_over(handed: HandOver) -> Result<(), AdminError>;
@@ -203,6 +204,15 @@ pub struct Registered {
     pub store: u64,
 }
 
+/// What a process was told when it registered before, in this run of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// Its id, and the store that gave it.
+    pub identity: Registered,
+    /// Whether it has members.
+    pub members: bool,
+}
+
 /// What a server knows, for a store that is made anew (PROTOCOL rule 39); a configuration a message, since each may be
 /// long.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -296,6 +306,9 @@ pub enum AdminError {
         "it uses another store than the one that this server's members come from; point the server at the coordinator of that store (`fusion status` says what to do when there is none), or restart it to discard what it holds"
     )]
     OtherStore,
+    /// The store may be behind what servers know, or is (PROTOCOL rule 60). Nothing was changed.
+    #[error("{0}")]
+    Guard(GuardError),
     /// Its store is being made anew.
     #[error(
         "this coordinator's store is being made anew from the servers (--rebuild); it does nothing else until then"

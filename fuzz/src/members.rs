@@ -284,7 +284,7 @@ impl Members {
                 self.detector.hear(request.server, now_ms);
                 for known in request.known {
                     self.detector
-                        .hear_epoch(known.cluster, known.epoch, known.nonce);
+                        .hear_epoch(request.server, known.cluster, known.epoch, known.nonce);
                 }
                 for report in request.reports {
                     if self.config.host_of(report.member).is_some() {

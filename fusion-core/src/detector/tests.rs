@@ -202,7 +202,7 @@ fn a_later_epoch_anywhere_means_that_this_one_is_behind() {
     let mut detector = detector();
     detector.hear_of(report(1, 1), 100);
     assert!(!detector.is_behind(&config()));
-    detector.hear_epoch(ClusterId(1), Epoch(2), 9);
+    detector.hear_epoch(ServerId(2), ClusterId(1), Epoch(2), 9);
     assert!(detector.is_behind(&config()));
     assert!(!detector.is_behind(&config().successor(2)));
 }
@@ -210,9 +210,9 @@ fn a_later_epoch_anywhere_means_that_this_one_is_behind() {
 #[test]
 fn another_content_of_its_epoch_means_that_the_store_must_not_act() {
     let mut detector = detector();
-    detector.hear_epoch(ClusterId(1), Epoch(1), config().nonce);
+    detector.hear_epoch(ServerId(2), ClusterId(1), Epoch(1), config().nonce);
     assert!(!detector.is_behind(&config()));
-    detector.hear_epoch(ClusterId(1), Epoch(1), 77);
+    detector.hear_epoch(ServerId(2), ClusterId(1), Epoch(1), 77);
     assert!(detector.is_behind(&config()));
     let next = config().successor(2);
     detector.installed(&next, 200);

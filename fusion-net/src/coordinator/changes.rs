@@ -101,7 +101,8 @@ where
     done.await.map_err(failed)?
 }
 
-/// Decides on a configuration, stores it, then lets everybody know.
+/// Decides on a configuration, stores it, then lets everybody know. Refused while the store may be behind (PROTOCOL
+/// rule 60), whoever decides.
 pub(crate) async fn commit<F>(
     coordinator: &Arc<Coordinator>,
     reason: Option<Reason>,
@@ -111,7 +112,12 @@ where
     F: FnOnce(&mut Registry) -> Result<Configuration, AdminError> + Send + 'static,
 {
     let work = async move |c: Arc<Coordinator>| {
-        let next = Arc::new(decide(&mut c.registry())?);
+        let next = {
+            let mut registry = c.registry();
+            let next = decide(&mut registry)?;
+            registry.guard(&next)?;
+            Arc::new(next)
+        };
         store_next(&c, &next).await?;
         let now = c.now_ms();
         let mut registry = c.registry();
@@ -179,7 +185,11 @@ pub(crate) async fn add_server(
         if let Some(server) = known {
             return Ok(Registered { server, store });
         }
-        c.registry().check_room_for_server()?;
+        {
+            let registry = c.registry();
+            registry.guard_all()?;
+            registry.check_room_for_server()?;
+        }
         let server = c.store.add_server(&registration).await?;
         let now = c.now_ms();
         c.registry().add_server(server, registration, now);
@@ -196,7 +206,11 @@ pub(crate) async fn drain(
     wanted: bool,
 ) -> Result<(), AdminError> {
     let work = async move |c: Arc<Coordinator>| {
-        let registration = c.registry().drained(server, wanted)?;
+        let registration = {
+            let registry = c.registry();
+            registry.guard_all()?;
+            registry.drained(server, wanted)?
+        };
         c.store.put_server(server, &registration).await?;
         c.registry().set_draining(server, wanted);
         c.evidence.notify_one();
@@ -208,6 +222,7 @@ pub(crate) async fn drain(
 /// Forgets dead servers that no configuration names, and removed clusters that nobody holds a part of any more.
 pub(crate) async fn forget(c: &Arc<Coordinator>, now: u64) -> Result<(), AdminError> {
     let work = async move |c: Arc<Coordinator>| {
+        c.registry().guard_all()?;
         // What is to be forgotten is looked for now that nothing is decided meanwhile.
         let servers: Vec<ServerId> = c.registry().forgettable(now);
         if !servers.is_empty() {

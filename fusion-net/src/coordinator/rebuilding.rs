@@ -191,6 +191,7 @@ impl Rebuilding {
             store: rebuilt.store,
             configs: rebuilt.configs,
             servers: servers.map(|(&id, s)| (id, s.clone())).collect(),
+            next_server: ServerId(rebuilt.next_server),
         }
     }
 }
@@ -222,15 +223,12 @@ pub(crate) async fn run(coordinator: &Arc<Coordinator>) -> Result<(), Coordinato
                 said = Instant::now();
                 tracing::warn!("{}", rebuilding.progress(now));
             }
-            outcome.map(|rebuilt| {
-                let next_server = ServerId(rebuilt.next_server);
-                (rebuilding.contents(rebuilt), next_server)
-            })
+            outcome.map(|rebuilt| rebuilding.contents(rebuilt))
         };
-        let Some((contents, next_server)) = contents else {
+        let Some(contents) = contents else {
             continue;
         };
-        if !coordinator.store.restore(&contents, next_server).await? {
+        if !coordinator.store.restore(&contents).await? {
             return Err(CoordinatorError::NotNew);
         }
         let timing = &coordinator.options.timing;

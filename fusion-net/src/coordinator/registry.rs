@@ -6,9 +6,9 @@ mod remains;
 
 use super::store::StoreContents;
 use crate::addresses;
-use crate::service::{AdminError, Event, Registration, SyncRequest};
+use crate::service::{AdminError, Event, Past, Registration, SyncRequest};
 use fusion_core::config::{Configuration, MAX_ADDRESS_BYTES};
-use fusion_core::detector::{Detector, Seen};
+use fusion_core::detector::{Detector, GuardError};
 use fusion_core::id::{ClusterId, Epoch, PrimaryIndex, ServerId};
 use fusion_core::membership::{
     self, Acceptance, Foreseen, Plan, Reason, ServerView, Waiting, What,
@@ -57,6 +57,8 @@ pub(crate) struct Registry {
     pub(crate) store: u64,
     clusters: BTreeMap<ClusterId, Arc<Configuration>>,
     servers: BTreeMap<ServerId, Registration>,
+    /// The store has given no id from this one on.
+    next_server: ServerId,
     pub(crate) detector: Detector,
     pub(crate) remains: Remains,
     /// Of the members that are being made.
@@ -103,6 +105,7 @@ impl Registry {
                 .map(|c| (c.cluster, c))
                 .collect(),
             servers: contents.servers.into_iter().collect(),
+            next_server: contents.next_server,
             detector,
             events: VecDeque::new(),
             problem: None,
@@ -134,21 +137,37 @@ impl Registry {
         check_room("servers", self.servers.len(), MAX_SERVERS)
     }
 
-    /// Whether a server's members, if it has any, come from this store.
+    /// Whether a process may have an id of this store, or has it already: its members, if it has any, come from it, and it
+    /// has no id that the store knows nothing of. That one would be taken for a process that was forgotten, and discard
+    /// what it holds (PROTOCOL rule 60).
     pub(crate) fn check_origin(
         &mut self,
-        address: &str,
-        holds: Option<u64>,
+        registration: &Registration,
+        past: Option<Past>,
         now: u64,
     ) -> Result<(), AdminError> {
+        let address = &registration.address;
         self.strangers
             .retain(|_, refused| now.saturating_sub(*refused) < STRANGER_MS);
-        if holds.is_none_or(|store| store == self.store) {
+        let Some(past) = past.filter(|p| p.members || p.identity.store == self.store) else {
             self.strangers.remove(address);
+            return Ok(());
+        };
+        if past.identity.store == self.store {
+            self.strangers.remove(address);
+            let id = past.identity.server;
+            let unknown = match self.servers.get(&id) {
+                Some(known) => known.incarnation != registration.incarnation,
+                None => id >= self.next_server,
+            };
+            if unknown {
+                self.detector.hear_unknown_server(id);
+                return self.guard_all();
+            }
             return Ok(());
         }
         if self.strangers.contains_key(address) || self.strangers.len() < MAX_STRANGERS {
-            let first = self.strangers.insert(address.to_owned(), now).is_none();
+            let first = self.strangers.insert(address.clone(), now).is_none();
             if first {
                 tracing::warn!(
                     address,
@@ -179,6 +198,7 @@ impl Registry {
         self.taken
             .extend(taken.map(|(&other, _)| (other, (now, 0))));
         self.servers.insert(id, registration);
+        self.next_server = self.next_server.max(ServerId(id.0.saturating_add(1)));
         self.detector.add_server(id);
         self.detector.hear(id, now);
     }
@@ -207,6 +227,8 @@ impl Registry {
             }
         }
         let known: BTreeSet<ClusterId> = request.known.iter().map(|k| k.cluster).collect();
+        self.detector
+            .hear_all_known(request.server, |cluster| known.contains(&cluster));
         let servers = || self.servers.keys().copied().collect();
         self.remains.hear(request.server, &known, now, servers);
         for report in &request.reports {
@@ -227,10 +249,32 @@ impl Registry {
         true
     }
 
-    /// Whether a registered server may yet be heard of for the first time since the start.
-    pub(crate) fn expects_servers(&self) -> bool {
-        let unheard = |s: Seen| s.last_heard_ms == 0 && s.suspected_since_ms.is_none();
-        self.detector.servers().any(|(_, s)| unheard(s))
+    /// Whether `next` may be stored: not while something that was heard says that the store is behind, or somebody who
+    /// may say so was not heard yet (PROTOCOL rule 60).
+    pub(crate) fn guard(&self, next: &Configuration) -> Result<(), AdminError> {
+        match self.clusters.get(&next.cluster) {
+            Some(before) => self.detector.guard(before).map_err(AdminError::Guard),
+            None => self.guard_all(),
+        }
+    }
+
+    /// The same for what is of no cluster, or of any.
+    pub(crate) fn guard_all(&self) -> Result<(), AdminError> {
+        let configs = self.clusters.values().map(|c| &**c);
+        self.detector.guard_all(configs).map_err(AdminError::Guard)
+    }
+
+    /// A cluster that an operator wants to change, if its store may be changed.
+    pub(crate) fn to_change(&self, name: &str) -> Result<Arc<Configuration>, AdminError> {
+        let config = self.by_name(name);
+        // A store that is behind may know nothing of it.
+        let Some(config) = config else {
+            self.guard_all()?;
+            let name = name.to_owned();
+            return Err(AdminError::UnknownCluster { name });
+        };
+        self.guard(&config)?;
+        Ok(config)
     }
 
     /// Looks at the clock.
@@ -339,11 +383,16 @@ impl Registry {
         if let Some(contents) = self.detector.two_contents(config) {
             return Plan::Wait(Waiting::TwoContents { contents });
         }
-        if self.detector.is_behind(config) {
+        let guard = self.detector.guard(config);
+        if guard.as_ref().is_err_and(GuardError::is_behind) {
             return Plan::Wait(Waiting::StoreBehind);
         }
         let evidence = self.detector.evidence(config, servers);
-        membership::plan(config, &evidence, rand::random())
+        match membership::plan(config, &evidence, rand::random()) {
+            // Whether the store is behind is not known yet.
+            Plan::Change(..) if guard.is_err() => Plan::Wait(Waiting::Evidence),
+            plan => plan,
+        }
     }
 
     /// What an operator's acceptance of a loss would cost (PROTOCOL rule 62).

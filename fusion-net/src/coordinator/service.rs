@@ -1,11 +1,12 @@
 //! The coordinator's tarpc service.
 
+use super::Coordinator;
 use super::changes::{add_server, commit, drain};
 use super::office::Office;
 use super::registry::{Registry, check_address};
 use crate::service::{
-    self, AdminError, Counted, HandOver, Registered, Registration, Status, SyncReply, SyncRequest,
-    Who,
+    self, AdminError, Counted, HandOver, Past, Registered, Registration, Status, SyncReply,
+    SyncRequest, Who,
 };
 use crate::wire::Guest;
 use fusion_core::config::{ClusterShape, Configuration};
@@ -31,6 +32,22 @@ impl CoordinatorServer {
     pub(crate) fn new(office: Arc<Office>, guest: Arc<Guest>) -> Self {
         CoordinatorServer { office, guest }
     }
+
+    /// The state to act on at an operator's wish. Just started, a coordinator has yet to hear of the servers that are
+    /// registered, or to give them up: until then nobody knows whether its store is behind (PROTOCOL rule 60).
+    async fn heard(&self) -> Result<Arc<Coordinator>, AdminError> {
+        let c = self.office.working()?;
+        let all = async {
+            while c.registry().detector.unheard().is_some() {
+                sleep(c.options.timing.heartbeat() / 4).await;
+            }
+        };
+        tokio::select! {
+            // Whoever is not heard by then is named when the change is refused.
+            _ = timeout(MAX_WAIT, all) => Ok(Arc::clone(&c)),
+            () = c.term.ended() => Err(self.office.not_active()),
+        }
+    }
 }
 
 /// The first configuration of a new cluster, if there can be one.
@@ -39,6 +56,7 @@ fn new_cluster(
     shape: &ClusterShape,
     timing: Timing,
 ) -> Result<Configuration, AdminError> {
+    registry.guard_all()?;
     if registry.by_name(shape.name()).is_some() {
         return Err(AdminError::NameTaken {
             name: shape.name().to_owned(),
@@ -63,7 +81,7 @@ impl service::Coordinator for CoordinatorServer {
         self,
         _: Context,
         registration: Registration,
-        holds: Option<u64>,
+        past: Option<Past>,
     ) -> Result<Registered, AdminError> {
         let c = self.office.active()?;
         if let Some(rebuilding) = c.rebuilding().as_mut() {
@@ -72,8 +90,7 @@ impl service::Coordinator for CoordinatorServer {
         }
         check_address(&registration.address)?;
         let now = c.now_ms();
-        c.registry()
-            .check_origin(&registration.address, holds, now)?;
+        c.registry().check_origin(&registration, past, now)?;
         add_server(&c, registration).await
     }
 
@@ -124,32 +141,18 @@ impl service::Coordinator for CoordinatorServer {
         shape: ClusterShape,
     ) -> Result<Arc<Configuration>, AdminError> {
         let shape = shape.validated().map_err(AdminError::BadShape)?;
-        let c = &self.office.working()?;
+        let c = &self.heard().await?;
         let timing = c.options.timing;
-        let next = loop {
-            let shape = shape.clone();
-            match commit(c, None, move |registry| {
-                new_cluster(registry, &shape, timing)
-            })
-            .await
-            {
-                // Just started: servers that are registered have yet to be heard of, or to be given up.
-                Err(AdminError::NotEnoughServers { .. }) if c.registry().expects_servers() => {
-                    sleep(c.options.timing.heartbeat() / 4).await;
-                }
-                created => break created?,
-            }
-        };
+        let create = move |registry: &mut Registry| new_cluster(registry, &shape, timing);
+        let next = commit(c, None, create).await?;
         tracing::info!(cluster = %next.name, "a cluster was created");
         Ok(next)
     }
 
     async fn remove(self, _: Context, name: String) -> Result<(), AdminError> {
-        let c = self.office.working()?;
+        let c = self.heard().await?;
         let removed = commit(&c, None, move |registry| {
-            let config = registry
-                .by_name(&name)
-                .ok_or(AdminError::UnknownCluster { name })?;
+            let config = registry.to_change(&name)?;
             let mut next = config.successor(rand::random());
             next.removed = true;
             Ok(next)
@@ -170,14 +173,12 @@ impl service::Coordinator for CoordinatorServer {
         name: String,
         acceptance: Acceptance,
     ) -> Result<Vec<PrimaryIndex>, AdminError> {
-        let c = &self.office.working()?;
+        let c = &self.heard().await?;
         let (lost, named) = (acceptance.lose.clone(), acceptance.wipe.clone());
         let reason = Reason::LossAccepted(lost.clone());
         // Judged where nothing else is changed meanwhile: who came back since the operator looked is seen.
         let accepted = commit(c, Some(reason), move |registry| {
-            let config = registry
-                .by_name(&name)
-                .ok_or(AdminError::UnknownCluster { name })?;
+            let config = registry.to_change(&name)?;
             let (next, _) = registry.accept_loss(&config, &acceptance)?;
             Ok(next)
         });
@@ -193,29 +194,25 @@ impl service::Coordinator for CoordinatorServer {
         what: What,
         to: Option<ServerId>,
     ) -> Result<(), AdminError> {
-        let c = self.office.working()?;
+        let c = self.heard().await?;
         let moving = commit(&c, Some(what.reason()), move |registry| {
-            let config = registry
-                .by_name(&name)
-                .ok_or(AdminError::UnknownCluster { name })?;
+            let config = registry.to_change(&name)?;
             registry.move_member(&config, what, to)
         });
         moving.await.map(|_| ())
     }
 
     async fn cancel_move(self, _: Context, name: String, what: What) -> Result<(), AdminError> {
-        let c = self.office.working()?;
+        let c = self.heard().await?;
         let staying = commit(&c, Some(Reason::MoveCancelled(what)), move |registry| {
-            let config = registry
-                .by_name(&name)
-                .ok_or(AdminError::UnknownCluster { name })?;
+            let config = registry.to_change(&name)?;
             membership::cancel_move(&config, rand::random(), what).map_err(AdminError::Move)
         });
         staying.await.map(|_| ())
     }
 
     async fn drain(self, _: Context, server: ServerId, wanted: bool) -> Result<(), AdminError> {
-        drain(&self.office.working()?, server, wanted).await
+        drain(&self.heard().await?, server, wanted).await
     }
 
     async fn lookup(

@@ -26,6 +26,15 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// Somebody took the file away under the coordinator that uses it; nothing was changed.
+    #[error(
+        "the file {} was removed or replaced while this coordinator uses it: nothing is changed any more; put it back, or stop this coordinator and start one with --rebuild and a new --data file",
+        path.display()
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// Reading or writing failed; nothing was changed.
     #[error("{0}")]
     Failed(String),
@@ -77,6 +86,8 @@ pub struct StoreContents {
     pub configs: Vec<Arc<Configuration>>,
     /// The registered servers.
     pub servers: Vec<(ServerId, Registration)>,
+    /// The next server's id: it and all above it were never given.
+    pub next_server: ServerId,
 }
 
 /// What came of a compare-and-swap.
@@ -146,18 +157,14 @@ pub trait ConfigStore: Send + Sync + 'static {
     /// [`StoreError`]; after [`StoreError::Unknown`] some may be forgotten.
     async fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError>;
 
-    /// Takes all that a lost store held, its id too, and gives servers ids from `next_server` on (PROTOCOL rule 39); answers `false` when this one holds something
-    /// already, and changes nothing then. Durable when it returns. What several coordinators share has other means:
+    /// Takes all that a lost store held, its id too, and gives servers ids from its `next_server` on (PROTOCOL rule 39);
+    /// answers `false` when this one holds something already, and changes nothing then. Durable when it returns. What several coordinators share has other means:
     /// a snapshot of the engine's own.
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Shared`] where the engine has its own means.
-    async fn restore(
-        &self,
-        contents: &StoreContents,
-        next_server: ServerId,
-    ) -> Result<bool, StoreError> {
-        let _ = (contents, next_server);
+    async fn restore(&self, contents: &StoreContents) -> Result<bool, StoreError> {
+        let _ = contents;
         Err(StoreError::Shared)
     }
 }

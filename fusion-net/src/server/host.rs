@@ -7,7 +7,7 @@ use super::sound::{Broken, Sound};
 use crate::clock;
 use crate::express::{self, Changes};
 use crate::peer::{Pool, within};
-use crate::service::{FusedClient, Known, PrimaryClient, Registered};
+use crate::service::{FusedClient, Known, Past, PrimaryClient, Registered};
 use crate::transport::Network;
 use fusion_core::code::Code;
 use fusion_core::config::Configuration;
@@ -249,12 +249,12 @@ impl Host {
         lock(&self.identity).map(|i| i.server)
     }
 
-    /// The store that the members here come from, if there are any.
-    pub(crate) fn holds(&self) -> Option<u64> {
+    /// What this process was told when it registered last, and whether it has members.
+    pub(crate) fn past(&self) -> Option<Past> {
         let identity = (*lock(&self.identity))?;
         let clusters = lock(&self.clusters);
-        let any = clusters.values().any(|s| !s.members.is_empty());
-        any.then_some(identity.store)
+        let members = clusters.values().any(|s| !s.members.is_empty());
+        Some(Past { identity, members })
     }
 
     /// Takes the id that the coordinator gave. Another id of the same store means that it has forgotten this

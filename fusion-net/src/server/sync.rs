@@ -65,7 +65,7 @@ async fn session(
         draining: false,
     };
     let registered = client
-        .register(within(CALL), registration.clone(), host.holds())
+        .register(within(CALL), registration.clone(), host.past())
         .await
         .map_err(|e| e.to_string())?;
     if registered == Err(AdminError::Rebuilding) {

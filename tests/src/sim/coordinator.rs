@@ -293,10 +293,13 @@ impl World {
         let what = moving.unwrap_or_else(|| self.any_member());
         let nonce = self.rng.below(u64::MAX);
         let coordinator = &self.coordinators[id as usize];
-        if !matches!(coordinator.asked, Asked::Nothing) {
+        let config = &coordinator.config;
+        // An operator's wish is guarded as a coordinator's own decision is (rule 60).
+        if !matches!(coordinator.asked, Asked::Nothing)
+            || coordinator.detector.guard(config).is_err()
+        {
             return;
         }
-        let config = &coordinator.config;
         let (next, reason) = match membership::cancel_move(config, nonce, what) {
             Ok(next) => (next, Reason::MoveCancelled(what)),
             Err(_) => {
@@ -394,7 +397,9 @@ impl World {
                 coordinator.detector.hear(server, now);
                 if let Some((epoch, nonce)) = epoch {
                     let cluster = coordinator.config.cluster;
-                    coordinator.detector.hear_epoch(cluster, epoch, nonce);
+                    coordinator
+                        .detector
+                        .hear_epoch(server, cluster, epoch, nonce);
                 }
                 for report in reports {
                     let host = coordinator.config.host_of(report.member);

@@ -6,6 +6,7 @@ use fusion_core::code::Code;
 use fusion_core::config::{
     ClusterShape, Configuration, FusedState, HeirSeat, MovePhase, PrimaryState,
 };
+use fusion_core::detector::Detector;
 use fusion_core::fused::Fused;
 use fusion_core::id::{
     ClusterId, MemberId, PrimaryIndex, RequestId, Row, Seq, ServerId, SessionId,
@@ -15,6 +16,7 @@ use fusion_core::message::{Ack, ClientRequest, Condition, MemberReport, Refusal,
 use fusion_core::op::{Kind, Op};
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::time::{DRIFT_PPM, Time};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +44,7 @@ pub const SCHEDULES: &[Schedule] = &[
     ),
     ("a server that flaps", time::a_server_that_flaps),
     ("a second content", a_second_content),
+    ("a store that was set back", a_store_that_was_set_back),
 ];
 
 /// A primary (1) and a fused member (2) of a cluster of one and one.
@@ -345,5 +348,65 @@ fn a_second_content() -> Result<(), String> {
     match pair.primary.stable() {
         Seq(0) => Ok(()),
         _ => Err("invariant 5: an acknowledgement of another content of the epoch counts".into()),
+    }
+}
+
+/// A coordinator begins with a store of one epoch ago. One server is in the present one, the other is dead since the store
+/// was copied: a decision on the old configuration would give that epoch a second content (rules 5, 39, 60).
+fn a_store_that_was_set_back() -> Result<(), String> {
+    let mut pair = Pair::new();
+    let old = pair.primary.config().clone();
+    let mut next = old.successor(2);
+    next.fused.clear();
+    next.add_learner(Row(0), super::world::host(3));
+    pair.adopt(&Arc::new(next.clone()));
+    let mut detector = Detector::new(&old.timing, 0);
+    detector.installed(&old, 0);
+    let mut servers = BTreeMap::new();
+    for server in [1, 2].map(ServerId) {
+        detector.add_server(server);
+        let view = ServerView {
+            address: String::new(),
+            last_heard_ms: 1,
+            suspected_since_ms: (server == ServerId(2)).then_some(1),
+            load: 1,
+            draining: false,
+        };
+        servers.insert(server, view);
+    }
+    let suspect = old.timing.suspect_after().as_millis() as u64;
+    for now in (0..=2 * suspect).step_by(50) {
+        detector.hear(ServerId(1), now);
+        let report = pair.primary.condition();
+        let report = MemberReport::new(old.cluster, MemberId(1), next.epoch, report);
+        detector.hear_of(report, now);
+        detector.hear_epoch(ServerId(1), next.cluster, next.epoch, next.nonce);
+        detector.tick(now);
+    }
+    let evidence = detector.evidence(&old, servers);
+    if detector.guard(&old).is_err() {
+        return Ok(());
+    }
+    let foreseen = membership::foresee_loss(&old, &evidence);
+    let accepted = foreseen.and_then(|foreseen| {
+        let acceptance = membership::Acceptance {
+            wipe: foreseen.wiped_servers().into_iter().collect(),
+            lose: foreseen.lost,
+            processes_are_dead: true,
+        };
+        membership::accept_loss(&old, &evidence, 4, &acceptance)
+    });
+    let decided = match accepted {
+        Ok((decided, _)) => decided,
+        Err(_) => match membership::plan(&old, &evidence, 4) {
+            Plan::Change(decided, _) => *decided,
+            Plan::Keep | Plan::Wait(_) => old.successor(4),
+        },
+    };
+    match next.contradicts(&decided) {
+        true => Err(
+            "invariant 10: a store that is behind is changed: its epoch has two contents".into(),
+        ),
+        false => Ok(()),
     }
 }

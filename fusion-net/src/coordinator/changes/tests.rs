@@ -4,10 +4,12 @@ use crate::coordinator::office::{self, Office};
 use crate::coordinator::service::CoordinatorServer;
 use crate::coordinator::store::suite;
 use crate::coordinator::{ConfigStore, CoordinatorOptions, RedbStore, StoreContents};
-use crate::service::{Coordinator as _, SyncRequest};
+use crate::service::{Coordinator as _, Known, SyncRequest};
 use crate::wire::Guest;
 use async_trait::async_trait;
 use fusion_core::config::ClusterShape;
+use fusion_core::id::{Epoch, Row};
+use fusion_core::membership::What;
 use fusion_core::op::Kind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -297,4 +299,73 @@ async fn the_record_of_a_removed_cluster_goes_when_every_server_has_dropped_it()
     forget(&c, 3 * minute).await.unwrap();
     assert_eq!(records().await, 0);
     assert_eq!(c.registry().epoch_of(id), None);
+}
+
+/// Operators' commands, new clusters and servers, and what is forgotten: all went through (rule 60).
+#[tokio::test]
+async fn a_store_that_is_behind_is_changed_by_nobody() {
+    let stage = Stage::set().await;
+    let server = stage.register(1).await.unwrap();
+    let config = stage.create("c").await.unwrap();
+    let known = |epoch: Epoch, nonce| SyncRequest {
+        server,
+        known: vec![Known {
+            cluster: config.cluster,
+            epoch,
+            nonce,
+        }],
+        reports: Vec::new(),
+        wait: false,
+    };
+    let service = || stage.service();
+    let synced = service().sync(context::current(), known(config.epoch, config.nonce));
+    synced.await.unwrap();
+    let before = stage.store.load().await.unwrap();
+    let later = known(config.epoch.next().next(), 5);
+    service().sync(context::current(), later).await.unwrap();
+    let (now, name) = (context::current, || "c".to_owned());
+    let refused = [
+        stage.create("d").await.map(drop),
+        stage.create("c").await.map(drop),
+        stage.register(2).await.map(drop),
+        service().remove(now(), name()).await,
+        service().accept_loss(now(), name(), true).await.map(drop),
+        service()
+            .move_member(now(), name(), What::Row(Row(0)), None)
+            .await,
+        service()
+            .cancel_move(now(), name(), What::Row(Row(0)))
+            .await,
+        service().drain(now(), server, true).await,
+        service().drain(now(), server, false).await,
+        forget(&stage.active().await, 1 << 40).await,
+    ];
+    for (i, refused) in refused.into_iter().enumerate() {
+        let behind = |e: &AdminError| matches!(e, AdminError::Guard(e) if e.is_behind());
+        assert!(refused.as_ref().is_err_and(behind), "{i}: {refused:?}");
+    }
+    let after = stage.store.load().await.unwrap();
+    assert_eq!(after.configs, before.configs);
+    assert_eq!(after.servers.len(), 1);
+    assert!(!after.servers[0].1.draining);
+    // Who was known before is known on.
+    assert_eq!(stage.register(1).await, Ok(server));
+}
+
+/// The guard is asked when the change is made, too: what was decided a moment ago may be void by then.
+#[tokio::test]
+async fn a_decision_made_before_the_store_was_known_to_be_behind_is_not_stored() {
+    let stage = Stage::set().await;
+    let server = stage.register(1).await.unwrap();
+    let config = stage.create("c").await.unwrap();
+    let active = stage.active().await;
+    let next = config.successor(2);
+    active
+        .registry()
+        .detector
+        .hear_epoch(server, config.cluster, next.epoch, 77);
+    let decided = commit(&active, None, move |_| Ok(next)).await;
+    assert!(matches!(decided, Err(AdminError::Guard(_))), "{decided:?}");
+    let stored = stage.store.get(config.cluster).await.unwrap().unwrap();
+    assert_eq!(stored.epoch, config.epoch);
 }

@@ -187,6 +187,10 @@ impl ConfigStore for EtcdStore {
             let id = ServerId(id.ok_or(StoreError::Unreadable { what: "a server" })?);
             Ok((id, decode(kv.value(), "a server")?))
         });
+        let next_server = match self.engine.get(&prefix.next_server()).await? {
+            Some(kv) => number(&kv, "the next server's id")?,
+            None => 1,
+        };
         let mut servers: Vec<(ServerId, Registration)> =
             servers.collect::<Result<_, StoreError>>()?;
         servers.sort_by_key(|(id, _)| *id);
@@ -210,6 +214,7 @@ impl ConfigStore for EtcdStore {
             store: number(&store, "an id")?,
             configs,
             servers,
+            next_server: ServerId(next_server),
         })
     }
 

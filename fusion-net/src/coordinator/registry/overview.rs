@@ -38,10 +38,15 @@ impl Registry {
                 .map(|c| self.cluster_status(c, views.clone(), now))
                 .collect(),
             events: self.events.iter().cloned().collect(),
-            problem: self.problem.as_ref().map(refused),
+            problem: self.problem.as_ref().map(refused).or_else(|| self.behind()),
             strangers: self.strangers(now),
             control,
         }
+    }
+
+    /// What says that the store is behind, if something does.
+    fn behind(&self) -> Option<String> {
+        self.guard_all().err().map(|error| error.to_string())
     }
 
     fn cluster_status(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::service::{ControlPlane, Known, MemberState, Progress};
+use crate::service::{ControlPlane, Known, MemberState, Progress, Registered};
 use fusion_core::config::{ClusterShape, Host, PrimaryState};
 use fusion_core::id::MemberId;
 use fusion_core::message::{Condition, MemberReport};
@@ -268,14 +268,26 @@ fn an_address_that_a_terminal_would_obey_is_refused() {
 fn a_server_with_members_of_another_store_is_refused_and_shown_while_it_tries() {
     let contents = StoreContents {
         store: 7,
+        next_server: ServerId(1),
         ..StoreContents::default()
     };
     let mut registry = Registry::new(contents, &Timing::default());
     let control = crate::service::ControlPlane::default;
-    assert!(registry.check_origin("a:1", None, 0).is_ok());
-    assert!(registry.check_origin("a:1", Some(7), 0).is_ok());
+    let at = |address: &str| Registration {
+        address: address.to_owned(),
+        ..registration(1)
+    };
+    let holds = |store| {
+        let server = ServerId(0);
+        Some(Past {
+            identity: Registered { server, store },
+            members: true,
+        })
+    };
+    assert!(registry.check_origin(&at("a:1"), None, 0).is_ok());
+    assert!(registry.check_origin(&at("a:1"), holds(7), 0).is_ok());
     for i in 0..2 * MAX_STRANGERS {
-        let refused = registry.check_origin(&format!("b:{i}"), Some(8), i as u64);
+        let refused = registry.check_origin(&at(&format!("b:{i}")), holds(8), i as u64);
         assert!(matches!(refused, Err(AdminError::OtherStore)));
     }
     let shown = |registry: &Registry, now| registry.status(now, control()).strangers;
@@ -289,6 +301,42 @@ fn a_server_with_members_of_another_store_is_refused_and_shown_while_it_tries() 
         )
     );
     // It was restarted, and holds nothing now.
-    assert!(registry.check_origin("b:9", None, 100).is_ok());
+    assert!(registry.check_origin(&at("b:9"), None, 100).is_ok());
     assert!(!shown(&registry, 100).contains(&"b:9".to_owned()));
+}
+
+/// It was given another id, and discarded all that it had.
+#[test]
+fn a_process_whose_id_the_store_does_not_know_was_taken_for_a_forgotten_one() {
+    let contents = StoreContents {
+        store: 7,
+        servers: vec![(ServerId(2), registration(20))],
+        next_server: ServerId(5),
+        ..StoreContents::default()
+    };
+    let past = |server| {
+        let (server, store) = (ServerId(server), 7);
+        Some(Past {
+            identity: Registered { server, store },
+            members: true,
+        })
+    };
+    let fresh = || Registry::new(contents.clone(), &Timing::default());
+    let mut registry = fresh();
+    let known = registry.check_origin(&registration(20), past(2), 0);
+    assert_eq!(known, Ok(()), "it is registered");
+    let forgotten = registry.check_origin(&registration(30), past(3), 0);
+    assert_eq!(forgotten, Ok(()), "its id was given, and nobody names it");
+    for (incarnation, server) in [(50, 5), (60, 6), (21, 2)] {
+        let mut registry = fresh();
+        let refused = registry.check_origin(&registration(incarnation), past(server), 0);
+        let expected = GuardError::UnknownServer {
+            server: ServerId(server),
+        };
+        assert_eq!(refused, Err(AdminError::Guard(expected.clone())));
+        // Nothing is decided any more, and status says why.
+        assert_eq!(registry.guard_all(), Err(AdminError::Guard(expected)));
+        let status = registry.status(1, ControlPlane::default());
+        assert!(status.problem.unwrap().contains("the store is behind"));
+    }
 }

@@ -1,13 +1,19 @@
 //! The embedded store: one redb file, for one coordinator.
 
+mod disk;
+
 use super::{ConfigStore, StoreContents, StoreError, Swapped, decode, encode, no_ids_left};
 use crate::service::Registration;
 use async_trait::async_trait;
+use disk::{Disk, Watched};
 use fusion_core::config::Configuration;
 use fusion_core::id::{ClusterId, Epoch, ServerId};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const CONFIGS: TableDefinition<u64, &[u8]> = TableDefinition::new("configurations");
@@ -24,9 +30,18 @@ pub struct RedbStore {
 
 struct RedbFile {
     path: PathBuf,
+    disk: Disk,
+    open: Mutex<Open>,
+}
+
+struct Open {
     /// Taken away by a failure and opened again by the next call: redb refuses to go on after a failed write, and a
     /// disk that was full may have room again.
-    database: Mutex<Option<Database>>,
+    database: Option<Database>,
+    /// The file, whether redb has it open or not: no other one is ever taken for it.
+    file: File,
+    /// The id of the store in it; 0 as long as it is not known.
+    store: u64,
 }
 
 /// What a swap found.
@@ -36,18 +51,29 @@ enum Found {
     Name(ClusterId),
 }
 
-fn open_file(path: &Path) -> Result<Database, StoreError> {
-    Database::create(path).map_err(|e| StoreError::Open {
+fn cannot_open(path: &Path, error: impl Into<DatabaseError>) -> StoreError {
+    StoreError::Open {
         path: path.to_owned(),
-        reason: match e {
-            redb::DatabaseError::DatabaseAlreadyOpen => {
+        reason: match error.into() {
+            DatabaseError::DatabaseAlreadyOpen => {
                 "another coordinator uses it; several coordinators need a \
                                                          store that they can share: etcd (--etcd)"
                     .to_owned()
             }
             e => e.to_string(),
         },
-    })
+    }
+}
+
+/// The store's id, and the next server's.
+fn read_numbers(database: &Database) -> Result<(u64, u64), redb::Error> {
+    let meta = database.begin_read()?.open_table(META)?;
+    let number =
+        |key| -> Result<Option<u64>, redb::Error> { Ok(meta.get(key)?.map(|v| v.value())) };
+    Ok((
+        number("store")?.unwrap_or(0),
+        number("next server")?.unwrap_or(1),
+    ))
 }
 
 impl RedbStore {
@@ -57,13 +83,26 @@ impl RedbStore {
     /// [`StoreError::Open`] when it cannot be opened (another coordinator has it open, say);
     /// [`StoreError::Unreadable`] when it is of another format.
     pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
-        let file = RedbFile {
+        RedbStore::open_on(path, Disk::default())
+    }
+
+    fn open_on(path: &Path, disk: Disk) -> Result<RedbStore, StoreError> {
+        let failed = |e: io::Error| cannot_open(path, e);
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path).map_err(failed)?;
+        let store = RedbFile {
             path: path.to_owned(),
-            database: Mutex::new(Some(open_file(path)?)),
+            disk,
+            open: Mutex::new(Open {
+                database: None,
+                file,
+                store: 0,
+            }),
         };
-        file.initialize()?;
+        store.initialize()?;
         Ok(RedbStore {
-            file: Arc::new(file),
+            file: Arc::new(store),
         })
     }
 
@@ -80,21 +119,63 @@ impl RedbStore {
 }
 
 impl RedbFile {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing is written, or believed, beside the file that this store was opened on.
+    fn in_place(&self, open: &Open) -> Result<(), StoreError> {
+        if disk::names(&self.path, &open.file) {
+            return Ok(());
+        }
+        Err(StoreError::Replaced {
+            path: self.path.clone(),
+        })
+    }
+
+    fn database(&self, path: &Path, check: bool) -> Result<(File, Database), StoreError> {
+        let failed = |e: io::Error| cannot_open(path, e);
+        let file = File::options().read(true).write(true).open(path);
+        let file = file.map_err(failed)?;
+        let pinned = file.try_clone().map_err(failed)?;
+        let backend = Watched::new(file, self.disk.clone()).map_err(failed)?;
+        let mut builder = Builder::new();
+        builder.set_check_integrity_on_open(check);
+        let database = builder.create_with_backend(backend);
+        Ok((pinned, database.map_err(|e| cannot_open(path, e))?))
+    }
+
     fn with<T>(
         &self,
         act: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let mut open = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        let database = match open.take() {
+        let mut open = self.open();
+        self.in_place(&open)?;
+        if self.disk.sync_failed() {
+            // The term ends, and the next one begins with a new file.
+            return Err(StoreError::Unknown(format!(
+                "the disk refused to keep what was written to {}",
+                self.path.display()
+            )));
+        }
+        let database = match open.database.take() {
             Some(database) => database,
-            None => open_file(&self.path)?,
+            None => {
+                let (file, database) = self.database(&self.path, false)?;
+                if !disk::names(&self.path, &open.file) || !disk::names(&self.path, &file) {
+                    return Err(StoreError::Replaced {
+                        path: self.path.clone(),
+                    });
+                }
+                database
+            }
         };
         let failed = |e: redb::Error| {
             let path = self.path.display();
             StoreError::Failed(format!("cannot read or write {path}: {e}"))
         };
         let result = act(&database).map_err(failed)?;
-        *open = Some(database);
+        open.database = Some(database);
         Ok(result)
     }
 
@@ -116,24 +197,102 @@ impl RedbFile {
             Ok(())
         });
         match (done, committing) {
-            (Ok(()), Some((_, result))) => Ok(result),
+            (Ok(()), Some((_, result))) => {
+                // A file that was taken away while it was written to is not the one that is read next.
+                let kept = self.in_place(&self.open());
+                kept.map_err(|e| StoreError::Unknown(e.to_string()))?;
+                Ok(result)
+            }
             (Err(error), Some((number, result))) => self.settle(number, error).map(|()| result),
             (Err(error), None) => Err(error),
             (Ok(()), None) => Err(StoreError::Failed("nothing was committed".to_owned())),
         }
     }
 
-    /// A commit has failed: whether it was made all the same, the file says when it is opened again.
+    /// A commit has failed. Where a write was refused, the file says whether it was made all the same, once it is opened
+    /// again and all of it is on the disk. Where a sync was, nothing that is read tells anything (PROTOCOL rule 64).
     fn settle(&self, number: u64, error: StoreError) -> Result<(), StoreError> {
+        let unknown = |error: StoreError| StoreError::Unknown(error.to_string());
+        if self.disk.sync_failed() {
+            return Err(unknown(error));
+        }
         let last = self.with(|database| {
             let meta = database.begin_read()?.open_table(META)?;
             Ok(meta.get(CHANGES)?.map(|v| v.value()))
         });
-        match last {
-            Ok(last) if last == Some(number) => Ok(()),
-            Ok(_) => Err(error),
-            Err(_) => Err(StoreError::Unknown(error.to_string())),
+        let synced = self.disk.sync(&self.open().file);
+        match (last, synced) {
+            (Ok(last), Ok(())) if last == Some(number) => Ok(()),
+            (Ok(_), Ok(())) => Err(error),
+            _ => Err(unknown(error)),
         }
+    }
+
+    /// After a sync that failed: writes all that can be read into a new file, and puts it in the place of the old one once
+    /// it is on the disk (PROTOCOL rule 64). Of a change whose outcome is not known either is there from then on. What
+    /// fails leaves the old file where it is, and the store failed.
+    fn renew(&self) -> Result<(), StoreError> {
+        let mut open = self.open();
+        if !self.disk.sync_failed() {
+            return Ok(());
+        }
+        open.database = None;
+        self.in_place(&open)?;
+        let new = self.path.with_extension("renewed");
+        let renewed = self.write_anew(&open, &new);
+        if renewed.is_err() {
+            // The room that it takes may be what is missing.
+            let _ = std::fs::remove_file(&new);
+        }
+        (open.file, open.database) = renewed.map(|(file, database)| (file, Some(database)))?;
+        self.disk.renewed();
+        tracing::warn!(path = %self.path.display(), "the disk refused to keep a change: the store was written whole into a new file");
+        Ok(())
+    }
+
+    fn write_anew(&self, open: &Open, new: &Path) -> Result<(File, Database), StoreError> {
+        let failed = |e: io::Error| {
+            let path = self.path.display();
+            StoreError::Failed(format!(
+                "a sync of {path} failed, and it cannot be written whole into a new file either: {e}"
+            ))
+        };
+        let length = open.file.metadata().map_err(failed)?.len();
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        open.file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        let mut copy = options.open(new).map_err(failed)?;
+        copy.write_all(&bytes).map_err(failed)?;
+        // From here on the syncs of the new file count.
+        self.disk.renewed();
+        let written = self.disk.sync(&copy).map_err(failed);
+        let opened = written.and_then(|()| {
+            // Every page is checked: what the old file was left with may be half a change, which is undone then.
+            let (file, database) = self.database(new, true)?;
+            let store = read_numbers(&database).map(|(store, _)| store);
+            match store {
+                Ok(store) if store == open.store => Ok((file, database)),
+                _ => Err(StoreError::Unreadable {
+                    what: "half a store",
+                }),
+            }
+        });
+        let placed = opened.and_then(|opened| {
+            self.in_place(open)?;
+            if self.disk.sync_failed() {
+                return Err(failed(io::Error::other("the new file was not kept either")));
+            }
+            std::fs::rename(new, &self.path).map_err(failed)?;
+            let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty());
+            let folder = File::open(folder.unwrap_or(Path::new(".")));
+            folder.and_then(|f| f.sync_all()).map_err(failed)?;
+            Ok(opened)
+        });
+        if placed.is_err() {
+            self.disk.failed();
+        }
+        placed
     }
 
     fn initialize(&self) -> Result<(), StoreError> {
@@ -156,14 +315,18 @@ impl RedbFile {
             } else {
                 Err(StoreError::Unreadable { what: "a format" })
             }
-        })
+        })?;
+        let (store, _) = self.with(read_numbers)?;
+        self.open().store = store;
+        Ok(())
     }
 
     fn load(&self) -> Result<StoreContents, StoreError> {
         type Rows = Vec<(u64, Vec<u8>)>;
-        let read = |database: &Database| -> Result<(u64, Rows, Rows), redb::Error> {
+        self.renew()?;
+        let read = |database: &Database| -> Result<((u64, u64), Rows, Rows), redb::Error> {
+            let numbers = read_numbers(database)?;
             let transaction = database.begin_read()?;
-            let store = transaction.open_table(META)?.get("store")?;
             let rows = |table: TableDefinition<'_, u64, &[u8]>| -> Result<Rows, redb::Error> {
                 let table = transaction.open_table(table)?;
                 let rows = table
@@ -171,10 +334,10 @@ impl RedbFile {
                     .map(|row| row.map(|(k, v)| (k.value(), v.value().to_vec())));
                 Ok(rows.collect::<Result<_, _>>()?)
             };
-            let store = store.map_or(0, |v| v.value());
-            Ok((store, rows(CONFIGS)?, rows(SERVERS)?))
+            Ok((numbers, rows(CONFIGS)?, rows(SERVERS)?))
         };
-        let (store, configs, servers) = self.with(read)?;
+        let ((store, next_server), configs, servers) = self.with(read)?;
+        self.open().store = store;
         let configs = configs
             .iter()
             .map(|(_, bytes)| decode(bytes, "a configuration").map(Arc::new));
@@ -185,6 +348,7 @@ impl RedbFile {
             store,
             configs: configs.collect::<Result<_, StoreError>>()?,
             servers: servers.collect::<Result<_, StoreError>>()?,
+            next_server: ServerId(next_server),
         })
     }
 
@@ -296,6 +460,11 @@ impl RedbFile {
             meta.insert("next server", next_server)?;
             Ok(true)
         })
+        .inspect(|&taken| {
+            if taken {
+                self.open().store = store;
+            }
+        })
     }
 
     fn forget_servers(&self, ids: &[ServerId]) -> Result<(), StoreError> {
@@ -353,11 +522,7 @@ impl ConfigStore for RedbStore {
         self.blocking(move |file| file.put_server(id, &bytes)).await
     }
 
-    async fn restore(
-        &self,
-        contents: &StoreContents,
-        next_server: ServerId,
-    ) -> Result<bool, StoreError> {
+    async fn restore(&self, contents: &StoreContents) -> Result<bool, StoreError> {
         let configs = contents
             .configs
             .iter()
@@ -368,8 +533,8 @@ impl ConfigStore for RedbStore {
             .iter()
             .map(|(id, s)| Ok((id.0, encode(s)?)));
         let servers = servers.collect::<Result<Vec<_>, StoreError>>()?;
-        let store = contents.store;
-        self.blocking(move |file| file.restore(store, next_server.0, &configs, &servers))
+        let (store, next_server) = (contents.store, contents.next_server.0);
+        self.blocking(move |file| file.restore(store, next_server, &configs, &servers))
             .await
     }
 
@@ -380,95 +545,4 @@ impl ConfigStore for RedbStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::suite;
-    use super::*;
-
-    #[tokio::test]
-    async fn it_does_what_every_store_must() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
-        suite::run(async || Arc::new(RedbStore::open(&path).unwrap()) as Arc<dyn ConfigStore>)
-            .await;
-    }
-
-    #[tokio::test]
-    async fn a_failed_write_does_not_disable_the_store_for_ever() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = RedbStore::open(&folder.path().join("store")).unwrap();
-        let failed = store.file.with(|_| {
-            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-            Err::<(), _>(redb::Error::Io(full))
-        });
-        assert!(matches!(failed, Err(StoreError::Failed(_))));
-        let first = suite::config(3);
-        let swapped = store.compare_and_swap(&first).await.unwrap();
-        assert_eq!(swapped, Swapped::Stored);
-        assert_eq!(store.get(first.cluster).await.unwrap(), Some(first));
-    }
-
-    #[test]
-    fn a_commit_that_failed_was_made_or_not_as_the_file_says_and_else_nobody_knows() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
-        let store = RedbStore::open(&path).unwrap();
-        let failure = || StoreError::Failed("the disk is full".to_owned());
-        let made = |number| store.file.settle(number, failure());
-        assert!(made(1).is_ok(), "opening it was the first change");
-        let next = made(2);
-        assert!(matches!(next, Err(StoreError::Failed(_))), "{next:?}");
-        *store.file.database.lock().unwrap() = None;
-        std::fs::remove_file(&path).unwrap();
-        std::fs::create_dir(&path).unwrap();
-        let lost = made(2);
-        assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
-    }
-
-    #[tokio::test]
-    async fn a_new_store_takes_what_a_lost_one_held_and_one_in_use_does_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = RedbStore::open(&folder.path().join("new")).unwrap();
-        let registration = Registration {
-            incarnation: 8,
-            address: "a:1".into(),
-            pid: 4,
-            draining: true,
-        };
-        let contents = StoreContents {
-            store: 77,
-            configs: vec![Arc::new(suite::config(3))],
-            servers: vec![(ServerId(3), registration.clone())],
-        };
-        let next = ServerId(1003);
-        assert!(store.restore(&contents, next).await.unwrap());
-        let loaded = store.load().await.unwrap();
-        assert_eq!(loaded.store, 77);
-        assert_eq!(loaded.configs, contents.configs);
-        assert!(loaded.servers[0].1.draining);
-        let known = store.add_server(&registration).await.unwrap();
-        assert_eq!(known, ServerId(3));
-        let new = store.add_server(&suite::registration(9)).await.unwrap();
-        assert_eq!(new, next);
-        assert!(!store.restore(&contents, next).await.unwrap());
-    }
-
-    #[test]
-    fn a_second_coordinator_on_the_same_file_is_a_clear_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
-        let _first = RedbStore::open(&path).unwrap();
-        let second = RedbStore::open(&path).err().unwrap().to_string();
-        assert!(second.contains("another coordinator uses it"), "{second}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_store_is_a_clear_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
-        std::fs::write(&path, b"not a store at all").unwrap();
-        assert!(matches!(
-            RedbStore::open(&path),
-            Err(StoreError::Open { .. })
-        ));
-    }
-}
+mod tests;
