@@ -49,6 +49,8 @@ struct Watched {
     reports: BTreeMap<MemberId, Heard>,
     /// How long had been listened when each was last heard of.
     heard: BTreeMap<MemberId, u64>,
+    /// Of whom each complains, and how long had been listened when it first did.
+    complaints: BTreeMap<MemberId, BTreeMap<MemberId, u64>>,
     /// The highest epoch that any member was heard to be in.
     highest: Epoch,
     /// What servers said of the nonce of the current epoch, if one said another one.
@@ -160,6 +162,11 @@ impl Detector {
         if newer.is_none_or(|h| h.report.epoch <= report.epoch) {
             let at_ms = now_ms;
             watched.heard.insert(report.member, listened);
+            let before = watched.complaints.remove(&report.member);
+            let before = before.unwrap_or_default();
+            let since = |id| (id, before.get(&id).copied().unwrap_or(listened));
+            let complaints = report.complaints.iter().map(|&id| since(id)).collect();
+            watched.complaints.insert(report.member, complaints);
             watched
                 .reports
                 .insert(report.member, Heard { report, at_ms });
@@ -201,6 +208,7 @@ impl Detector {
             let named = |id: MemberId| config.host_of(id).is_some();
             watched.reports.retain(|&id, _| named(id));
             watched.heard.retain(|&id, _| named(id));
+            watched.complaints.clear();
         }
         if config.removed {
             self.clusters.remove(&config.cluster);
@@ -213,6 +221,7 @@ impl Detector {
         if let Some(watched) = self.clusters.get_mut(&cluster) {
             watched.reports.clear();
             watched.heard.clear();
+            watched.complaints.clear();
             watched.since = self.listened;
         }
     }
@@ -264,7 +273,11 @@ impl Detector {
         servers: BTreeMap<ServerId, ServerView>,
     ) -> Evidence {
         let watched = self.clusters.get(&config.cluster);
-        let reports = watched.map(|w| w.reports.clone()).unwrap_or_default();
+        let mut reports = watched.map(|w| w.reports.clone()).unwrap_or_default();
+        for (by, heard) in &mut reports {
+            let counts = |about: &MemberId| watched.is_some_and(|w| w.counts(*by, *about));
+            heard.report.complaints.retain(counts);
+        }
         let began = watched.map_or(0, |w| w.since).max(self.timers_from);
         // A server may be heard of and yet never say anything of a member, or never come to its epoch.
         let silent = config.members().filter_map(|id| {
@@ -282,6 +295,16 @@ impl Detector {
             servers,
             reports,
         }
+    }
+}
+
+impl Watched {
+    /// Whether a complaint speaks of a broken link: its other end was heard of after it was made. Whoever is silent is
+    /// settled by that, even where members complain sooner than this coordinator suspects (rule 51).
+    fn counts(&self, by: MemberId, about: MemberId) -> bool {
+        let since = self.complaints.get(&by).and_then(|c| c.get(&about));
+        let heard = self.heard.get(&about);
+        since.zip(heard).is_some_and(|(since, heard)| heard > since)
     }
 }
 

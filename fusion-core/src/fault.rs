@@ -110,6 +110,8 @@ faults! {
     OldDrain "old-drain",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
+    /// Rule 58: a read is confirmed by whatever was acknowledged before it arrived.
+    ConfirmedByAnOlderMessage "confirmed-by-an-older-message",
     /// Rule 56: whoever was paused listens afresh.
     PauseStartsAfresh "pause-starts-afresh",
     /// Rule 56: who was suspected wrongly is suspected as soon again.

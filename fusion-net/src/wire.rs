@@ -32,7 +32,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// The version of everything that is said after the preface.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 /// The longest frame, in bytes: the longest change with its envelope. A change that no frame takes could never be
 /// replicated, and its primary would stand still.
 pub const MAX_FRAME_BYTES: usize = MAX_CHANGE_BYTES + ENVELOPE_BYTES;

@@ -11,6 +11,7 @@ fn ack(seq: u64) -> Ack {
     Ack {
         seq: Seq(seq),
         sent_at: Time(7),
+        number: 0,
     }
 }
 

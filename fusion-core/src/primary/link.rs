@@ -19,6 +19,8 @@ pub(super) struct Link {
     sent_at: Time,
     /// The last such moment that was echoed: the lease counts from it (rule 13).
     pub(super) leased_at: Option<Time>,
+    /// The greatest number of a message that it has acknowledged in this epoch (rule 58).
+    pub(super) echoed: u64,
     pub(super) join: Option<Join>,
     /// It neither counts for the stable mark nor gives a lease.
     pub(super) heir: bool,
@@ -30,6 +32,7 @@ impl Link {
             acked,
             sent_at: Time(0),
             leased_at: None,
+            echoed: 0,
             join: None,
             heir: false,
         }
@@ -106,6 +109,8 @@ impl Primary {
                 known.unwrap_or_else(|| Link::joining(freeze(self), true)),
             );
         }
+        // Only what is acknowledged in an epoch confirms anything in it (rule 58).
+        links.values_mut().for_each(|link| link.echoed = 0);
         self.links = links;
         self.listening.to(self.links.keys().copied());
     }
@@ -121,10 +126,15 @@ impl Primary {
         self.links.get(&to).map(|l| l.acked)
     }
 
-    /// The fused members that must acknowledge and lease; `fault` leaves learners out.
+    /// The fused members that must acknowledge, lease and confirm: R of the epoch (rule 6).
+    pub(super) fn acknowledging(&self) -> impl Iterator<Item = &Link> {
+        self.links.values().filter(|l| !l.heir)
+    }
+
+    /// The same; `fault` leaves learners out.
     pub(super) fn counted(&self, fault: Fault) -> impl Iterator<Item = &Link> {
-        let links = self.links.values().filter(|l| !l.heir);
-        links.filter(move |l| l.join.is_none() || !planted(fault))
+        self.acknowledging()
+            .filter(move |l| l.join.is_none() || !planted(fault))
     }
 
     /// What to send to `to` now: the changes that it has not acknowledged, about `max_bytes` of them, and the time, from
@@ -144,6 +154,7 @@ impl Primary {
             .log
             .run(link.needs_after(), self.applied, max_bytes)
             .expect("the log covers everything above the stable mark");
+        let number = self.confirmation.number(self.config.reads);
         Some(Replicate {
             index: self.index,
             changes,
@@ -151,6 +162,7 @@ impl Primary {
             sent_at: now,
             join: link.join.as_ref().map(|j| j.about),
             last: last.filter(|_| link.heir),
+            number,
         })
     }
 
@@ -163,6 +175,7 @@ impl Primary {
             && let Some(link) = self.links.get_mut(&route.to)
             && ack.seq <= self.applied
             && ack.sent_at <= link.sent_at
+            && ack.number <= self.confirmation.sent()
         {
             link.acked = link.acked.max(ack.seq);
             let from = if planted(Fault::LeaseFromArrival) {
@@ -171,9 +184,11 @@ impl Primary {
                 ack.sent_at
             };
             link.leased_at = link.leased_at.max(Some(from));
+            link.echoed = link.echoed.max(ack.number);
             self.listening.hear(route.to, now);
             self.settle();
             self.settle_lease();
+            self.settle_confirmation();
         }
         self.stable > before
     }

@@ -39,6 +39,7 @@ fn changes(bytes: usize) -> Replicate {
             chunks: 2,
         }),
         last: None,
+        number: 0,
     }
 }
 

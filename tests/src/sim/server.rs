@@ -6,7 +6,7 @@ use super::network::Packet;
 use super::process::ProcessId;
 use super::replacing::Replacing;
 use super::world::World;
-use fusion_core::config::Configuration;
+use fusion_core::config::{Configuration, Reads};
 use fusion_core::fault::{Fault, planted};
 use fusion_core::fused::Fused;
 use fusion_core::heir::{Copy, Heir};
@@ -29,6 +29,8 @@ struct Held1 {
     number: u64,
     result: OpResult,
     after: Seq,
+    /// What must be confirmed before it goes out (rule 58).
+    round: u64,
     /// The change that the checker is told of.
     seq: Seq,
 }
@@ -153,7 +155,8 @@ impl World {
                     || stable != primary.stable()
                     || now.since(at) >= config.timing.renew_after()
             });
-            if !due && primary.acked(to) == Some(primary.applied()) {
+            let up_to_date = primary.acked(to) == Some(primary.applied());
+            if !due && up_to_date && !primary.awaits(to) {
                 continue;
             }
             if let Some(message) = primary.replicate(to, BATCH_BYTES, now) {
@@ -279,7 +282,12 @@ impl World {
         let before = primary.applied();
         let submitted = primary.submit(request, now);
         let applied = primary.applied();
-        let Submitted::Done { result, after } = submitted else {
+        let Submitted::Done {
+            result,
+            after,
+            round,
+        } = submitted
+        else {
             self.stats.unleased += u64::from(submitted == Submitted::NoLease);
             self.stats.stopped += u64::from(submitted == Submitted::Moving);
             self.send(me, client, Packet::Reply(number, Answer::Refused));
@@ -287,7 +295,9 @@ impl World {
         };
         let seq = match request.id {
             None => {
-                checks::leases::on_read(self, primary.index(), member);
+                if primary.config().reads == Reads::Leased {
+                    checks::leases::on_read(self, primary.index(), member);
+                }
                 after
             }
             Some(id) => {
@@ -306,6 +316,7 @@ impl World {
             number,
             result,
             after,
+            round,
             seq,
         });
         if self.rng.permille(500) {
@@ -316,7 +327,7 @@ impl World {
 
     /// Answers go out when the stable mark has come to what they depend on (rule 11).
     fn answer(&mut self, me: ProcessId, serving: &mut Serving) {
-        let stable = serving.primary.stable();
+        let (stable, confirmed) = (serving.primary.stable(), serving.primary.confirmed());
         let (config, index) = (serving.primary.config(), serving.primary.index());
         let (epoch, member) = (config.epoch, serving.primary.id());
         if serving.primary.is_suspended() {
@@ -324,7 +335,7 @@ impl World {
         }
         let (ready, waiting) = std::mem::take(&mut serving.waiting)
             .into_iter()
-            .partition(|held| stable >= held.after);
+            .partition(|held| stable >= held.after && confirmed >= held.round);
         serving.waiting = waiting;
         for held in ready {
             checks::one_primary::on_answer(self, epoch, index, member);
