@@ -23,6 +23,27 @@ pub struct Host {
     pub address: String,
 }
 
+/// What a primary rests on when it answers a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reads {
+    /// Leases, counted by clocks that are off by at most 10 %: reads are answered at once (rule 10).
+    #[default]
+    Leased,
+    /// Acknowledgements of messages that were sent after the read arrived, and no clock: for machines whose clocks may
+    /// be stopped with them. A read takes a round trip to the fused structures (rule 58).
+    Confirmed,
+}
+
+impl std::fmt::Display for Reads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reads::Leased => "leased",
+            Reads::Confirmed => "confirmed",
+        })
+    }
+}
+
 /// How a member of a configuration got its state, so that a server knows whether it may start one empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
@@ -146,6 +167,8 @@ pub struct Configuration {
     pub faults: u16,
     /// Whether members may share a server.
     pub colocate: bool,
+    /// What its reads rest on (rules 10, 58).
+    pub reads: Reads,
     /// How long its leases last, and when its members are missed (rules 2, 3).
     pub timing: Timing,
     /// The epoch.
@@ -213,6 +236,7 @@ pub struct ClusterShape {
     primaries: u16,
     faults: u16,
     colocate: bool,
+    reads: Reads,
 }
 
 impl ClusterShape {
@@ -260,6 +284,7 @@ impl ClusterShape {
                 primaries: p,
                 faults: f,
                 colocate,
+                reads: Reads::Leased,
             }),
             _ => Err(ShapeError::TooManyMembers {
                 primaries,
@@ -281,6 +306,14 @@ impl ClusterShape {
             usize::from(self.faults),
             self.colocate,
         )
+        .map(|shape| shape.with_reads(self.reads))
+    }
+
+    /// What its reads rest on; [`Reads::Leased`] if nothing is said.
+    #[must_use]
+    pub fn with_reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
+        self
     }
 
     /// The name.
@@ -361,6 +394,7 @@ impl Configuration {
             kind: shape.kind,
             faults: shape.faults,
             colocate: shape.colocate,
+            reads: shape.reads,
             timing: Timing::default(),
             epoch: Epoch(1),
             nonce,

@@ -57,6 +57,8 @@ struct Watched {
     reports: BTreeMap<MemberId, Heard>,
     /// How long had been listened when each was last heard of.
     heard: BTreeMap<MemberId, u64>,
+    /// Of whom each complains, and how long had been listened when it first did.
+    complaints: BTreeMap<MemberId, BTreeMap<MemberId, u64>>,
     /// The highest epoch that any member was heard to be in, and who said so.
     highest: (Epoch, ServerId),
     /// Who said another nonce of the current epoch, if one did.
@@ -193,6 +195,11 @@ impl Detector {
         if newer.is_none_or(|h| h.report.epoch <= report.epoch) {
             let at_ms = now_ms;
             watched.heard.insert(report.member, listened);
+            let before = watched.complaints.remove(&report.member);
+            let before = before.unwrap_or_default();
+            let since = |id| (id, before.get(&id).copied().unwrap_or(listened));
+            let complaints = report.complaints.iter().map(|&id| since(id)).collect();
+            watched.complaints.insert(report.member, complaints);
             watched
                 .reports
                 .insert(report.member, Heard { report, at_ms });
@@ -250,6 +257,7 @@ impl Detector {
             let named = |id: MemberId| config.host_of(id).is_some();
             watched.reports.retain(|&id, _| named(id));
             watched.heard.retain(|&id, _| named(id));
+            watched.complaints.clear();
         }
         if config.removed {
             self.clusters.remove(&config.cluster);
@@ -311,6 +319,7 @@ impl Detector {
         if let Some(watched) = self.clusters.get_mut(&cluster) {
             watched.reports.clear();
             watched.heard.clear();
+            watched.complaints.clear();
             watched.since = self.listened;
         }
     }
@@ -363,6 +372,10 @@ impl Detector {
     ) -> Evidence {
         let unheard = Watched::default();
         let watched = self.clusters.get(&config.cluster).unwrap_or(&unheard);
+        let mut reports = watched.reports.clone();
+        for (by, heard) in &mut reports {
+            (heard.report.complaints).retain(|about| watched.counts(*by, *about));
+        }
         // A server may be heard of and yet never say anything of a member, or never come to its epoch. A primary that may
         // serve again must not only have answered once.
         let formers = config.formers().map(|(_, f)| f.id);
@@ -374,9 +387,19 @@ impl Detector {
         Evidence {
             silent: silent.collect(),
             servers,
-            reports: watched.reports.clone(),
+            reports,
             avoided: self.avoidance.of(config.cluster, self.now_ms),
         }
+    }
+}
+
+impl Watched {
+    /// Whether a complaint speaks of a broken link: its other end was heard of after it was made. Whoever is silent is
+    /// settled by that, even where members complain sooner than this coordinator suspects (rule 51).
+    fn counts(&self, by: MemberId, about: MemberId) -> bool {
+        let since = self.complaints.get(&by).and_then(|c| c.get(&about));
+        let heard = self.heard.get(&about);
+        since.zip(heard).is_some_and(|(since, heard)| heard > since)
     }
 }
 

@@ -130,6 +130,8 @@ faults! {
     LossCountsFormers "loss-counts-formers",
     /// Rule 55: a server where members are given up is tried again at once.
     NoBackOff "no-back-off",
+    /// Rule 58: a read is confirmed by whatever was acknowledged before it arrived.
+    ConfirmedByAnOlderMessage "confirmed-by-an-older-message",
     /// Rule 56: whoever was paused listens afresh.
     PauseStartsAfresh "pause-starts-afresh",
     /// Rule 56: who was suspected wrongly is suspected as soon again.

@@ -325,6 +325,7 @@ impl Fused {
         Ok(Ack {
             seq: progress.log.last(),
             sent_at: message.sent_at,
+            number: message.number,
         })
     }
 

@@ -204,6 +204,7 @@ impl Heir {
         Ok(Ack {
             seq: self.seq,
             sent_at: message.sent_at,
+            number: message.number,
         })
     }
 

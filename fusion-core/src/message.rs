@@ -166,6 +166,9 @@ pub struct Replicate {
     pub join: Option<JoinSnapshot>,
     /// To an heir: the primary executes nothing in this epoch, and this is its last change (rule 36).
     pub last: Option<Seq>,
+    /// The message's number among all that the primary has sent, echoed by whoever acknowledges it: reads rest on it
+    /// where they rest on no clock (rule 58). 0 where they rest on leases.
+    pub number: u64,
 }
 
 /// A fused member has every change of the primary up to `seq` (rule 13).
@@ -175,6 +178,8 @@ pub struct Ack {
     pub seq: Seq,
     /// `sent_at` of the message that is answered: since then the primary has a lease.
     pub sent_at: Time,
+    /// `number` of that message (rule 58).
+    pub number: u64,
 }
 
 /// Some pages of a snapshot.

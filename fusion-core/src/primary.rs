@@ -3,10 +3,11 @@
 //! It executes requests, numbers their changes, says what each fused member should be sent next, and knows from
 //! the acknowledgements which changes are stable. Whoever drives it moves the messages.
 
+mod confirmation;
 mod link;
 mod pins;
 
-use crate::config::{Configuration, PrimaryState};
+use crate::config::{Configuration, PrimaryState, Reads};
 use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, Seq, SessionId};
 use crate::limits::{Bounds, MAX_DRAIN};
@@ -17,6 +18,7 @@ use crate::op::OpResult;
 use crate::recovery::Image;
 use crate::structure::{SessionState, Structure};
 use crate::time::Time;
+use confirmation::Confirmation;
 use link::Link;
 use pins::Pins;
 use std::collections::BTreeMap;
@@ -27,12 +29,16 @@ pub use crate::limits::TRANSFER_BYTES;
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
-    /// Executed now or before. The answer may go out once [`Primary::stable`] has reached `after` (rule 11).
+    /// Executed now or before. The answer may go out once [`Primary::stable`] has reached `after` (rule 11), and
+    /// [`Primary::confirmed`] has reached `round` (rule 58).
     Done {
         /// The answer.
         result: OpResult,
         /// The last change that it may depend on: for a mutation the one that executed it.
         after: Seq,
+        /// Of a read that rests on no lease: the message that everybody must have acknowledged; else 0, which is
+        /// always reached.
+        round: u64,
     },
     /// Not executed: a later request of its lane was (rule 9).
     Stale,
@@ -65,6 +71,7 @@ pub struct Primary {
     log: ChangeLog,
     /// Until when every fused member's lease is held (rule 10).
     leased_until: Time,
+    confirmation: Confirmation,
     bounds: Bounds,
     links: BTreeMap<MemberId, Link>,
     pins: Pins,
@@ -131,6 +138,7 @@ impl Primary {
             stable,
             log,
             leased_until: Time(0),
+            confirmation: Confirmation::default(),
             bounds: Bounds::USUAL,
             links: BTreeMap::new(),
             pins: Pins::default(),
@@ -255,15 +263,14 @@ impl Primary {
             return Submitted::Moving;
         }
         match (request.id, request.op.is_mutation()) {
-            (None, false) if now >= self.leased_until && !planted(Fault::NoLease) => {
-                Submitted::NoLease
-            }
+            (None, false) if !self.may_read(now) => Submitted::NoLease,
             (None, false) => {
                 let result = self.structure.read(&request.op);
                 let unsafe_read = planted(Fault::UnstableReads);
                 Submitted::Done {
                     result,
                     after: if unsafe_read { Seq(0) } else { self.applied },
+                    round: self.ask_for_confirmation(),
                 }
             }
             (Some(id), true) => match self.structure.lookup(id) {
@@ -274,6 +281,7 @@ impl Primary {
                     Submitted::Done {
                         result,
                         after: if early { Seq(0) } else { seq },
+                        round: 0,
                     }
                 }
                 _ if self.at_a_bound() => Submitted::Busy,
@@ -285,11 +293,17 @@ impl Primary {
                     Submitted::Done {
                         result: executed.result,
                         after: self.applied,
+                        round: 0,
                     }
                 }
             },
             _ => Submitted::BadRequest,
         }
+    }
+
+    /// Rule 10; where reads are confirmed no lease is needed (rule 58).
+    fn may_read(&self, now: Time) -> bool {
+        now < self.leased_until || self.config.reads == Reads::Confirmed || planted(Fault::NoLease)
     }
 
     /// What is unstable has its bound whatever else the log is kept for (rule 11).
@@ -349,6 +363,7 @@ impl Primary {
         self.relink(Seq(0));
         self.settle();
         self.settle_lease();
+        self.settle_confirmation();
     }
 
     /// Adopts a higher configuration in which this primary is lost, but not replaced yet: it keeps its state and serves

@@ -31,6 +31,7 @@ pub use crate::coordinators::{Attempt, Tried};
 pub use admin::{Client, ClientOptions, ClusterSpec};
 pub use batch::BatchError;
 pub use error::Error;
+pub use fusion_core::config::Reads;
 pub use fusion_core::op::Kind;
 pub use list::List;
 pub use map::{Map, MapPart};

@@ -1,7 +1,7 @@
 //! The three tarpc services and what they say beside the messages of `fusion_core::message`.
 
 use crate::wire::{Holds, Room};
-use fusion_core::config::{ClusterShape, Configuration, ShapeError};
+use fusion_core::config::{ClusterShape, Configuration, Reads, ShapeError};
 use fusion_core::detector::GuardError;
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
 use fusion_core::limits::{MAX_BATCH_ANSWERS, MAX_REPORTS};
@@ -442,6 +442,8 @@ pub struct ClusterStatus {
     pub primaries: usize,
     /// The faults it was made to tolerate.
     pub faults: usize,
+    /// What its reads rest on.
+    pub reads: Reads,
     /// The further faults that it tolerates now.
     pub tolerates: usize,
     /// Whether every primary serves, on a server that is alive.

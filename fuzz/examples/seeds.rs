@@ -156,6 +156,7 @@ fn requests() -> Vec<(&'static str, u8, Vec<u8>)> {
             changes: ChangeRun::empty(Seq(6)),
             stable: Seq(5),
             last: None,
+            number: 0,
             sent_at: Time(1),
             join: join.then_some(JoinSnapshot {
                 seq: Seq(6),

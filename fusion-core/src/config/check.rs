@@ -48,7 +48,7 @@ pub enum ConfigError {
         /// The member.
         id: MemberId,
     },
-    /// A cluster never changes its kind or shape.
+    /// A cluster never changes its kind, its shape or what its reads rest on.
     #[error("another kind or shape than the cluster had before")]
     OtherCluster,
 }
@@ -108,6 +108,7 @@ impl Configuration {
         let same = self.cluster == before.cluster
             && self.kind == before.kind
             && self.n() == before.n()
+            && self.reads == before.reads
             && self.faults == before.faults;
         if !same {
             return Err(ConfigError::OtherCluster);

@@ -253,3 +253,34 @@ fn two_contents_of_an_epoch_are_told_with_who_knows_them() {
     detector.installed(&next, 2);
     assert_eq!(detector.two_contents(&next), None);
 }
+
+/// A coordinator that suspects later than members complain took the complaints about a dead server for broken links, and
+/// had a living primary replaced.
+#[test]
+fn a_complaint_counts_when_who_it_is_about_was_heard_of_after_it() {
+    let mut detector = detector();
+    let complaints = |detector: &Detector| {
+        let evidence = detector.evidence(&config(), BTreeMap::new());
+        evidence.reports[&MemberId(1)].report.complaints.clone()
+    };
+    let complains = |detector: &mut Detector, now| {
+        let complaints = vec![MemberId(2)];
+        let report = MemberReport {
+            complaints,
+            ..report(1, 1)
+        };
+        detector.hear_of(report, now);
+        detector.tick(now);
+    };
+    detector.hear_of(report(2, 1), 100);
+    for now in (200..=600).step_by(200) {
+        complains(&mut detector, now);
+        assert_eq!(complaints(&detector), [], "it may be dead");
+    }
+    detector.hear_of(report(2, 1), 700);
+    complains(&mut detector, 800);
+    assert_eq!(complaints(&detector), [MemberId(2)], "it is alive");
+    detector.hear_of(report(1, 1), 900);
+    complains(&mut detector, 1000);
+    assert_eq!(complaints(&detector), [], "that is another complaint");
+}

@@ -11,6 +11,7 @@ fn ack(seq: u64) -> Ack {
     Ack {
         seq: Seq(seq),
         sent_at: Time(7),
+        number: 0,
     }
 }
 
@@ -253,12 +254,7 @@ fn a_learner_is_complete_in_an_epoch_only_after_a_message_of_it() {
     let learner = config.learners().next().unwrap().id;
     primary.adopt(Arc::clone(&config));
     let mut fused = Fused::create(Arc::clone(&config), learner, Code::new(1, 1).unwrap());
-    let route = |config: &Configuration, to| Route {
-        cluster: config.cluster,
-        epoch: config.epoch,
-        from: MemberId(1),
-        to,
-    };
+    let route = |config: &Configuration, to| config.route(MemberId(1), to);
     let tell = |primary: &mut Primary, fused: &mut Fused| {
         let message = primary.replicate(learner, 1000, NOW).unwrap();
         let route = route(primary.config(), learner);
@@ -278,6 +274,7 @@ fn a_learner_is_complete_in_an_epoch_only_after_a_message_of_it() {
     let ack = Ack {
         seq: primary.applied(),
         sent_at: Time(0),
+        number: 0,
     };
     primary.on_ack(route(&config, MemberId(2)), ack, NOW);
     tell(&mut primary, &mut fused);

@@ -115,8 +115,12 @@ impl Move {
             ..self.route()
         };
         let seq = Seq(message.changes.first.0 + u64::from(message.changes.count) - 1);
-        let sent_at = message.sent_at;
-        self.primary.on_ack(route, Ack { seq, sent_at }, NOW);
+        let ack = Ack {
+            seq,
+            sent_at: message.sent_at,
+            number: message.number,
+        };
+        self.primary.on_ack(route, ack, NOW);
     }
 }
 
@@ -208,8 +212,12 @@ fn complaints_after(m: &mut Move, ms: u64) -> Vec<MemberId> {
             let seq = m.primary.acked(to).unwrap();
             let message = m.primary.replicate(to, 0, now).unwrap();
             let route = Route { to, ..m.route() };
-            let sent_at = message.sent_at;
-            m.primary.on_ack(route, Ack { seq, sent_at }, now);
+            let ack = Ack {
+                seq,
+                sent_at: message.sent_at,
+                number: message.number,
+            };
+            m.primary.on_ack(route, ack, now);
         }
         m.primary.tick(now);
         said = m.primary.complaints();

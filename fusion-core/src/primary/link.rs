@@ -30,6 +30,8 @@ pub(super) struct Link {
     sent_at: Time,
     /// The last such moment that was echoed: the lease counts from it (rule 13).
     pub(super) leased_at: Option<Time>,
+    /// The greatest number of a message that it has acknowledged in this epoch (rule 58).
+    pub(super) echoed: u64,
     pub(super) join: Option<Join>,
     pub(super) part: Part,
     /// The log was full for its sake alone, and does not reach back to what it needs any more: it cannot go on.
@@ -42,6 +44,7 @@ impl Link {
             acked,
             sent_at: Time(0),
             leased_at: None,
+            echoed: 0,
             join: None,
             part: Part::Counts,
             left_behind: false,
@@ -123,6 +126,8 @@ impl Primary {
             let part = Part::Inherits;
             links.insert(id, Link { part, ..link });
         }
+        // Only what is acknowledged in an epoch confirms anything in it (rule 58).
+        links.values_mut().for_each(|link| link.echoed = 0);
         self.links = links;
         self.listening.to(self.links.keys().copied());
     }
@@ -138,15 +143,19 @@ impl Primary {
         self.links.get(&to).map(|l| l.acked)
     }
 
-    /// The fused members that must acknowledge and lease, R(e); `fault` leaves learners out.
-    pub(super) fn counted(&self, fault: Fault) -> impl Iterator<Item = &Link> {
-        let counts = |l: &&Link| match l.part {
+    /// The fused members that must acknowledge, lease and confirm: R of the epoch (rule 6).
+    pub(super) fn acknowledging(&self) -> impl Iterator<Item = &Link> {
+        self.links.values().filter(|l| match l.part {
             Part::Counts => true,
             Part::Copies => planted(Fault::CopyingCounts),
             Part::Inherits => false,
-        };
-        let links = self.links.values().filter(counts);
-        links.filter(move |l| l.join.is_none() || !planted(fault))
+        })
+    }
+
+    /// The same; `fault` leaves learners out.
+    pub(super) fn counted(&self, fault: Fault) -> impl Iterator<Item = &Link> {
+        self.acknowledging()
+            .filter(move |l| l.join.is_none() || !planted(fault))
     }
 
     /// The log is kept for those that learn, too: who only copies may lack what is stable, and so may who has just begun to
@@ -189,6 +198,7 @@ impl Primary {
             return None;
         }
         let changes = changes.expect("the log covers everything above the stable mark");
+        let number = self.confirmation.number(self.config.reads);
         Some(Replicate {
             index: self.index,
             changes,
@@ -196,6 +206,7 @@ impl Primary {
             sent_at: now,
             join: link.join.as_ref().map(|j| j.about),
             last: last.filter(|_| link.part == Part::Inherits),
+            number,
         })
     }
 
@@ -208,6 +219,7 @@ impl Primary {
             && let Some(link) = self.links.get_mut(&route.to)
             && ack.seq <= self.applied
             && ack.sent_at <= link.sent_at
+            && ack.number <= self.confirmation.sent()
         {
             link.acked = link.acked.max(ack.seq);
             let from = if planted(Fault::LeaseFromArrival) {
@@ -216,9 +228,11 @@ impl Primary {
                 ack.sent_at
             };
             link.leased_at = link.leased_at.max(Some(from));
+            link.echoed = link.echoed.max(ack.number);
             self.listening.hear(route.to, now);
             self.settle();
             self.settle_lease();
+            self.settle_confirmation();
         }
         self.stable > before
     }

@@ -53,6 +53,7 @@ fn acked(seq: Seq) -> Ack {
     Ack {
         seq,
         sent_at: Time(0),
+        number: 0,
     }
 }
 
@@ -391,11 +392,12 @@ fn with_two_codes() -> Primary {
 /// Sends at `sent_at`; the answer comes whenever it comes.
 fn renew(primary: &mut Primary, from: u64, sent_at: u64) {
     let message = primary.replicate(MemberId(from), 1000, Time(sent_at));
-    let sent_at = message.unwrap().sent_at;
+    let message = message.unwrap();
     let route = route(primary, from);
     let ack = Ack {
         seq: Seq(0),
-        sent_at,
+        sent_at: message.sent_at,
+        number: message.number,
     };
     primary.on_ack(route, ack, Time(0));
 }
@@ -419,10 +421,83 @@ fn a_read_needs_the_lease_of_every_fused_member_counted_from_before_it_was_asked
     let late = Ack {
         seq: Seq(0),
         sent_at: Time(150),
+        number: 0,
     };
     let from_3 = route(&primary, 3);
     primary.on_ack(from_3, late, Time(0));
     assert!(done(read(&mut primary, 199 + lease)));
+}
+
+/// As [`with_two_codes`], of a cluster whose reads rest on no clock.
+fn confirming() -> Primary {
+    let config = Configuration {
+        reads: Reads::Confirmed,
+        ..with_two_codes().config().as_ref().clone()
+    };
+    Primary::create(Arc::new(config), MemberId(1))
+}
+
+fn round(submitted: Submitted) -> u64 {
+    match submitted {
+        Submitted::Done { round, .. } => round,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A clock that was stopped with its machine showed a lease that had long been over.
+#[test]
+fn a_read_without_clocks_waits_for_messages_that_were_sent_after_it_arrived() {
+    let mut primary = confirming();
+    let under_way = [3, 4].map(|to| {
+        let message = primary.replicate(MemberId(to), 1000, Time(5)).unwrap();
+        (to, message)
+    });
+    assert!(
+        ![3, 4].iter().any(|&to| primary.awaits(MemberId(to))),
+        "nobody reads"
+    );
+    let first = round(read(&mut primary, u64::MAX));
+    for (to, message) in under_way {
+        let ack = Ack {
+            seq: Seq(0),
+            sent_at: message.sent_at,
+            number: message.number,
+        };
+        let route = route(&primary, to);
+        primary.on_ack(route, ack, Time(6));
+        assert!(primary.awaits(MemberId(to)), "that was sent before");
+    }
+    assert!(primary.confirmed() < first);
+    renew(&mut primary, 3, 7);
+    assert!(primary.confirmed() < first && !primary.awaits(MemberId(3)));
+    // One that comes now needs another message of the one that has confirmed already.
+    let second = round(read(&mut primary, 0));
+    renew(&mut primary, 4, 8);
+    assert!(primary.confirmed() >= first && primary.confirmed() < second);
+    assert!(primary.awaits(MemberId(3)));
+    renew(&mut primary, 3, 9);
+    assert!(primary.confirmed() >= second);
+}
+
+#[test]
+fn what_was_confirmed_in_an_epoch_says_nothing_in_the_next_and_nobody_is_asked_where_there_are_no_codes()
+ {
+    let mut primary = confirming();
+    let waits = round(read(&mut primary, 0));
+    renew(&mut primary, 3, 1);
+    let next = primary.config().successor(9);
+    primary.adopt(Arc::new(next));
+    renew(&mut primary, 4, 2);
+    assert!(primary.confirmed() < waits && primary.awaits(MemberId(3)));
+    renew(&mut primary, 3, 3);
+    assert!(primary.confirmed() >= waits);
+    let waits = round(read(&mut primary, 0));
+    let mut alone = primary.config().successor(10);
+    alone.fused.clear();
+    primary.adopt(Arc::new(alone));
+    assert!(primary.confirmed() >= waits);
+    let at_once = round(read(&mut primary, 0));
+    assert!(primary.confirmed() >= at_once);
 }
 
 #[test]
@@ -433,6 +508,7 @@ fn a_lease_that_was_never_asked_for_does_not_count() {
     let ack = Ack {
         seq: Seq(0),
         sent_at: Time(101),
+        number: 0,
     };
     let from_3 = route(&primary, 3);
     primary.on_ack(from_3, ack, Time(0));
@@ -614,6 +690,7 @@ fn it_complains_of_who_is_silent_and_a_pause_of_its_own_is_nobodys_silence() {
         let ack = Ack {
             seq: Seq(0),
             sent_at: message.unwrap().sent_at,
+            number: 0,
         };
         primary.on_ack(from_4, ack, now);
         primary.tick(now);

@@ -205,14 +205,11 @@ impl State {
             any |= !missed.is_empty();
             let complaints = if complains { missed } else { Vec::new() };
             let server = &mut self.servers[i];
-            match (condition, server.held.get_mut(&id)) {
-                (
-                    Condition::Ready { .. },
-                    Some(Held::Replacement { image } | Held::Heir { image }),
-                ) => {
-                    *image = true;
-                }
-                _ => {}
+            if let Condition::Ready { .. } = condition
+                && let Some(Held::Replacement { image } | Held::Heir { image }) =
+                    server.held.get_mut(&id)
+            {
+                *image = true;
             }
             let said = Reported {
                 condition,

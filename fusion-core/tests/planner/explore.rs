@@ -103,12 +103,12 @@ pub(crate) fn explore(bounds: &Bounds) -> Result<Explored, Found> {
                 continue;
             };
             events += 1;
-            if event == Event::Decide {
-                if let Err(what) = state.check_decision(&after) {
-                    let mut way = way(&parents, key);
-                    way.push(event);
-                    return Err(found(what, way, state));
-                }
+            if event == Event::Decide
+                && let Err(what) = state.check_decision(&after)
+            {
+                let mut way = way(&parents, key);
+                way.push(event);
+                return Err(found(what, way, state));
             }
             let after = after.canonical();
             let new = after.key();

@@ -9,7 +9,7 @@ use crate::coordinators::Coordinators;
 use crate::peer::{Backoff, Pool, within};
 use crate::service::{AdminError, ClusterStatus, CoordinatorClient, Status};
 use crate::transport::Network;
-use fusion_core::config::{ClusterShape, Configuration};
+use fusion_core::config::{ClusterShape, Configuration, Reads};
 use fusion_core::id::{PrimaryIndex, ServerId};
 use fusion_core::membership::{Acceptance, Foreseen, What};
 use fusion_core::op::Kind;
@@ -30,6 +30,7 @@ pub struct ClusterSpec {
     primaries: usize,
     faults: usize,
     colocate: bool,
+    reads: Reads,
 }
 
 impl ClusterSpec {
@@ -42,6 +43,7 @@ impl ClusterSpec {
             primaries,
             faults,
             colocate: false,
+            reads: Reads::Leased,
         }
     }
 
@@ -49,6 +51,14 @@ impl ClusterSpec {
     #[must_use]
     pub fn colocate(mut self, colocate: bool) -> ClusterSpec {
         self.colocate = colocate;
+        self
+    }
+
+    /// Lets reads rest on acknowledgements instead of leases: for machines whose clocks may be stopped with them, by a
+    /// hypervisor say. Each read then takes a round trip to the fused structures.
+    #[must_use]
+    pub fn reads(mut self, reads: Reads) -> ClusterSpec {
+        self.reads = reads;
         self
     }
 }
@@ -199,7 +209,8 @@ impl Client {
             spec.primaries,
             spec.faults,
             spec.colocate,
-        )?;
+        )?
+        .with_reads(spec.reads);
         let config = self.ask(|c, context| {
             let shape = shape.clone();
             async move { c.create(context, shape).await }

@@ -23,6 +23,7 @@ struct Head {
     sent_at: Time,
     join: Option<JoinSnapshot>,
     last: Option<Seq>,
+    number: u64,
 }
 
 /// The answer to a message to a fused member.
@@ -117,6 +118,7 @@ pub(super) fn append_changes(
         sent_at: message.sent_at,
         join: message.join,
         last: message.last,
+        number: message.number,
     };
     append(out, number, &head, &message.changes.bytes)
 }
@@ -140,6 +142,7 @@ pub fn decode_changes(frame: &[u8]) -> io::Result<(u64, Route, Replicate)> {
         sent_at: head.sent_at,
         join: head.join,
         last: head.last,
+        number: head.number,
     };
     Ok((number, head.route, message))
 }

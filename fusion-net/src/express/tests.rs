@@ -40,6 +40,7 @@ fn changes(bytes: usize) -> Replicate {
             chunks: 2,
         }),
         last: None,
+        number: 0,
     }
 }
 

@@ -86,10 +86,11 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId, 
         let seen = *marks.borrow();
         let step = primary.with(|p| {
             let config = Arc::clone(p.config());
+            let awaited = p.awaits(to);
             p.replicate(to, BATCH_BYTES, clock::now())
-                .map(|r| (config, p.id(), r))
+                .map(|r| (config, p.id(), awaited, r))
         });
-        let Some((config, from, replicate)) = step.filter(|_| !seen.closed) else {
+        let Some((config, from, awaited, replicate)) = step.filter(|_| !seen.closed) else {
             return;
         };
         drop(primary);
@@ -105,11 +106,14 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId, 
                 )
             });
         if replicate.changes.count == 0
+            && !awaited
             && let Some((heard, lease)) = heard
             && !lease.is_zero()
         {
-            let worth_a_message =
-                |m: &Marks| m.closed || m.applied != seen.applied || m.epoch != seen.epoch;
+            let worth_a_message = |m: &Marks| {
+                let news = m.applied != seen.applied || m.epoch != seen.epoch;
+                m.closed || news || m.asked != seen.asked
+            };
             // Without anything to say it is at least asked for its lease again in time (rule 3).
             let (now, same) = (Instant::now(), heard == replicate.stable);
             let until = match same {

@@ -7,7 +7,7 @@ use super::sound::{Broken, Sound};
 use crate::clock;
 use crate::service::{self, Answers, Counted};
 use crate::wire::Guest;
-use fusion_core::config::Configuration;
+use fusion_core::config::{Configuration, Reads};
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
     Ack, ClientBatch, ClientReply, Condition, RecoveryReply, RecoveryRequest, Refusal, Route,
@@ -34,6 +34,9 @@ pub(crate) struct Marks {
     pub epoch: Epoch,
     /// Until when it may read.
     pub leased_until: Time,
+    /// Reads that rest on no lease may go out up to this round, and wait up to that one; 0 where they rest on leases.
+    pub confirmed: u64,
+    pub asked: u64,
     /// It has stopped, to be moved: whoever asks waits for the next epoch.
     pub stopped: bool,
     /// Not a member any more.
@@ -47,6 +50,8 @@ impl Marks {
             stable: primary.stable(),
             epoch: primary.config().epoch,
             leased_until: primary.leased_until(),
+            confirmed: primary.confirmed(),
+            asked: primary.asked(),
             stopped: primary.is_draining(),
             closed: false,
         }
@@ -189,10 +194,13 @@ impl PrimaryCell {
         if clock::now() < marks.borrow().leased_until {
             return;
         }
-        let Ok(timing) = self.primary.lock().map(|p| p.config().timing) else {
+        let Ok(config) = self.primary.lock().map(|p| Arc::clone(p.config())) else {
             return;
         };
-        let most = timing.lease_primary();
+        if config.reads == Reads::Confirmed {
+            return;
+        }
+        let most = config.timing.lease_primary();
         let leased = marks.wait_for(|m| m.closed || clock::now() < m.leased_until);
         let _ = timeout(most, leased).await;
     }
@@ -204,7 +212,8 @@ impl PrimaryCell {
         settled.is_ok_and(|m| !m.closed)
     }
 
-    /// Executes a batch, then waits until all that its answers depend on is stable.
+    /// Executes a batch, then waits until all that its answers depend on is stable, and its reads are confirmed where they
+    /// rest on no lease (rules 11, 58).
     async fn execute(
         &self,
         batch: Counted<ClientBatch>,
@@ -219,12 +228,13 @@ impl PrimaryCell {
                 });
             }
             match self.execute_now(&batch.message, guest, &mut marks).await {
-                Some((answers, after)) => {
+                Some((answers, after, round)) => {
                     // What waits for the others holds its answers, and no requests: neither their memory nor room for it.
                     drop(batch);
-                    let settled = marks.wait_for(|m| m.closed || m.stable >= after).await;
-                    let stable = settled.is_ok_and(|m| m.stable >= after);
-                    return if stable {
+                    let is_safe = |m: &Marks| m.stable >= after && m.confirmed >= round;
+                    let settled = marks.wait_for(|m| m.closed || is_safe(m)).await;
+                    let safe = settled.is_ok_and(|m| is_safe(&m));
+                    return if safe {
                         Ok(answers)
                     } else {
                         Err(Refusal::Deposed)
@@ -242,18 +252,18 @@ impl PrimaryCell {
         batch: &ClientBatch,
         guest: &Guest,
         marks: &mut watch::Receiver<Marks>,
-    ) -> Option<(Answers, Seq)> {
+    ) -> Option<(Answers, Seq, u64)> {
         if batch.requests.iter().any(|r| r.id.is_none()) {
             self.wait_for_leases(marks).await;
         }
         let mut room = guest.room_for_answer().await;
         let now = clock::now();
         // No await from here to the end of this statement: see the type's comment.
-        let (replies, after, bytes) = self.with(|primary| {
+        let (replies, after, round, bytes) = self.with(|primary| {
             if primary.is_suspended() || primary.is_draining() {
                 return None;
             }
-            let mut after = Seq(0);
+            let (mut after, mut round) = (Seq(0), 0);
             let opened = batch.open.map(|session| {
                 let incarnation = primary.open_session(session);
                 after = incarnation.unwrap_or_default();
@@ -272,8 +282,10 @@ impl PrimaryCell {
                     Submitted::Done {
                         result,
                         after: this,
+                        round: waits_for,
                     } => {
                         after = after.max(this);
+                        round = round.max(waits_for);
                         bytes += result
                             .as_ref()
                             .map_or(0, fusion_core::op::Reply::payload_bytes);
@@ -293,10 +305,10 @@ impl PrimaryCell {
             if let Some((session, incarnation)) = batch.close {
                 primary.close_session(session, incarnation);
             }
-            Some((replies, after, bytes))
+            Some((replies, after, round, bytes))
         })?;
         room.shrink_to(bytes);
-        Some((Answers { replies, room }, after))
+        Some((Answers { replies, room }, after, round))
     }
 }
 

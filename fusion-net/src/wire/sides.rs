@@ -313,6 +313,7 @@ mod tests {
                 chunks: u32::MAX,
             }),
             last: Some(Seq(u64::MAX)),
+            number: u64::MAX,
         };
         let request = Request {
             context: context::current(),

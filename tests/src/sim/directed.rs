@@ -344,7 +344,15 @@ fn a_second_content() -> Result<(), String> {
     }
     let seq = pair.primary.applied();
     let ours = pair.fused.config().route(MemberId(1), MemberId(2));
-    pair.primary.on_ack(ours, Ack { seq, sent_at: now }, now);
+    pair.primary.on_ack(
+        ours,
+        Ack {
+            seq,
+            sent_at: now,
+            number: 0,
+        },
+        now,
+    );
     match pair.primary.stable() {
         Seq(0) => Ok(()),
         _ => Err("invariant 5: an acknowledgement of another content of the epoch counts".into()),
@@ -359,7 +367,7 @@ fn a_store_that_was_set_back() -> Result<(), String> {
     let mut next = old.successor(2);
     next.fused.clear();
     next.add_learner(Row(0), super::world::host(3));
-    pair.adopt(&Arc::new(next.clone()));
+    pair.primary.adopt(Arc::new(next.clone()));
     let mut detector = Detector::new(&old.timing, 0);
     detector.installed(&old, 0);
     let mut servers = BTreeMap::new();

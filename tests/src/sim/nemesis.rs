@@ -8,7 +8,7 @@ use super::moods::Mood;
 use super::process::ProcessId;
 use super::rng::Rng;
 use super::world::{Event, World};
-use fusion_core::config::PrimaryState;
+use fusion_core::config::{PrimaryState, Reads};
 use fusion_core::id::ServerId;
 use std::collections::BTreeMap;
 
@@ -177,8 +177,15 @@ impl World {
 
     fn pause(&mut self, id: ProcessId, length: u64) {
         let until = self.now + length;
+        // Its machine is stopped, with its clock: leases are not for such machines (rule 58).
+        let confirmed = self.store.config.reads == Reads::Confirmed;
+        let stops_clock = confirmed && self.rng.permille(600);
         if let Some(process) = self.processes.get_mut(&id) {
             process.paused_until = process.paused_until.max(until);
+            if stops_clock {
+                process.clock.stop(self.now, until);
+                self.stats.clock_stops += 1;
+            }
             self.at(length, Event::Resume(id));
         }
     }

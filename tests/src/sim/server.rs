@@ -6,7 +6,7 @@ use super::network::Packet;
 use super::process::ProcessId;
 use super::replacing::Replacing;
 use super::world::World;
-use fusion_core::config::Configuration;
+use fusion_core::config::{Configuration, Reads};
 use fusion_core::fault::{Fault, planted};
 use fusion_core::fused::Fused;
 use fusion_core::heir::{Copy, Heir};
@@ -27,6 +27,8 @@ struct Held1 {
     client: ProcessId,
     packet: Packet,
     after: Seq,
+    /// What must be confirmed before it goes out (rule 58).
+    round: u64,
 }
 
 /// A primary and who waits for it.
@@ -144,7 +146,8 @@ impl World {
                     || stable != primary.stable()
                     || now.since(at) >= config.timing.renew_after()
             });
-            if !due && primary.acked(to) == Some(primary.applied()) {
+            let up_to_date = primary.acked(to) == Some(primary.applied());
+            if !due && up_to_date && !primary.awaits(to) {
                 continue;
             }
             if let Some(message) = primary.replicate(to, BATCH_BYTES, now) {
@@ -287,6 +290,7 @@ impl World {
             client,
             packet: Packet::Opened(session, incarnation),
             after: incarnation,
+            round: 0,
         });
         self.answer(me, serving);
     }
@@ -308,7 +312,12 @@ impl World {
         let before = primary.applied();
         let submitted = primary.submit(request, now);
         let applied = primary.applied();
-        let Submitted::Done { result, after } = submitted else {
+        let Submitted::Done {
+            result,
+            after,
+            round,
+        } = submitted
+        else {
             self.stats.unleased += u64::from(submitted == Submitted::NoLease);
             self.stats.stopped += u64::from(submitted == Submitted::Moving);
             let answer = match submitted {
@@ -320,7 +329,9 @@ impl World {
         };
         let seq = match request.id {
             None => {
-                checks::leases::on_read(self, primary.index(), member);
+                if primary.config().reads == Reads::Leased {
+                    checks::leases::on_read(self, primary.index(), member);
+                }
                 after
             }
             Some(id) => {
@@ -337,6 +348,7 @@ impl World {
             client,
             packet: Packet::Reply(number, Answer::Done(result, seq)),
             after,
+            round,
         });
         if self.rng.permille(500) {
             self.replicate(me, serving, now);
@@ -346,7 +358,7 @@ impl World {
 
     /// Answers go out when the stable mark has come to what they depend on (rule 11).
     fn answer(&mut self, me: ProcessId, serving: &mut Serving) {
-        let stable = serving.primary.stable();
+        let (stable, confirmed) = (serving.primary.stable(), serving.primary.confirmed());
         let (config, index) = (serving.primary.config(), serving.primary.index());
         let (epoch, member) = (config.epoch, serving.primary.id());
         if serving.primary.is_suspended() {
@@ -354,7 +366,7 @@ impl World {
         }
         let (ready, waiting) = std::mem::take(&mut serving.waiting)
             .into_iter()
-            .partition(|held| stable >= held.after);
+            .partition(|held| stable >= held.after && confirmed >= held.round);
         serving.waiting = waiting;
         for held in ready {
             checks::one_primary::on_answer(self, epoch, index, member);

@@ -12,7 +12,7 @@ use super::server::Server;
 use super::stats::Stats;
 use super::truth::Truth;
 use fusion_core::code::Code;
-use fusion_core::config::{ClusterShape, Configuration, Host};
+use fusion_core::config::{ClusterShape, Configuration, Host, Reads};
 use fusion_core::id::{ClusterId, PrimaryIndex, ServerId};
 use fusion_core::op::Kind;
 use fusion_core::time::{Time, Timing};
@@ -135,7 +135,10 @@ impl World {
         let kind = rng.pick(&[Kind::Map, Kind::Queue, Kind::List]);
         let all = (primaries + faults + shape.spares) as u64;
         let hosts: Vec<Host> = (1..=(primaries + faults) as u64).map(host).collect();
+        // On machines that a hypervisor stops with their clocks reads need something else than leases (rule 58).
+        let reads = rng.pick(&[Reads::Leased, Reads::Leased, Reads::Confirmed]);
         let cluster = ClusterShape::new("c", kind, primaries, faults, false).expect("a shape");
+        let cluster = cluster.with_reads(reads);
         let config = Configuration {
             timing,
             ..Configuration::create(1, ClusterId(1), 1, &cluster, &hosts)

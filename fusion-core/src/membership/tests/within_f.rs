@@ -191,7 +191,9 @@ fn a_learner_that_is_complete_counts_before_the_next_loss() {
     w.hear_all();
     w.step();
     w.step();
-    let learner = w.config.joining().next().unwrap().id;
+    let learner = w.config.learners().next().unwrap().id;
+    w.report(learner, Condition::Complete);
+    assert_eq!(w.step(), Reason::LearnersCaughtUp(vec![Row(0)]));
     w.report(learner, Condition::Complete);
     w.kill(1);
     assert_eq!(w.step(), Reason::LearnersPromoted(vec![Row(0)]));
@@ -237,8 +239,8 @@ fn members_wait_for_a_server_where_one_was_given_up_and_take_others_first() {
     other.step();
     other.avoid(3, false);
     assert_eq!(w.step(), Reason::LearnersAdded(vec![Row(0)]));
-    assert_eq!(w.config.joining().next().unwrap().host.server, ServerId(3));
+    assert_eq!(w.config.learners().next().unwrap().host.server, ServerId(3));
     other.step();
-    let placed = other.config.joining().next().unwrap().host.server;
+    let placed = other.config.learners().next().unwrap().host.server;
     assert_eq!(placed, ServerId(4), "before it others are");
 }

@@ -7,6 +7,7 @@ use crate::relocation;
 use crate::status::{Report, plural, tolerance};
 use crate::table::{Table, count};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use fusion_core::config::Reads;
 use fusion_core::id::{PrimaryIndex, Row, ServerId};
 use fusion_core::membership::{Acceptance, What};
 use fusion_net::client::{ClusterSpec, Kind};
@@ -37,7 +38,7 @@ pub(crate) struct ClusterArgs {
 enum ClusterCommand {
     /// Create a cluster, and wait until it answers
     #[command(
-        after_help = "Examples:\n  fusion cluster create scores --kind map --primaries 3 --faults 2\n  fusion cluster create jobs --kind queue --primaries 1 --faults 1 --colocate"
+        after_help = "Examples:\n  fusion cluster create scores --kind map --primaries 3 --faults 2\n  fusion cluster create jobs --kind queue --primaries 1 --faults 1 --colocate\n  fusion cluster create safe --kind map --primaries 2 --faults 1 --reads confirmed"
     )]
     Create {
         /// Its name: 1 to 64 letters, digits, '-', '_' or '.', the first no '-' or '.'
@@ -54,6 +55,9 @@ enum ClusterCommand {
         /// Let members share servers when there are too few: one server's loss is several members' then
         #[arg(long)]
         colocate: bool,
+        /// What reads rest on
+        #[arg(long, value_enum, default_value = "leased")]
+        reads: ReadsArg,
     },
     /// Print all clusters
     #[command(after_help = "Example:\n  fusion cluster list --json")]
@@ -138,6 +142,23 @@ impl From<KindArg> for Kind {
     }
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ReadsArg {
+    /// Leases: answered at once, while clocks are off by at most 10 % and go on when their machine is stopped
+    Leased,
+    /// Acknowledgements, and no clock: a round trip for each; for machines that a hypervisor may stop
+    Confirmed,
+}
+
+impl From<ReadsArg> for Reads {
+    fn from(reads: ReadsArg) -> Reads {
+        match reads {
+            ReadsArg::Leased => Reads::Leased,
+            ReadsArg::Confirmed => Reads::Confirmed,
+        }
+    }
+}
+
 /// Runs `fusion cluster`.
 pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     let client = args.connection.client().await?;
@@ -148,8 +169,11 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
             primaries,
             faults,
             colocate,
+            reads,
         } => {
-            let spec = ClusterSpec::new(&name, kind.into(), primaries, faults).colocate(colocate);
+            let spec = ClusterSpec::new(&name, kind.into(), primaries, faults)
+                .colocate(colocate)
+                .reads(reads.into());
             client.create(&spec).await?;
             // Nobody may know or read it: the cluster is there all the same.
             let created = client.cluster(&name).await.ok();

@@ -6,6 +6,7 @@ use crate::saving::Memory;
 use crate::shown::Shown;
 use crate::table::{Table, bytes, count};
 use clap::Args;
+use fusion_core::config::Reads;
 use fusion_core::membership::{Content, Waiting};
 use fusion_net::service::{
     ClusterStatus, ControlPlane, Event, MemberState, MemberStatus, Progress, Role, ServerStatus,
@@ -192,6 +193,9 @@ impl fmt::Display for Report {
             elements(m),
             tolerance(c)
         )?;
+        if c.reads == Reads::Confirmed {
+            writeln!(f, "  reads are confirmed: they rest on no clock")?;
+        }
         if let Some(waiting) = &c.waiting {
             writeln!(f, "  {}", explain(waiting))?;
         }
@@ -385,6 +389,7 @@ pub(crate) mod tests {
             epoch: Epoch(1),
             primaries: of(Role::Primary),
             faults: of(Role::Fused),
+            reads: Reads::Leased,
             tolerates: of(Role::Fused),
             serving: true,
             waiting: None,

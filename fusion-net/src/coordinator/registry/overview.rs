@@ -105,6 +105,7 @@ impl Registry {
             epoch: config.epoch,
             primaries: config.n(),
             faults: usize::from(config.faults),
+            reads: config.reads,
             tolerates: codes.saturating_sub(gone),
             serving: gone == 0,
             waiting,
