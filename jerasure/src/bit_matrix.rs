@@ -1,6 +1,6 @@
 //! Matrices of bits as values.
 
-#[cfg(all(test, not(miri)))]
+#[cfg(all(test, feature = "reference", not(miri)))]
 mod against_c;
 mod decoding;
 mod span;

@@ -192,7 +192,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(all(test, feature = "reference", not(miri)))]
 mod against_c {
     use super::*;
     use crate::ffi::Oracle;

@@ -67,6 +67,29 @@ impl BitMatrix {
     }
 }
 
+/// `target` becomes the sum (XOR) of all sources, each read once, on the [selected](Engine::selected) engine: zeros if
+/// there are none (`jerasure_do_parity`). Regions may be anywhere in memory and of any length.
+///
+/// # Errors
+/// [`Error::LengthMismatch`]; nothing is written then. Those of [`Engine::selected`].
+pub fn parity(target: &mut [u8], sources: &[impl AsRef<[u8]>]) -> Result<(), Error> {
+    let sources = inputs(sources);
+    let lengths = sources.iter().map(|source| source.len());
+    common_length(std::iter::once(target.len()).chain(lengths))?;
+    Engine::selected()?.xor()?.xor_many(target, &sources);
+    Ok(())
+}
+
+/// `target ^= source` (`galois_region_xor`), otherwise as [`parity`].
+///
+/// # Errors
+/// As [`parity`].
+pub fn xor(target: &mut [u8], source: &[u8]) -> Result<(), Error> {
+    common_length([target.len(), source.len()])?;
+    Engine::selected()?.xor()?.xor_add(target, source);
+    Ok(())
+}
+
 /// The dot products of rows of elements.
 pub(crate) fn of_words(
     engine: Engine,

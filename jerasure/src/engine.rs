@@ -16,6 +16,7 @@ mod maps;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 #[allow(unsafe_code, reason = "instructions that not every machine has")]
 mod neon;
+#[cfg(feature = "reference")]
 mod reference;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -38,7 +39,8 @@ use crate::{Error, WordSize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Engine {
-    /// The C library, called as its users call it: what the others are compared with.
+    /// The C library, called as its users call it: what the others are compared with. Only with the crate's feature
+    /// `reference`, which is on by default.
     Reference,
     /// Tables and plain Rust, on every machine.
     Scalar,
@@ -72,7 +74,7 @@ impl Engine {
     pub fn is_available(self) -> bool {
         match self {
             // Miri runs no C.
-            Self::Reference => !cfg!(miri),
+            Self::Reference => cfg!(all(feature = "reference", not(miri))),
             Self::Scalar => true,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => x86::Avx2::detect().is_some(),
@@ -132,6 +134,7 @@ impl Engine {
             .iter()
             .try_for_each(|&element| w.check_element(element))?;
         let factors: Option<Result<Arc<dyn Factors>, Error>> = match self {
+            #[cfg(feature = "reference")]
             Self::Reference if self.is_available() => {
                 let made = reference::Reference::new(w, elements);
                 Some(made.map(|made| Arc::new(made) as Arc<dyn Factors>))
@@ -156,6 +159,7 @@ impl Engine {
     /// [`Error::EngineUnavailable`].
     pub(crate) fn xor(self) -> Result<&'static dyn Xor, Error> {
         let sums: Option<&'static dyn Xor> = match self {
+            #[cfg(feature = "reference")]
             Self::Reference if self.is_available() => Some(&reference::ReferenceXor),
             Self::Scalar => Some(&scalar::ScalarXor),
             #[cfg(target_arch = "x86_64")]

@@ -61,8 +61,8 @@ pub enum Error {
         expected: usize,
     },
 
-    /// A packet size that the C library cannot work with.
-    #[error("packets of {bytes} bytes are not possible: use a multiple of 8, from 8 to 33554432")]
+    /// A packet size of nothing, or of more than any stripe has.
+    #[error("packets of {bytes} bytes are not possible: use 1 to 33554432, best a multiple of 64")]
     PacketBytes {
         /// Bytes asked for.
         bytes: usize,

@@ -7,6 +7,7 @@ mod codec;
 mod dot;
 mod engine;
 mod error;
+#[cfg(feature = "reference")]
 #[allow(unsafe_code, reason = "the one boundary to C")]
 mod ffi;
 pub mod galois;
@@ -29,6 +30,7 @@ pub mod from_c {}
 
 pub use bit_matrix::BitMatrix;
 pub use codec::Codec;
+pub use dot::{parity, xor};
 pub use engine::Engine;
 pub use error::Error;
 pub use matrix::Matrix;

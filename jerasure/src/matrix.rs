@@ -1,6 +1,6 @@
 //! Matrices over GF(2^w) as values.
 
-#[cfg(all(test, not(miri)))]
+#[cfg(all(test, feature = "reference", not(miri)))]
 mod against_c;
 mod decoding;
 mod span;

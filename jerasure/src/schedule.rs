@@ -1,6 +1,6 @@
 //! Codes on packets as lists of copies and XORs.
 
-#[cfg(all(test, not(miri)))]
+#[cfg(all(test, feature = "reference", not(miri)))]
 mod against_c;
 mod decoding;
 mod order;

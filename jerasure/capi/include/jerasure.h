@@ -1,0 +1,2 @@
+/* libJerasure: everything that most programs use. */
+#include "jerasure/jerasure.h"
