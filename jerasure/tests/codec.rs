@@ -1,6 +1,8 @@
 //! What a codec does beside encoding and decoding, for every technique: verify, reconstruct, pad, take one's own matrix.
 
-use jerasure::{BitMatrix, CodeParams, Codec, Engine, Error, Matrix, Technique, WordSize};
+use jerasure::{
+    BitMatrix, CodeParams, Codec, Engine, Error, Matrix, Schedule, Technique, WordSize,
+};
 
 /// A small code of each technique, with more than one word or stripe in its shards.
 fn codes() -> Vec<(Codec, usize)> {
@@ -588,4 +590,99 @@ fn what_cannot_be_verified_in_memory_is_refused() {
         matches!(refused, Err(Error::OutOfMemory { .. })),
         "{refused:?}"
     );
+}
+
+/// One stripe after another by the schedule's operations, byte for byte, as `jerasure_schedule_encode` does.
+fn by_schedule(codec: &Codec, packet: usize, shards: &mut [Vec<u8>]) {
+    let (k, m, w) = (codec.params().k(), codec.params().m(), codec.params().w());
+    let schedule = Schedule::dumb(codec.bit_matrix().unwrap(), k, m, w).unwrap();
+    let stripe = packet * w.bits() as usize;
+    for start in (0..shards[0].len()).step_by(stripe) {
+        for operation in schedule.operations() {
+            let ((from, a), (to, b)) = (operation.from, operation.to);
+            for at in 0..packet {
+                let byte = shards[from][start + a * packet + at];
+                let target = &mut shards[to][start + b * packet + at];
+                *target = if operation.copy { byte } else { *target ^ byte };
+            }
+        }
+    }
+}
+
+#[test]
+fn packets_of_any_size_are_those_of_the_schedule() {
+    for packet in [1, 3, 4, 12, 65, 1000] {
+        for engine in Engine::available() {
+            let params = CodeParams::new(4, 2, WordSize::new(5).unwrap()).unwrap();
+            let params = params.with_packet_bytes(packet).unwrap();
+            let codec = Codec::with_engine(Technique::Liberation, params, engine).unwrap();
+            let shards = encoded(&codec, 3 * codec.unit());
+            let mut want = shards.clone();
+            by_schedule(&codec, packet, &mut want);
+            assert!(shards == want, "{engine}, {packet}");
+            for lost in 0..6 {
+                let mut broken = shards.clone();
+                for shard in [lost, (lost + 1) % 6] {
+                    broken[shard].fill(0xa5);
+                }
+                codec.decode(&mut broken, &[lost, (lost + 1) % 6]).unwrap();
+                assert!(broken == shards, "{engine}, {packet}, lost {lost}");
+            }
+        }
+    }
+}
+
+/// Ceph's default for `blaum_roth` is w = 7, which recovers every pair of losses only for k of 2; C answers the others with
+/// success and wrong data.
+#[test]
+fn codes_of_existing_data_decode_what_they_can_and_refuse_the_rest() {
+    let w = WordSize::new(7).unwrap();
+    for (k, all) in [(2, true), (4, false)] {
+        let params = CodeParams::new(k, 2, w)
+            .unwrap()
+            .with_packet_bytes(8)
+            .unwrap();
+        let bits = BitMatrix::existing_blaum_roth(k, w).unwrap();
+        let codec = Codec::from_bit_matrix(params, bits).unwrap();
+        let shards = encoded(&codec, codec.unit());
+        let mut refused = 0;
+        for a in 0..k + 2 {
+            for b in 0..a {
+                let mut broken = shards.clone();
+                [a, b]
+                    .into_iter()
+                    .for_each(|shard| broken[shard].fill(0xa5));
+                match codec.decode(&mut broken, &[a, b]) {
+                    Ok(()) => assert!(broken == shards, "k = {k}, lost {a} and {b}"),
+                    Err(error) => {
+                        assert_eq!(error, Error::Singular);
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(refused == 0, all, "k = {k}: {refused} refused");
+    }
+}
+
+#[test]
+fn parity_is_the_sum_of_all_regions() {
+    for length in [0, 1, 63, 64, 5000] {
+        let sources: Vec<Vec<u8>> = (0..5).map(|seed| bytes(seed, length)).collect();
+        let mut sum = vec![0x5a; length];
+        jerasure::parity(&mut sum, &sources).unwrap();
+        let mut want = vec![0; length];
+        for source in &sources {
+            jerasure::xor(&mut want, source).unwrap();
+        }
+        assert!(sum == want, "{length}");
+        let by_hand = (0..length).map(|at| sources.iter().fold(0, |sum, s| sum ^ s[at]));
+        assert!(by_hand.eq(sum.iter().copied()), "{length}");
+    }
+    let mismatch = Err(Error::LengthMismatch {
+        expected: 2,
+        got: 1,
+    });
+    assert_eq!(jerasure::parity(&mut [0; 2], &[[1]]), mismatch);
+    assert_eq!(jerasure::xor(&mut [0; 2], &[1]), mismatch);
 }

@@ -3,6 +3,12 @@
 //! Both are loaded as programs load them. Without the package `libjerasure2` there is nothing to compare with, and the tests
 //! say so and fail: `./check` installs it first, or leaves them out.
 
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    unused_unsafe,
+    reason = "every call is by the header's contract, with arrays as long as it says: see `twin::library`"
+)]
+
 mod twin {
     pub mod calls;
     pub mod library;
