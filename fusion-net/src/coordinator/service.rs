@@ -5,7 +5,7 @@ use super::office::Office;
 use super::registry::{Registry, check_address};
 use crate::service::{
     self, AdminError, Counted, HandOver, Registered, Registration, Status, SyncReply, SyncRequest,
-    Who,
+    Untold, Who,
 };
 use crate::wire::Guest;
 use fusion_core::config::{ClusterShape, Configuration};
@@ -15,8 +15,10 @@ use fusion_core::time::Timing;
 use std::sync::Arc;
 use std::time::Duration;
 use tarpc::context::Context;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+/// How long the servers of a cluster that was removed are waited for.
+const TELLING: Duration = Duration::from_secs(3);
 /// The longest that a lookup waits for news.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -144,7 +146,7 @@ impl service::Coordinator for CoordinatorServer {
         Ok(next)
     }
 
-    async fn remove(self, _: Context, name: String) -> Result<(), AdminError> {
+    async fn remove(self, _: Context, name: String) -> Result<Vec<Untold>, AdminError> {
         let c = self.office.working()?;
         let removed = commit(&c, None, move |registry| {
             let config = registry
@@ -154,7 +156,16 @@ impl service::Coordinator for CoordinatorServer {
             next.removed = true;
             Ok(next)
         });
-        removed.await.map(|_| ())
+        let removed = removed.await?;
+        // Who is alive hears of it at once, and says so with its next heartbeat.
+        let until = Instant::now() + TELLING;
+        loop {
+            let untold = c.registry().untold(&removed);
+            if untold.is_empty() || Instant::now() >= until {
+                return Ok(untold);
+            }
+            sleep(c.options.timing.heartbeat() / 4).await;
+        }
     }
 
     async fn accept_loss(

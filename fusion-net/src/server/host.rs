@@ -522,16 +522,9 @@ impl Host {
             }
             for (&id, member) in &slot.members {
                 reports.push(match member {
-                    Member::Primary(cell) => match cell.report() {
-                        Ok((stats, condition, complaints)) => MemberReport {
-                            complaints,
-                            elements: stats.elements,
-                            payload_bytes: stats.entry_bytes,
-                            page_bytes: stats.page_bytes,
-                            ..blank(id, condition)
-                        },
-                        Err(Broken) => blank(id, Condition::Missing),
-                    },
+                    Member::Primary(cell) => cell
+                        .report(blank(id, Condition::Serving))
+                        .unwrap_or_else(|Broken| blank(id, Condition::Missing)),
                     Member::Fused(fused) => match fused.lock() {
                         Ok(mut fused) => {
                             fused.tick(clock::now());
@@ -540,6 +533,7 @@ impl Host {
                                 complaints: fused.complaints(clock::now()),
                                 page_bytes: fused.store().bytes(),
                                 taken_bytes: fused.taken_bytes(),
+                                frozen_bytes: fused.frozen_bytes(),
                                 ..blank(id, fused.condition())
                             }
                         }

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use fusion_core::id::{PrimaryIndex, Row, ServerId};
 use fusion_core::membership::What;
 use fusion_net::client::{ClusterSpec, Kind};
-use fusion_net::service::ClusterStatus;
+use fusion_net::service::{ClusterStatus, Untold};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
@@ -192,7 +192,13 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
                 relocation::move_member(&client, &name, what, to.map(ServerId)).await?;
             }
         }
-        ClusterCommand::Remove { name } => client.remove(&name).await?,
+        ClusterCommand::Remove { name } => {
+            for Untold { server, address } in client.remove(&name).await? {
+                say!(
+                    "{name} is removed, but server {server} at {address} has not heard of it: if it is dead, nothing is left; if it is only cut off, it may answer clients that reach it until it hears"
+                )?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
