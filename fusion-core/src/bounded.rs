@@ -1,7 +1,9 @@
-//! Collections from the network: counted while they are decoded, before they take memory.
+//! Collections from the network: counted while they are decoded, before they take memory. And numbers from wherever they
+//! come, which have an end (PROTOCOL rule 66).
 //!
 //! An element may take fifty times the memory of its bytes, so that the length of a message bounds nothing.
 
+use crate::limits::MAX_NUMBER;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,6 +18,20 @@ where
     T: Deserialize<'de>,
 {
     deserializer.deserialize_seq(Bounded::<T, MAX>(PhantomData))
+}
+
+/// Decodes a number of at most [`MAX_NUMBER`]; to be used as `#[serde(deserialize_with)]`.
+///
+/// # Errors
+/// Those of a `u64`, and one that names the bound when it is greater.
+pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    if number <= MAX_NUMBER {
+        return Ok(number);
+    }
+    Err(D::Error::custom(format_args!(
+        "{number} is above {MAX_NUMBER}, and was never given"
+    )))
 }
 
 /// How many elements are made room for before they have come.

@@ -188,6 +188,7 @@ pub struct Configuration {
     #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub shunned: Vec<ServerId>,
     /// The next member id to give.
+    #[serde(deserialize_with = "crate::bounded::number")]
     pub next_id: u64,
 }
 
@@ -420,7 +421,7 @@ impl Configuration {
     pub fn take_id(&mut self) -> MemberId {
         let id = MemberId(self.next_id);
         if !planted(Fault::IdReused) {
-            self.next_id += 1;
+            self.next_id = self.next_id.saturating_add(1);
         }
         id
     }

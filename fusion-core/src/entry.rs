@@ -14,7 +14,7 @@
 //! unlike the paper's (section 5.4), which keeps an ordering with pointers for each primary.
 
 use crate::id::{ClusterId, PrimaryIndex, RequestId, Seq, SessionId};
-use crate::limits::{MAX_ANSWER_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use crate::limits::{MAX_ANSWER_BYTES, MAX_KEY_BYTES, MAX_NUMBER, MAX_VALUE_BYTES};
 use crate::op::{Kind, OpResult};
 use std::fmt;
 use thiserror::Error;
@@ -63,6 +63,12 @@ pub enum EntryError {
         len: usize,
         /// The limit.
         max: usize,
+    },
+    /// A change's or request's number that was never given (rule 66).
+    #[error("the entry holds the number {number}, which was never given")]
+    Number {
+        /// The number.
+        number: u64,
     },
     /// What follows the entry in its slot is not zero.
     #[error("the rest of the entry's slot is not zero")]
@@ -186,9 +192,17 @@ impl<'a> Entry<'a> {
             len if len > max => Err(EntryError::TooLarge { len, max }),
             _ => Ok(()),
         };
+        let given = |number| match number {
+            0..=MAX_NUMBER => Ok(()),
+            number => Err(EntryError::Number { number }),
+        };
         match self {
-            Entry::Descriptor(_) | Entry::Session(..) => Ok(()),
-            Entry::SlotRecord(record) => within(record.answer, MAX_ANSWER_BYTES),
+            Entry::Descriptor(_) => Ok(()),
+            Entry::Session(_, incarnation) => given(incarnation.0),
+            Entry::SlotRecord(record) => {
+                given(record.number.max(record.seq.0))?;
+                within(record.answer, MAX_ANSWER_BYTES)
+            }
             Entry::Map(entry) => {
                 within(entry.key, MAX_KEY_BYTES)?;
                 within(entry.value, MAX_VALUE_BYTES)
@@ -596,5 +610,14 @@ mod tests {
             0,
         );
         assert_eq!(fault(&record), EntryError::BadAnswer);
+        let number = u64::MAX;
+        let mark = Header::session(SessionId(0), Seq(number));
+        assert_eq!(fault(mark.as_bytes()), EntryError::Number { number });
+        let answer = postcard::to_stdvec::<OpResult>(&Ok(Reply::Done)).unwrap();
+        for (request, seq) in [(RequestId { number, ..request }, 1), (request, number)] {
+            let header = Header::slot_record(request, Seq(seq));
+            let record = slot(&[header.as_bytes(), &answer], 0);
+            assert_eq!(fault(&record), EntryError::Number { number });
+        }
     }
 }

@@ -25,6 +25,13 @@ impl FrozenPages {
         self.ids.len() as u64
     }
 
+    /// The bytes that it keeps in memory: of pages that `live`, which it was frozen from, has written or let go since
+    /// (rule 67). Takes time linear in the number of pages.
+    #[must_use]
+    pub fn kept_bytes(&self, live: &PageTable) -> u64 {
+        self.table.bytes_apart_from(live)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

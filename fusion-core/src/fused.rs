@@ -223,6 +223,20 @@ impl Fused {
         self.listening.look(now, &timing)
     }
 
+    /// The bytes of frozen codes that it keeps for replacements, and does not share with its own any more (rule 67). An upper
+    /// bound: what two snapshots share counts twice. Takes time linear in the number of their pages.
+    #[must_use]
+    pub fn frozen_bytes(&self) -> u64 {
+        self.kept_bytes(None)
+    }
+
+    fn kept_bytes(&self, below: Option<MemberId>) -> u64 {
+        let live = self.store.pages();
+        let snapshots = self.snapshots.iter();
+        let counted = snapshots.filter(|(id, _)| below.is_none_or(|b| **id < b));
+        counted.map(|(_, s)| s.pages.kept_bytes(live)).sum()
+    }
+
     /// What it reports to the coordinator; a learner is complete by rules 27 and 54, whether it only copies yet or counts.
     ///
     /// The two steps ask for the same, each in its own epoch. The first makes that little is left to wait for when it
@@ -532,6 +546,12 @@ impl Fused {
             Some(snapshot) if snapshot.recovery == recovery && !planted(Fault::ChoiceNotFrozen) => {
             }
             Some(snapshot) if snapshot.recovery > recovery => return Err(Refusal::NotThere),
+            // Replacements of lower ids come first: were each to wait for another one at some member, none would get on.
+            _ if self.kept_bytes(Some(from))
+                > self.bounds.frozen_bytes.max(self.store.pages().bytes()) =>
+            {
+                return Err(Refusal::Busy);
+            }
             _ => {
                 let pages = FrozenPages::new(self.store.snapshot());
                 let snapshot = Snapshot {

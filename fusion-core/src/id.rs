@@ -1,12 +1,29 @@
 //! Identities and counters of the protocol, as newtypes so that none is taken for another.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
 macro_rules! number_newtype {
     ($(#[$doc:meta])* $name:ident, $inner:ty) => {
+        number_newtype! { $(#[$doc])* #[derive(Deserialize)] $name, $inner, }
+    };
+    ($(#[$doc:meta])* $name:ident, up to MAX_NUMBER) => {
+        number_newtype! {
+            $(#[$doc])*
+            ///
+            /// Above [`MAX_NUMBER`](crate::limits::MAX_NUMBER) it is not decoded (rule 66).
+            $name, u64,
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::bounded::number(deserializer).map($name)
+            }
+        }
+    };
+    ($(#[$doc:meta])* $name:ident, $inner:ty,) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub struct $name(pub $inner);
 
         impl fmt::Display for $name {
@@ -25,7 +42,7 @@ number_newtype! {
     /// One member (a primary or fused structure) of one cluster, unique within the cluster for ever (rule 4).
     ///
     /// A member's memory lives and dies with its id: a restarted process holds no member.
-    MemberId, u64
+    MemberId, up to MAX_NUMBER
 }
 number_newtype! {
     /// One run of a server process. A restarted server has a new one.
@@ -33,11 +50,11 @@ number_newtype! {
 }
 number_newtype! {
     /// The number of a configuration of a cluster; each has exactly one content (rule 5).
-    Epoch, u64
+    Epoch, up to MAX_NUMBER
 }
 number_newtype! {
     /// The position of a change in its primary's history; the first change has 1, 0 means "none yet".
-    Seq, u64
+    Seq, up to MAX_NUMBER
 }
 number_newtype! {
     /// The index of a primary in its cluster, `0..n`: the column of the coding matrix.
@@ -49,22 +66,25 @@ number_newtype! {
 }
 number_newtype! {
     /// One attempt at recovering one lost primary; a replacement numbers its attempts upwards.
-    RecoveryId, u64
+    RecoveryId, up to MAX_NUMBER
 }
 
 impl Seq {
-    /// The change after this one.
+    /// The last one that is ever given (rule 66).
+    pub const MAX: Seq = Seq(crate::limits::MAX_NUMBER);
+
+    /// The change after this one. Never wraps.
     #[must_use]
     pub fn next(self) -> Seq {
-        Seq(self.0 + 1)
+        Seq(self.0.saturating_add(1))
     }
 }
 
 impl Epoch {
-    /// The epoch after this one.
+    /// The epoch after this one. Never wraps.
     #[must_use]
     pub fn next(self) -> Epoch {
-        Epoch(self.0 + 1)
+        Epoch(self.0.saturating_add(1))
     }
 }
 
@@ -110,6 +130,7 @@ pub struct RequestId {
     pub incarnation: Seq,
     /// Which of the session's independent lanes.
     pub slot: u16,
-    /// The request's number in its lane, from 1.
+    /// The request's number in its lane, from 1; above [`MAX_NUMBER`](crate::limits::MAX_NUMBER) it is not decoded.
+    #[serde(deserialize_with = "crate::bounded::number")]
     pub number: u64,
 }

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// The greatest epoch, sequence number, member id, attempt at a recovery and request number that is decoded (rule 66): who
+/// counts on from there does not come to the end of 64 bits.
+pub const MAX_NUMBER: u64 = 1 << 62;
+/// The greatest epoch of a configuration, and member id that it gives next: half of [`MAX_NUMBER`], so that successors of
+/// one that somebody made up can be told, too.
+pub const MAX_CONFIG_NUMBER: u64 = 1 << 61;
 /// The longest value, in bytes: 8 MiB.
 pub const MAX_VALUE_BYTES: usize = 8 << 20;
 /// The longest key, in bytes: 8 MiB.
@@ -62,6 +68,8 @@ pub(crate) struct Bounds {
     pub(crate) log_bytes: usize,
     /// [`TRANSFER_BYTES`].
     pub(crate) transfer_bytes: usize,
+    /// [`MAX_FROZEN_BYTES`].
+    pub(crate) frozen_bytes: u64,
 }
 
 impl Bounds {
@@ -70,9 +78,13 @@ impl Bounds {
         unstable_bytes: MAX_UNSTABLE_BYTES,
         log_bytes: MAX_LOG_BYTES,
         transfer_bytes: TRANSFER_BYTES,
+        frozen_bytes: MAX_FROZEN_BYTES,
     };
 }
 
+/// What a member keeps of frozen pages for recoveries, beyond what it shares with them, before it refuses a further snapshot
+/// as `Busy`: so much, or as much as its own pages if they are more (rule 67).
+pub const MAX_FROZEN_BYTES: u64 = 256 << 20;
 /// A pin or snapshot that its replacement has not asked about for so long goes; the replacement starts again (rule 34).
 pub const MAX_PIN_IDLE: Duration = Duration::from_secs(60);
 /// A primary that has stopped to be moved waits for its heir so long at most, then the move is given up (rule 36).

@@ -394,6 +394,8 @@ pub struct MemberReport {
     pub page_bytes: u64,
     /// Of a member that is being made: the bytes of the pages that it was sent so far. It may be sent more than it comes to hold.
     pub taken_bytes: u64,
+    /// The bytes of frozen pages that it keeps for recoveries and learners alone (rule 67).
+    pub frozen_bytes: u64,
     /// Members that this one needs and has not heard of for T_c (rule 22).
     #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub complaints: Vec<MemberId>,
@@ -421,6 +423,7 @@ impl MemberReport {
             payload_bytes: 0,
             page_bytes: 0,
             taken_bytes: 0,
+            frozen_bytes: 0,
             complaints: Vec::new(),
             leases_over: Vec::new(),
         }

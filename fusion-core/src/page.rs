@@ -347,6 +347,22 @@ impl PageTable {
         self.classes.iter().all(Vec::is_empty)
     }
 
+    /// The bytes of the pages that a snapshot keeps in memory: those that `live`, which it was taken of, does not share with
+    /// it any more. Takes time linear in the number of pages.
+    #[must_use]
+    pub fn bytes_apart_from(&self, live: &PageTable) -> u64 {
+        let classes = self.classes.iter().zip(&live.classes);
+        let apart = classes.flat_map(|(ours, theirs)| {
+            let theirs = theirs.iter().map(Option::as_ref);
+            let theirs = theirs.chain(std::iter::repeat(None));
+            ours.iter().zip(theirs).filter_map(|(ours, theirs)| {
+                let ours = ours.as_ref()?;
+                (!theirs.is_some_and(|theirs| Arc::ptr_eq(ours, theirs))).then_some(ours.len())
+            })
+        });
+        apart.map(|len| len as u64).sum()
+    }
+
     /// The bytes of all pages (those shared with snapshots too).
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -406,6 +422,22 @@ mod tests {
         assert_eq!(table.end(ClassId::new(4).unwrap()), 0);
         table.get_mut(id(3, 0))[5] = 7;
         assert_eq!(snapshot, table);
+    }
+
+    #[test]
+    fn a_snapshot_keeps_what_was_written_or_went_since() {
+        let mut table = PageTable::new();
+        for page in 0..4 {
+            table.get_mut(id(3, page))[5] = 7;
+        }
+        let snapshot = table.clone();
+        assert_eq!(snapshot.bytes_apart_from(&table), 0);
+        table.get_mut(id(3, 1))[5] = 8;
+        table.remove(id(3, 3));
+        table.get_mut(id(3, 9))[0] = 1;
+        let page = id(3, 0).bytes() as u64;
+        assert_eq!(snapshot.bytes_apart_from(&table), 2 * page);
+        assert_eq!(snapshot.bytes_apart_from(&PageTable::new()), 4 * page);
     }
 
     #[test]

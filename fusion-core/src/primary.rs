@@ -308,7 +308,9 @@ impl Primary {
 
     /// What is unstable has its bound whatever else the log is kept for (rule 11).
     fn at_a_bound(&self) -> bool {
-        self.log.bytes_after_mark() >= self.bounds.unstable_bytes
+        // The end of numbers is a bound, too (rule 66).
+        self.applied >= Seq::MAX
+            || self.log.bytes_after_mark() >= self.bounds.unstable_bytes
             || self.log.bytes() >= self.bounds.log_bytes
     }
 

@@ -321,6 +321,11 @@ impl Structure {
         self.store.pages().clone()
     }
 
+    /// The pages themselves.
+    pub(crate) fn pages(&self) -> &PageTable {
+        self.store.pages()
+    }
+
     /// What it holds and takes. Takes time linear in the number of pages.
     #[must_use]
     pub fn stats(&self) -> StructureStats {

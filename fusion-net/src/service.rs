@@ -66,8 +66,8 @@ pub trait Coordinator {
     async fn sync(request: SyncRequest) -> Result<SyncReply, AdminError>;
     /// Creates a cluster.
     async fn create(shape: ClusterShape) -> Result<Arc<Configuration>, AdminError>;
-    /// Removes a cluster and its data.
-    async fn remove(name: String) -> Result<(), AdminError>;
+    /// Removes a cluster and its data; answers which of its servers have not heard of it, after waiting for them a while.
+    async fn remove(name: String) -> Result<Vec<Untold>, AdminError>;
     /// Says what the acceptance of a loss would cost now, and changes nothing.
     async fn foresee_loss(name: String) -> Result<Foreseen, AdminError>;
     /// Goes on without what is lost beyond f: lost primaries begin empty. Answers which. Refused when what is lost, or who
@@ -258,6 +258,16 @@ pub struct SyncRequest {
 pub struct SyncReply {
     /// Configurations that the server has not, or has an older epoch of.
     pub configs: Vec<Arc<Configuration>>,
+}
+
+/// A server that has not heard that a cluster is removed. As long as it hears of nobody its members go on: a primary with no
+/// fused member left answers clients that can reach it (PROTOCOL rules 17, 68).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untold {
+    /// The server.
+    pub server: ServerId,
+    /// Its address.
+    pub address: String,
 }
 
 /// Why the coordinator did not do what was asked.
@@ -520,6 +530,8 @@ pub struct MemberStatus {
     pub payload_bytes: Option<u64>,
     /// Bytes of pages, likewise.
     pub page_bytes: Option<u64>,
+    /// Bytes of frozen pages that it keeps for recoveries and learners alone, likewise (rule 67).
+    pub frozen_bytes: Option<u64>,
 }
 
 /// How a member that is being made gets on, by the coordinator's clock. How far it is, is in its [`MemberState`].

@@ -1,6 +1,7 @@
 //! Well-formed messages that fit nothing here.
 
 use super::*;
+use fusion_core::limits::MAX_NUMBER;
 
 /// Well-formed messages of the right version to members, clusters and epochs that are not there.
 #[tokio::test]
@@ -28,7 +29,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
     let to_fused: FusedClient = peer::connect(network, &fused.address).await.unwrap();
     let right = |to: MemberId, from: MemberId| config.route(from, to);
     let wrong = |to: MemberId| {
-        let (none, high) = (MemberId(0), MemberId(u64::MAX));
+        let (none, high) = (MemberId(0), MemberId(MAX_NUMBER));
         let route = right(to, primary.id);
         let other = ClusterId(cluster.id.0 ^ 1);
         [
@@ -41,7 +42,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
                 ..route
             },
             Route {
-                epoch: Epoch(u64::MAX),
+                epoch: Epoch(MAX_NUMBER),
                 ..route
             },
             Route {
@@ -62,7 +63,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
     };
     for route in wrong(fused.id) {
         let lie = ChangeRun {
-            first: Seq(u64::MAX),
+            first: Seq(MAX_NUMBER),
             count: u32::MAX,
             bytes: vec![0xff; 100].into(),
         };
@@ -71,7 +72,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
             (
                 lie,
                 Some(JoinSnapshot {
-                    seq: Seq(u64::MAX),
+                    seq: Seq(MAX_NUMBER),
                     chunks: u32::MAX,
                 }),
             ),
@@ -79,7 +80,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
             let message = Replicate {
                 index: PrimaryIndex(u16::MAX),
                 changes,
-                stable: Seq(u64::MAX),
+                stable: Seq(MAX_NUMBER),
                 sent_at: Time(u64::MAX),
                 join,
                 last: None,
@@ -105,13 +106,13 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
                 .is_err()
         );
     }
-    let recovery = RecoveryId(u64::MAX);
+    let recovery = RecoveryId(MAX_NUMBER);
     for request in [
         RecoveryRequest::Vector,
         RecoveryRequest::Pin { recovery },
         RecoveryRequest::PrimarySnapshot {
             recovery,
-            after: Seq(u64::MAX),
+            after: Seq(MAX_NUMBER),
         },
         RecoveryRequest::SnapshotPages {
             recovery,
@@ -124,7 +125,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
         },
         RecoveryRequest::Log {
             index: PrimaryIndex(u16::MAX),
-            after: Seq(u64::MAX),
+            after: Seq(MAX_NUMBER),
             upto: Seq(0),
         },
     ] {
@@ -143,7 +144,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
             }
         }
     }
-    for member in [MemberId(0), fused.id, MemberId(u64::MAX)] {
+    for member in [MemberId(0), fused.id, MemberId(MAX_NUMBER)] {
         let batch = ClientBatch {
             cluster: cluster.id,
             member,
@@ -183,7 +184,7 @@ async fn a_configuration_that_cannot_be_is_refused_and_breaks_no_member() {
     bad[1].primaries.extend(config.primaries.clone());
     bad[2].fused[0].row = Row(u16::MAX);
     bad[3].faults = u16::MAX;
-    bad[4].fused[0].id = MemberId(u64::MAX);
+    bad[4].fused[0].id = MemberId(MAX_NUMBER);
     bad[5].store ^= 1;
     for config in bad {
         client.adopt(limit(), Arc::new(config)).await.unwrap();

@@ -2,6 +2,7 @@
 
 use super::{ClusterShape, Configuration, FusedState, PrimaryState, ShapeError};
 use crate::id::{MemberId, Row};
+use crate::limits::MAX_CONFIG_NUMBER;
 use crate::time::TimingError;
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -48,6 +49,12 @@ pub enum ConfigError {
         /// The member.
         id: MemberId,
     },
+    /// An epoch, or a next member id, that nobody came to (rule 66).
+    #[error("{number} is above {MAX_CONFIG_NUMBER}: no epoch or member id is")]
+    Number {
+        /// The number.
+        number: u64,
+    },
     /// A cluster never changes its kind, its shape or what its reads rest on.
     #[error("another kind or shape than the cluster had before")]
     OtherCluster,
@@ -69,6 +76,10 @@ impl Configuration {
         let faults = usize::from(self.faults);
         ClusterShape::existing(&self.name, self.kind, self.n(), faults, self.colocate)?;
         self.timing.check()?;
+        let number = self.epoch.0.max(self.next_id);
+        if number > MAX_CONFIG_NUMBER {
+            return Err(ConfigError::Number { number });
+        }
         let mut ids = BTreeSet::new();
         let formers = self.formers().map(|(_, f)| f.id);
         for id in self.members().chain(formers) {
@@ -164,6 +175,8 @@ mod tests {
         refused(|c| c.fused[0].row = Row(2));
         refused(|c| c.fused[0].row = Row(1));
         refused(|c| c.next_id = 4);
+        refused(|c| c.next_id = u64::MAX);
+        refused(|c| c.epoch.0 = MAX_CONFIG_NUMBER + 1);
         refused(|c| c.primaries[1].id = c.primaries[0].id);
         refused(|c| c.primaries[0].host.address = "x".repeat(1000));
         refused(|c| {

@@ -7,6 +7,7 @@ use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::id::{MemberId, Seq};
 use crate::message::{Ack, Chunk, JoinSnapshot, Replicate, Route};
+use crate::page::PageTable;
 use crate::structure::Structure;
 use crate::time::Time;
 use std::collections::BTreeMap;
@@ -88,6 +89,13 @@ impl Join {
             starts,
             acked,
         }
+    }
+}
+
+impl Join {
+    /// The bytes of frozen pages that it keeps beyond those that are shared with `live` (rule 67).
+    pub(super) fn kept_bytes(&self, live: &PageTable) -> u64 {
+        self.pages.kept_bytes(live)
     }
 }
 

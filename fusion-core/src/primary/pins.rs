@@ -8,6 +8,7 @@ use crate::frozen::FrozenPages;
 use crate::id::{MemberId, RecoveryId, Seq};
 use crate::limits::{MAX_PIN_IDLE, TRANSFER_BYTES};
 use crate::message::{RecoveryReply, RecoveryRequest, Refusal, Route};
+use crate::page::PageTable;
 use crate::time::Time;
 use std::collections::BTreeMap;
 
@@ -43,6 +44,16 @@ impl Pins {
         self.0.len() < before
     }
 
+    /// The bytes of frozen pages that only the snapshots of replacements below `below` keep.
+    fn kept_bytes(&self, live: &PageTable, below: Option<MemberId>) -> u64 {
+        let pins = self
+            .0
+            .iter()
+            .filter(|(id, _)| below.is_none_or(|b| **id < b));
+        let frozen = pins.filter_map(|(_, pin)| pin.snapshot.as_ref());
+        frozen.map(|(_, pages)| pages.kept_bytes(live)).sum()
+    }
+
     fn pin(&mut self, from: MemberId, recovery: RecoveryId) -> Result<&mut Pin, Refusal> {
         self.0
             .get_mut(&from)
@@ -52,10 +63,39 @@ impl Pins {
 }
 
 impl Primary {
+    /// The bytes of frozen pages that it keeps for replacements, learners and heirs, and does not share with its own any more
+    /// (rule 67). An upper bound: what two snapshots share counts twice. Takes time linear in the number of their pages.
+    #[must_use]
+    pub fn frozen_bytes(&self) -> u64 {
+        let live = self.structure.pages();
+        let joins = self.links.values().filter_map(|l| l.join.as_ref());
+        let joins: u64 = joins.map(|join| join.kept_bytes(live)).sum();
+        joins + self.pins.kept_bytes(live, None)
+    }
+
+    /// Rule 67. Replacements of lower ids come first: were each to wait for another one at some member, none would get on.
+    fn check_room_for(
+        &self,
+        from: MemberId,
+        recovery: RecoveryId,
+        live: &PageTable,
+    ) -> Result<(), Refusal> {
+        let known = self.pins.0.get(&from);
+        if known.is_some_and(|p| p.recovery == recovery && p.snapshot.is_some()) {
+            return Ok(());
+        }
+        let kept = self.pins.kept_bytes(live, Some(from));
+        if kept > self.bounds.frozen_bytes.max(live.bytes()) {
+            return Err(Refusal::Busy);
+        }
+        Ok(())
+    }
+
     /// Serves a replacement of another primary (rules 30 and 32).
     ///
     /// # Errors
-    /// [`Refusal`] when the epochs differ, the sender is no replacement, or the log does not reach back far enough.
+    /// [`Refusal`] when the epochs differ, the sender is no replacement, or the log does not reach back far enough;
+    /// [`Refusal::Busy`], to be tried again, when the frozen pages of others keep too much memory (rule 67).
     pub fn on_recovery(
         &mut self,
         route: Route,
@@ -100,6 +140,7 @@ impl Primary {
                 if !self.log.reaches_back_to(after) && !planted(Fault::LogNotPinned) {
                     return Err(Refusal::NotThere);
                 }
+                self.check_room_for(route.from, recovery, &pages)?;
                 let pin = self.pins.pin(route.from, recovery)?;
                 let (seq, pages) = pin
                     .snapshot

@@ -735,3 +735,84 @@ fn a_pin_that_nobody_asks_about_goes_and_the_replacement_is_told_to_start_again(
     let refused = primary.on_recovery(route, &pages, idle);
     assert_eq!(refused, Err(Refusal::NotThere));
 }
+
+/// Two recoveries at a time, while everything is written anew: what is frozen for them is seen, and bounded (rule 67).
+#[test]
+fn what_is_frozen_for_recoveries_is_counted_and_bounded() {
+    let shape = ClusterShape::new("c", Kind::Queue, 3, 2, false).unwrap();
+    let hosts = [1, 2, 3, 4, 5].map(host);
+    let first = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
+    let mut primary = Primary::create(Arc::new(first.clone()), MemberId(1));
+    primary.bounds.frozen_bytes = 0;
+    for number in 1..=200 {
+        assert!(matches!(
+            enqueue(&mut primary, number),
+            Submitted::Done { .. }
+        ));
+    }
+    let mut next = first.successor(2);
+    for (seat, id) in next.primaries[1..].iter_mut().zip([6, 7]) {
+        (seat.id, seat.state) = (MemberId(id), PrimaryState::Lost);
+    }
+    let next = Arc::new(next);
+    primary.adopt(Arc::clone(&next));
+    let recovery = RecoveryId(1);
+    let ask = |primary: &mut Primary, from, request| {
+        let route = next.route(MemberId(from), MemberId(1));
+        primary.on_recovery(route, &request, Time(0))
+    };
+    let snapshot = RecoveryRequest::PrimarySnapshot {
+        recovery,
+        after: Seq(0),
+    };
+    for from in [6, 7] {
+        let pinned = ask(&mut primary, from, RecoveryRequest::Pin { recovery });
+        assert_eq!(pinned, Ok(RecoveryReply::Pinned));
+    }
+    let frozen = ask(&mut primary, 6, snapshot.clone()).unwrap();
+    assert_eq!(primary.frozen_bytes(), 0, "all of it is shared");
+    empty(&mut primary, 201);
+    let kept = primary.frozen_bytes();
+    assert!(kept > primary.structure().stats().page_bytes, "{kept}");
+    let refused = ask(&mut primary, 7, snapshot.clone());
+    assert_eq!(refused, Err(Refusal::Busy));
+    assert_eq!(
+        ask(&mut primary, 6, snapshot.clone()),
+        Ok(frozen),
+        "as before"
+    );
+    let released = ask(&mut primary, 6, RecoveryRequest::Release { recovery });
+    assert_eq!(released, Ok(RecoveryReply::Released));
+    assert_eq!(primary.frozen_bytes(), 0);
+    // Not the other way round as well: each would wait for the other, here and at another survivor.
+    for number in 401..=600 {
+        let done = enqueue(&mut primary, number);
+        assert!(matches!(done, Submitted::Done { .. }));
+    }
+    ask(&mut primary, 7, snapshot.clone()).unwrap();
+    empty(&mut primary, 601);
+    assert!(primary.frozen_bytes() > primary.structure().stats().page_bytes);
+    let pinned = ask(&mut primary, 6, RecoveryRequest::Pin { recovery });
+    assert_eq!(pinned, Ok(RecoveryReply::Pinned));
+    let frozen = ask(&mut primary, 6, snapshot);
+    assert!(matches!(frozen, Ok(RecoveryReply::PrimarySnapshot { .. })));
+}
+
+/// Takes 200 elements out.
+fn empty(primary: &mut Primary, from: u64) {
+    for number in from..from + 200 {
+        let id = RequestId {
+            session: SESSION,
+            incarnation: Seq(2),
+            slot: 1,
+            number,
+        };
+        let dequeue = ClientRequest {
+            id: Some(id),
+            op: Op::Dequeue,
+            follows: false,
+        };
+        let done = primary.submit(&dequeue, Time(0));
+        assert!(matches!(done, Submitted::Done { .. }));
+    }
+}

@@ -261,9 +261,15 @@ fn what_cannot_be_is_one_refusal_and_no_overflow() {
     assert!(matches!(cannot_be, RebuildError::CannotBe { .. }));
     let foreign = spoiled(|c| c.store = S + 1);
     assert!(matches!(foreign, RebuildError::OtherStore { .. }));
+    for spoil in [
+        (|c| c.epoch = Epoch(u64::MAX)) as fn(&mut Configuration),
+        |c| c.next_id = u64::MAX,
+    ] {
+        assert!(matches!(spoiled(spoil), RebuildError::CannotBe { .. }));
+    }
     for absurd in [
-        spoiled(|c| c.epoch = Epoch(u64::MAX)),
-        spoiled(|c| c.next_id = u64::MAX),
+        spoiled(|c| c.epoch = Epoch(1 << 50)),
+        spoiled(|c| c.next_id = 1 << 50),
         spoiled(|c| c.fused[0].host.server = ServerId(u64::MAX)),
         spoiled(|c| c.shunned = vec![ServerId(u64::MAX - 1)]),
     ] {

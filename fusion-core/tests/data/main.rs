@@ -4,5 +4,6 @@ mod cluster;
 mod limits;
 mod malformed;
 mod model;
+mod numbers;
 mod paper;
 mod sessions;

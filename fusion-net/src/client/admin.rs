@@ -7,7 +7,7 @@ use super::{Error, List, Map, MapPart, Queue};
 use crate::addresses::Addresses;
 use crate::coordinators::Coordinators;
 use crate::peer::{Backoff, Pool, within};
-use crate::service::{AdminError, ClusterStatus, CoordinatorClient, Status};
+use crate::service::{AdminError, ClusterStatus, CoordinatorClient, Status, Untold};
 use crate::transport::Network;
 use fusion_core::config::{ClusterShape, Configuration, Reads};
 use fusion_core::id::{PrimaryIndex, ServerId};
@@ -227,11 +227,13 @@ impl Client {
         Ok(())
     }
 
-    /// Removes a cluster and everything in it.
+    /// Removes a cluster and everything in it. Returns the servers of its members that have not heard of it yet, after
+    /// waiting for them for up to 3 s: none, or those that are dead or cut off. What is cut off may go on answering clients
+    /// that can reach it until it hears of the removal (rule 68).
     ///
     /// # Errors
     /// [`Error::UnknownCluster`], [`Error::NoCoordinator`].
-    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+    pub async fn remove(&self, name: &str) -> Result<Vec<Untold>, Error> {
         let removed =
             self.ask(|c, context| async move { c.remove(context, name.to_owned()).await });
         removed.await

@@ -6,7 +6,7 @@ mod remains;
 
 use super::store::StoreContents;
 use crate::addresses;
-use crate::service::{AdminError, Event, Past, Registration, SyncRequest};
+use crate::service::{AdminError, Event, Past, Registration, SyncRequest, Untold};
 use fusion_core::config::{Configuration, MAX_ADDRESS_BYTES};
 use fusion_core::detector::{Detector, GuardError};
 use fusion_core::id::{ClusterId, Epoch, PrimaryIndex, ServerId};
@@ -320,6 +320,24 @@ impl Registry {
     pub(crate) fn forget_clusters(&mut self, ids: &[ClusterId]) {
         self.clusters.retain(|id, _| !ids.contains(id));
         self.remains.forget(ids);
+    }
+
+    /// The servers of a removed cluster that have not heard of it yet (PROTOCOL rule 68).
+    pub(crate) fn untold(&self, removed: &Configuration) -> Vec<Untold> {
+        let formers = removed.formers().map(|(_, f)| &f.host);
+        let primaries = removed.primaries.iter().map(|s| &s.host);
+        let fused = removed.fused.iter().map(|s| &s.host);
+        let heirs = removed.heirs().map(|(_, h)| &h.host);
+        let hosts = formers.chain(primaries).chain(fused).chain(heirs);
+        let hosts: BTreeMap<ServerId, &str> =
+            hosts.map(|h| (h.server, h.address.as_str())).collect();
+        let servers = hosts.keys().copied().collect();
+        let untold = self.remains.untold(removed.cluster, servers);
+        let untold = untold.into_iter().map(|server| Untold {
+            server,
+            address: hosts[&server].to_owned(),
+        });
+        untold.collect()
     }
 
     fn living(&self) -> impl Iterator<Item = &Arc<Configuration>> {

@@ -6,7 +6,7 @@ use super::office::Office;
 use super::registry::{Registry, check_address};
 use crate::service::{
     self, AdminError, Counted, HandOver, Past, Registered, Registration, Status, SyncReply,
-    SyncRequest, Who,
+    SyncRequest, Untold, Who,
 };
 use crate::wire::Guest;
 use fusion_core::config::{ClusterShape, Configuration};
@@ -16,8 +16,10 @@ use fusion_core::time::Timing;
 use std::sync::Arc;
 use std::time::Duration;
 use tarpc::context::Context;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+/// How long the servers of a cluster that was removed are waited for.
+const TELLING: Duration = Duration::from_secs(3);
 /// The longest that a lookup waits for news.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -149,7 +151,7 @@ impl service::Coordinator for CoordinatorServer {
         Ok(next)
     }
 
-    async fn remove(self, _: Context, name: String) -> Result<(), AdminError> {
+    async fn remove(self, _: Context, name: String) -> Result<Vec<Untold>, AdminError> {
         let c = self.heard().await?;
         let removed = commit(&c, None, move |registry| {
             let config = registry.to_change(&name)?;
@@ -157,7 +159,16 @@ impl service::Coordinator for CoordinatorServer {
             next.removed = true;
             Ok(next)
         });
-        removed.await.map(|_| ())
+        let removed = removed.await?;
+        // Who is alive hears of it at once, and says so with its next heartbeat.
+        let until = Instant::now() + TELLING;
+        loop {
+            let untold = c.registry().untold(&removed);
+            if untold.is_empty() || Instant::now() >= until {
+                return Ok(untold);
+            }
+            sleep(c.options.timing.heartbeat() / 4).await;
+        }
     }
 
     async fn foresee_loss(self, _: Context, name: String) -> Result<Foreseen, AdminError> {

@@ -569,22 +569,16 @@ impl Host {
             }
             for (&id, member) in &slot.members {
                 reports.push(match member {
-                    Member::Primary(cell) => match cell.report() {
-                        Ok((stats, condition, complaints)) => MemberReport {
-                            complaints,
-                            elements: stats.elements,
-                            payload_bytes: stats.entry_bytes,
-                            page_bytes: stats.page_bytes,
-                            ..blank(id, condition)
-                        },
-                        Err(Broken) => blank(id, Condition::Missing),
-                    },
+                    Member::Primary(cell) => cell
+                        .report(blank(id, Condition::Serving))
+                        .unwrap_or_else(|Broken| blank(id, Condition::Missing)),
                     Member::Fused(fused) => match fused.lock() {
                         Ok(fused) => MemberReport {
                             leases_over: fused.leases_over(clock::now()),
                             complaints: fused.complaints(),
                             page_bytes: fused.store().bytes(),
                             taken_bytes: fused.taken_bytes(),
+                            frozen_bytes: fused.frozen_bytes(),
                             ..blank(id, fused.condition())
                         },
                         Err(Broken) => blank(id, Condition::Missing),

@@ -10,10 +10,10 @@ use crate::wire::Guest;
 use fusion_core::config::{Configuration, Reads};
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
-    Ack, ClientBatch, ClientReply, Condition, RecoveryReply, RecoveryRequest, Refusal, Route,
+    Ack, ClientBatch, ClientReply, Condition, MemberReport, RecoveryReply, RecoveryRequest,
+    Refusal, Route,
 };
 use fusion_core::primary::{Primary, Submitted};
-use fusion_core::structure::StructureStats;
 use fusion_core::time::Time;
 use std::sync::Arc;
 use tarpc::context::Context;
@@ -124,10 +124,18 @@ impl PrimaryCell {
     }
 
     /// What it reports (rules 22, 25, 36).
-    pub(crate) fn report(&self) -> Result<(StructureStats, Condition, Vec<MemberId>), Broken> {
+    pub(crate) fn report(&self, blank: MemberReport) -> Result<MemberReport, Broken> {
         let primary = self.primary.lock()?;
         let stats = primary.structure().stats();
-        Ok((stats, primary.condition(), primary.complaints()))
+        Ok(MemberReport {
+            condition: primary.condition(),
+            complaints: primary.complaints(),
+            elements: stats.elements,
+            payload_bytes: stats.entry_bytes,
+            page_bytes: stats.page_bytes,
+            frozen_bytes: primary.frozen_bytes(),
+            ..blank
+        })
     }
 
     /// Looks at the clock (rule 56); returns whether it has something new to complain about.

@@ -11,7 +11,7 @@ use fusion_core::config::Reads;
 use fusion_core::id::{PrimaryIndex, Row, ServerId};
 use fusion_core::membership::{Acceptance, What};
 use fusion_net::client::{ClusterSpec, Kind};
-use fusion_net::service::ClusterStatus;
+use fusion_net::service::{ClusterStatus, Untold};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
@@ -229,7 +229,13 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
                 relocation::move_member(&client, &name, what, to.map(ServerId)).await?;
             }
         }
-        ClusterCommand::Remove { name } => client.remove(&name).await?,
+        ClusterCommand::Remove { name } => {
+            for Untold { server, address } in client.remove(&name).await? {
+                say!(
+                    "{name} is removed, but server {server} at {address} has not heard of it: if it is dead, nothing is left; if it is only cut off, it may answer clients that reach it until it hears"
+                )?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -231,6 +231,14 @@ impl fmt::Display for Report {
             c.faults + 1,
             bytes(m.copies_page_bytes)
         )?;
+        let frozen: u64 = c.members.iter().filter_map(|m| m.frozen_bytes).sum();
+        if frozen > 0 {
+            write!(
+                f,
+                "\n  kept for recoveries and learners until they end: {}",
+                bytes(frozen)
+            )?;
+        }
         m.saving.map_or(Ok(()), |saving| write!(f, "\n  {saving}"))
     }
 }
@@ -376,6 +384,7 @@ pub(crate) mod tests {
             elements: pages,
             payload_bytes: pages,
             page_bytes: pages,
+            frozen_bytes: pages.map(|_| 0),
         }
     }
 

@@ -183,6 +183,7 @@ impl Registry {
             elements: figures.map(|r| r.elements),
             payload_bytes: figures.map(|r| r.payload_bytes),
             page_bytes: figures.map(|r| r.page_bytes),
+            frozen_bytes: figures.map(|r| r.frozen_bytes),
         }
     }
 }

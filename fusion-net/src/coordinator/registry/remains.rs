@@ -28,6 +28,8 @@ struct Rest {
     /// When somebody was last heard to know it.
     since_ms: u64,
     waiting: BTreeSet<ServerId>,
+    /// Who has said since it was removed, and not taken back, that it knows nothing of it.
+    told: BTreeSet<ServerId>,
 }
 
 /// As many as there are records of removed clusters.
@@ -42,6 +44,7 @@ impl Remains {
         let rest = Rest {
             since_ms: now,
             waiting: servers,
+            told: BTreeSet::new(),
         };
         self.clusters.insert(cluster, rest);
     }
@@ -58,9 +61,27 @@ impl Remains {
             if known.contains(cluster) {
                 rest.since_ms = now;
                 rest.waiting = servers();
-            } else if now.saturating_sub(rest.since_ms) >= SETTLE_MS {
+                rest.told.remove(&server);
+                continue;
+            }
+            rest.told.insert(server);
+            if now.saturating_sub(rest.since_ms) >= SETTLE_MS {
                 rest.waiting.remove(&server);
             }
+        }
+    }
+
+    /// Those of `servers` that have yet to say that a removed cluster is unknown to them: one that is cut off may serve it on
+    /// (PROTOCOL rule 68).
+    pub(crate) fn untold(
+        &self,
+        cluster: ClusterId,
+        servers: BTreeSet<ServerId>,
+    ) -> BTreeSet<ServerId> {
+        match self.clusters.get(&cluster) {
+            Some(rest) => &servers - &rest.told,
+            // Its record is gone, since everybody has said so.
+            None => BTreeSet::new(),
         }
     }
 
@@ -98,6 +119,24 @@ mod tests {
     fn hear(remains: &mut Remains, server: u64, knows: bool, now: u64) {
         let known = knows.then_some(C).into_iter().collect();
         remains.hear(ServerId(server), &known, now, servers);
+    }
+
+    #[test]
+    fn who_has_not_heard_that_a_cluster_is_removed_is_named() {
+        let mut remains = Remains::default();
+        remains.removed(C, servers(), 5);
+        assert_eq!(remains.untold(C, servers()), servers());
+        hear(&mut remains, 1, false, 6);
+        hear(&mut remains, 2, true, 6);
+        hear(&mut remains, 3, false, 6);
+        let untold = |remains: &Remains| remains.untold(C, servers());
+        assert_eq!(untold(&remains), BTreeSet::from([ServerId(2)]));
+        // Another one that had yet to hear of it told it again.
+        hear(&mut remains, 1, true, 7);
+        hear(&mut remains, 2, false, 7);
+        assert_eq!(untold(&remains), BTreeSet::from([ServerId(1)]));
+        hear(&mut remains, 1, false, 8);
+        assert!(untold(&remains).is_empty());
     }
 
     #[test]

@@ -296,7 +296,8 @@ impl Stage {
 
     async fn clear(&self, side: Side) -> anyhow::Result<()> {
         if side.is_fusion() {
-            return Ok(self.client.remove(PAIR).await?);
+            self.client.remove(PAIR).await?;
+            return Ok(());
         }
         let (mut connection, _) = self.connection(PAIR_DATABASE).await?;
         connection.ask(&[b"FLUSHDB"]).await?;
