@@ -4,6 +4,7 @@
 //! Writers close their session now and then, and open it again under the same id, which real clients never do: only its
 //! incarnation tells the two apart. Sessions of others come and are never closed, so that some are forgotten.
 
+use super::moods::Mood;
 use super::network::Packet;
 use super::process::ProcessId;
 use super::world::World;
@@ -280,7 +281,13 @@ impl World {
     }
 
     fn change(&mut self) -> Op {
-        let len = self.rng.pick(&[0, 3, 40, 90, 700, 1500]);
+        let long = self.moods.has(Mood::SlowLinks) && self.rng.permille(10);
+        let len = if long {
+            self.stats.long_values += 1;
+            self.rng.range(20_000, 100_000) as usize
+        } else {
+            self.rng.pick(&[0, 3, 40, 90, 700, 1500])
+        };
         let stamp = self.now.to_le_bytes();
         let value: Vec<u8> = stamp.iter().copied().cycle().take(len).collect();
         let value = Bytes::from(value);
