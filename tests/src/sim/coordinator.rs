@@ -5,13 +5,12 @@ use super::moods::Mood;
 use super::network::Packet;
 use super::process::ProcessId;
 use super::server::Node;
-use super::truth::Line;
 use super::world::{Event, World};
 use fusion_core::config::Configuration;
 use fusion_core::detector::Detector;
 use fusion_core::fault::{Fault, planted};
 use fusion_core::id::{MemberId, PrimaryIndex, Row, ServerId};
-use fusion_core::membership::{self, LossError, Plan, Reason, ServerView, What};
+use fusion_core::membership::{self, Plan, Reason, ServerView, What};
 use fusion_core::time::{Time, Timing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,10 +36,12 @@ pub struct Store {
 /// A compare-and-swap.
 #[derive(Clone, Debug)]
 pub struct Swap {
-    next: Configuration,
-    reason: Reason,
+    /// What is to be stored.
+    pub next: Configuration,
+    /// Why.
+    pub reason: Reason,
     /// Codes that it leaves out because nobody has heard of them.
-    unheard: Vec<(Row, MemberId)>,
+    pub unheard: Vec<(Row, MemberId)>,
 }
 
 impl Store {
@@ -88,10 +89,11 @@ enum Asked {
 /// A coordinator.
 #[derive(Debug)]
 pub struct Coordinator {
-    config: Arc<Configuration>,
+    /// What it has read last.
+    pub(super) config: Arc<Configuration>,
     /// Its own, by which it looks and suspects.
     timing: Timing,
-    detector: Detector,
+    pub(super) detector: Detector,
     asked: Asked,
     told_at: Time,
     read_at: Time,
@@ -164,7 +166,7 @@ impl World {
         }
     }
 
-    fn views(&self, id: u64) -> BTreeMap<ServerId, ServerView> {
+    pub(super) fn views(&self, id: u64) -> BTreeMap<ServerId, ServerView> {
         let coordinator = &self.coordinators[id as usize];
         let view = |(server, seen): (ServerId, fusion_core::detector::Seen)| {
             let view = ServerView {
@@ -379,7 +381,8 @@ impl World {
         let what = moving.unwrap_or_else(|| self.any_member());
         let nonce = self.rng.below(u64::MAX);
         let coordinator = &self.coordinators[id as usize];
-        if !matches!(coordinator.asked, Asked::Nothing) {
+        let behind = coordinator.detector.is_behind(&coordinator.config);
+        if behind || !matches!(coordinator.asked, Asked::Nothing) {
             return;
         }
         let config = &coordinator.config;
@@ -409,37 +412,6 @@ impl World {
                 self.rng.below(self.shape.primaries as u64) as u16
             ))
         }
-    }
-
-    /// An operator accepts a loss at a coordinator, on the word that the dead are dead; answers what is lost.
-    ///
-    /// # Errors
-    /// What the core says against it.
-    pub fn accept_loss(&mut self, id: u64) -> Result<Vec<PrimaryIndex>, LossError> {
-        let coordinator = &self.coordinators[id as usize];
-        let evidence = coordinator
-            .detector
-            .evidence(&coordinator.config, self.views(id));
-        let nonce = self.rng.below(u64::MAX);
-        let coordinator = &self.coordinators[id as usize];
-        let foreseen = membership::foresee_loss(&coordinator.config, &evidence)?;
-        let acceptance = membership::Acceptance {
-            wipe: foreseen.wiped_servers().into_iter().collect(),
-            lose: foreseen.lost,
-            processes_are_dead: true,
-        };
-        let config = &coordinator.config;
-        let (next, lost) = membership::accept_loss(config, &evidence, nonce, &acceptance)?;
-        for &j in &lost {
-            let active = next.primaries[j.index()].id;
-            self.truth.lines[j.index()] = Line {
-                active,
-                ..Line::default()
-            };
-        }
-        self.clients.iter_mut().for_each(|c| c.lose(&lost));
-        self.swapped(Arc::new(next), &Reason::LossAccepted(lost.clone()));
-        Ok(lost)
     }
 
     /// A coordinator's own times: the cluster's, or whatever its operator wrote on the command line.

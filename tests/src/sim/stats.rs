@@ -68,6 +68,14 @@ stats! {
     late_swaps,
     /// Times that the store was set back to an older content.
     set_back,
+    /// Requests that clients gave up, not knowing what became of them.
+    given_up,
+    /// Clients that died.
+    client_crashes,
+    /// Losses that operators wanted to accept while there was none.
+    acceptances_refused,
+    /// Losses that operators accepted.
+    losses_accepted,
     /// Coordinators that started with other times than the cluster's.
     other_timings,
     /// Coordinators killed and started again.
