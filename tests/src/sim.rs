@@ -10,6 +10,7 @@ pub mod directed;
 pub mod moods;
 pub mod nemesis;
 pub mod network;
+pub mod operator;
 pub mod process;
 pub mod replacing;
 pub mod rng;

@@ -4,6 +4,7 @@
 //! Writers close their session now and then, and open it again under the same id, which real clients never do: only its
 //! incarnation tells the two apart. Sessions of others come and are never closed, so that some are forgotten.
 
+use super::moods::Mood;
 use super::network::Packet;
 use super::process::ProcessId;
 use super::world::World;
@@ -76,9 +77,9 @@ impl Client {
     pub fn lose(&mut self, lost: &[PrimaryIndex]) {
         if lost.contains(&self.index) {
             self.incarnation = None;
-            if let Some(waiting) = &mut self.waiting {
-                waiting.floor = Seq(0);
-            }
+            self.waiting = None;
+            // What is under way to it counts no more.
+            self.number += 1000;
         }
     }
 
@@ -107,6 +108,9 @@ impl World {
             }
             Some(waiting) if waiting.again || now.since(waiting.sent_at) >= patience => {
                 let lost = now.since(waiting.sent_at) >= patience;
+                if lost && self.loses_patience(id) {
+                    return self.rng.range(3_000, 15_000);
+                }
                 if lost || !reads {
                     let whom = ProcessId::Coordinator(self.rng.below(2));
                     let index = self.clients[id as usize].index;
@@ -207,6 +211,7 @@ impl World {
                         let waiting = waiting.clone();
                         client.waiting = None;
                         client.incarnation = None;
+                        self.stats.sessions_unknown += 1;
                         self.given_up(id, waiting);
                     }
                 }
@@ -219,13 +224,38 @@ impl World {
         }
     }
 
+    /// A client that was not answered in time may give up and go on with the next number of its slot, or die: then another
+    /// one comes, with a session of its own.
+    fn loses_patience(&mut self, id: u64) -> bool {
+        if !self.moods.has(Mood::Clients) || !self.rng.permille(400) {
+            return false;
+        }
+        let dies = self.rng.permille(200);
+        let session = SessionId(10_000 + u128::from(self.stats.client_crashes));
+        let client = &mut self.clients[id as usize];
+        let Some(waiting) = client.waiting.take() else {
+            return false;
+        };
+        if dies {
+            // Answers to the one before it are under way.
+            client.number += 1000;
+            if !client.reads {
+                client.session = session;
+                client.incarnation = None;
+            }
+            self.stats.client_crashes += 1;
+        }
+        self.stats.given_up += 1;
+        self.given_up(id, waiting);
+        true
+    }
+
     /// Whether it was executed, the client will never know; the checkers look.
     fn given_up(&mut self, client: u64, waiting: Waiting) {
         let index = self.clients[client as usize].index;
         let Some(id) = waiting.request.id else {
             return;
         };
-        self.stats.sessions_unknown += 1;
         let operation = Operation {
             client,
             op: waiting.request.op,
@@ -280,7 +310,13 @@ impl World {
     }
 
     fn change(&mut self) -> Op {
-        let len = self.rng.pick(&[0, 3, 40, 90, 700, 1500]);
+        let long = self.moods.has(Mood::SlowLinks) && self.rng.permille(10);
+        let len = if long {
+            self.stats.long_values += 1;
+            self.rng.range(20_000, 100_000) as usize
+        } else {
+            self.rng.pick(&[0, 3, 40, 90, 700, 1500])
+        };
         let stamp = self.now.to_le_bytes();
         let value: Vec<u8> = stamp.iter().copied().cycle().take(len).collect();
         let value = Bytes::from(value);

@@ -5,13 +5,12 @@ use super::moods::Mood;
 use super::network::Packet;
 use super::process::ProcessId;
 use super::server::Node;
-use super::truth::Line;
 use super::world::{Event, World};
 use fusion_core::config::Configuration;
 use fusion_core::detector::Detector;
 use fusion_core::fault::{Fault, planted};
-use fusion_core::id::{PrimaryIndex, Row, ServerId};
-use fusion_core::membership::{self, LossError, Plan, Reason, ServerView, What};
+use fusion_core::id::{MemberId, PrimaryIndex, Row, ServerId};
+use fusion_core::membership::{self, Plan, Reason, ServerView, What};
 use fusion_core::time::{Time, Timing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,7 +24,24 @@ pub struct Store {
     pub registered: BTreeSet<ServerId>,
     /// Those that operators want empty.
     pub draining: BTreeSet<ServerId>,
+    /// What it says while it is set back to an older content: whoever changes that goes on from what is over.
+    pub set_back: Option<Arc<Configuration>>,
+    /// What it said before, the newest last; some of it.
+    past: Vec<Arc<Configuration>>,
+    /// Swaps that it will try at last.
+    pub late: u64,
     next_server: u64,
+}
+
+/// A compare-and-swap.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    /// What is to be stored.
+    pub next: Configuration,
+    /// Why.
+    pub reason: Reason,
+    /// Codes that it leaves out because nobody has heard of them.
+    pub unheard: Vec<(Row, MemberId)>,
 }
 
 impl Store {
@@ -36,8 +52,17 @@ impl Store {
             config,
             registered: BTreeSet::new(),
             draining: BTreeSet::new(),
+            set_back: None,
+            past: Vec::new(),
+            late: 0,
             next_server: 1,
         }
+    }
+
+    /// What whoever reads it is told.
+    #[must_use]
+    pub fn read(&self) -> Arc<Configuration> {
+        Arc::clone(self.set_back.as_ref().unwrap_or(&self.config))
     }
 
     /// Registers a server.
@@ -64,10 +89,11 @@ enum Asked {
 /// A coordinator.
 #[derive(Debug)]
 pub struct Coordinator {
-    config: Arc<Configuration>,
+    /// What it has read last.
+    pub(super) config: Arc<Configuration>,
     /// Its own, by which it looks and suspects.
     timing: Timing,
-    detector: Detector,
+    pub(super) detector: Detector,
     asked: Asked,
     told_at: Time,
     read_at: Time,
@@ -140,7 +166,7 @@ impl World {
         }
     }
 
-    fn views(&self, id: u64) -> BTreeMap<ServerId, ServerView> {
+    pub(super) fn views(&self, id: u64) -> BTreeMap<ServerId, ServerView> {
         let coordinator = &self.coordinators[id as usize];
         let view = |(server, seen): (ServerId, fusion_core::detector::Seen)| {
             let view = ServerView {
@@ -187,17 +213,20 @@ impl World {
         let asked = std::mem::replace(&mut self.coordinators[id as usize].asked, Asked::Nothing);
         let answer = match asked {
             Asked::Nothing => return,
-            Asked::Read => (Arc::clone(&self.store.config), true),
+            Asked::Read => (self.store.read(), true),
             Asked::Swap(next, reason) => {
-                let swapped =
-                    self.store.config.epoch.next() == next.epoch || planted(Fault::BlindSwap);
-                if swapped {
-                    self.given_up_by(id, &next);
-                    self.swapped(Arc::new(*next), &reason);
-                } else {
-                    self.stats.conflicts += 1;
-                }
-                (Arc::clone(&self.store.config), swapped)
+                let unheard = self.unheard_in(id, &next);
+                let next = *next;
+                let swap = Swap {
+                    next,
+                    reason,
+                    unheard,
+                };
+                let Some(swap) = self.mishap(id, swap) else {
+                    return;
+                };
+                let swapped = self.swap(swap);
+                (self.store.read(), swapped)
             }
             Asked::Answer(config, swapped) => {
                 let coordinator = &mut self.coordinators[id as usize];
@@ -215,6 +244,68 @@ impl World {
         self.coordinators[id as usize].asked = Asked::Answer(answer.0, answer.1);
         let delay = self.store_delay();
         self.at(delay, Event::Stored(id));
+    }
+
+    /// What may become of a compare-and-swap before its coordinator hears of it: nobody tells it, and it reads again.
+    fn mishap(&mut self, id: u64, swap: Swap) -> Option<Swap> {
+        if !self.moods.has(Mood::Stores) || self.quiet || !self.rng.permille(250) {
+            return Some(swap);
+        }
+        match self.rng.below(3) {
+            0 => {}
+            1 => {
+                self.swap(swap);
+            }
+            _ => {
+                self.stats.late_swaps += 1;
+                self.store.late += 1;
+                let delay = self.rng.range(20_000, 2_000_000);
+                self.at(delay, Event::LateSwap(Box::new(swap)));
+            }
+        }
+        self.stats.answers_lost += 1;
+        self.coordinators[id as usize].asked = Asked::Read;
+        let delay = self.store_delay();
+        self.at(delay, Event::Stored(id));
+        None
+    }
+
+    /// The store compares, and swaps if it may.
+    pub fn swap(&mut self, swap: Swap) -> bool {
+        let Swap {
+            next,
+            reason,
+            unheard,
+        } = swap;
+        let swaps = self.store.read().epoch.next() == next.epoch || planted(Fault::BlindSwap);
+        if !swaps {
+            self.stats.conflicts += 1;
+            return false;
+        }
+        assert!(
+            self.store.set_back.is_none() || planted(Fault::BlindSwap),
+            "rule 39: {reason} is decided on a store that is behind, at epoch {}",
+            next.epoch
+        );
+        for (row, member) in unheard {
+            self.truth.give_up(row, member);
+        }
+        self.swapped(Arc::new(next), &reason);
+        true
+    }
+
+    /// An old backup takes the place of the store for a while. Not while a decision is under way that was made before:
+    /// rule 39 is for those who can know.
+    pub fn set_store_back(&mut self, length: u64) {
+        let pending = |c: &Coordinator| matches!(c.asked, Asked::Swap(..));
+        let old = self.store.past.len().min(3) as u64;
+        if old == 0 || self.store.late > 0 || self.coordinators.iter().any(pending) {
+            return;
+        }
+        let old = self.store.past.len() - 1 - self.rng.below(old) as usize;
+        self.stats.set_back += 1;
+        self.store.set_back = Some(Arc::clone(&self.store.past[old]));
+        self.at(length, Event::PutBack);
     }
 
     fn swapped(&mut self, next: Arc<Configuration>, reason: &Reason) {
@@ -239,21 +330,18 @@ impl World {
             _ => {}
         }
         self.truth.settle(&next);
-        self.store.config = next;
+        let before = std::mem::replace(&mut self.store.config, next);
+        self.store.past.push(before);
     }
 
-    /// What a coordinator gives up because it has not heard of it, the truth knows as that.
-    fn given_up_by(&mut self, id: u64, next: &Configuration) {
+    /// The codes that a coordinator leaves out of its next configuration because it has not heard of them.
+    fn unheard_in(&self, id: u64, next: &Configuration) -> Vec<(Row, MemberId)> {
         let coordinator = &self.coordinators[id as usize];
         let config = &coordinator.config;
         let evidence = coordinator.detector.evidence(config, self.views(id));
-        for seat in config.in_sync() {
-            if next.fused_seat(seat.id).is_none()
-                && checks::beyond_f::is_unheard(config, &evidence, seat.id)
-            {
-                self.truth.give_up(seat.row, seat.id);
-            }
-        }
+        let left_out = config.in_sync().filter(|s| next.fused_seat(s.id).is_none());
+        let unheard = left_out.filter(|s| checks::beyond_f::is_unheard(config, &evidence, s.id));
+        unheard.map(|s| (s.row, s.id)).collect()
     }
 
     /// From now on this replacement is the one that goes on, whenever its server hears of it.
@@ -328,37 +416,6 @@ impl World {
         }
     }
 
-    /// An operator accepts a loss at a coordinator, on the word that the dead are dead; answers what is lost.
-    ///
-    /// # Errors
-    /// What the core says against it.
-    pub fn accept_loss(&mut self, id: u64) -> Result<Vec<PrimaryIndex>, LossError> {
-        let coordinator = &self.coordinators[id as usize];
-        let evidence = coordinator
-            .detector
-            .evidence(&coordinator.config, self.views(id));
-        let nonce = self.rng.below(u64::MAX);
-        let coordinator = &self.coordinators[id as usize];
-        let foreseen = membership::foresee_loss(&coordinator.config, &evidence)?;
-        let acceptance = membership::Acceptance {
-            wipe: foreseen.wiped_servers().into_iter().collect(),
-            lose: foreseen.lost,
-            processes_are_dead: true,
-        };
-        let config = &coordinator.config;
-        let (next, lost) = membership::accept_loss(config, &evidence, nonce, &acceptance)?;
-        for &j in &lost {
-            let active = next.primaries[j.index()].id;
-            self.truth.lines[j.index()] = Line {
-                active,
-                ..Line::default()
-            };
-        }
-        self.clients.iter_mut().for_each(|c| c.lose(&lost));
-        self.swapped(Arc::new(next), &Reason::LossAccepted(lost.clone()));
-        Ok(lost)
-    }
-
     /// A coordinator's own times: the cluster's, or whatever its operator wrote on the command line.
     pub fn coordinator_timing(&mut self) -> Timing {
         if !self.moods.has(Mood::Coordinators) {
@@ -382,7 +439,7 @@ impl World {
     /// A coordinator is killed and started again at once: it knows only what the
     /// store says.
     pub fn restart_coordinator(&mut self, id: u64) {
-        let config = Arc::clone(&self.store.config);
+        let config = self.store.read();
         let timing = self.coordinator_timing();
         self.coordinators[id as usize] = Coordinator::new(config, timing);
     }

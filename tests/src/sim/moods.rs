@@ -50,6 +50,14 @@ moods! {
     Coordinators "coordinators" false,
     /// Some servers do everything late.
     Grey "grey" false,
+    /// Little goes through between servers at a time, and some values are long.
+    SlowLinks "slow-links" false,
+    /// The store loses answers, executes late what was given up, and is set back to an older content for a while.
+    Stores "stores" false,
+    /// Clients give up what is not answered in time, and die: others come in their places.
+    Clients "clients" false,
+    /// Operators accept losses at any moment.
+    Operators "operators" false,
 }
 
 /// A set of moods.

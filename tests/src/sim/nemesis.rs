@@ -76,6 +76,14 @@ impl World {
         if self.rng.permille(60) {
             self.drain_a_server();
         }
+        if self.moods.has(Mood::Operators) && self.rng.permille(150) {
+            let coordinator = self.rng.below(COORDINATORS);
+            self.accept_a_loss(coordinator);
+        }
+        if self.moods.has(Mood::Stores) && self.rng.permille(60) {
+            let length = self.some_time();
+            self.set_store_back(length);
+        }
         if self.rng.permille(250) {
             self.strike_coordinator();
             return;

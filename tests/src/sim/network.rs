@@ -6,11 +6,14 @@ use super::world::{Event, World};
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, PrimaryIndex, Seq, ServerId, SessionId};
 use fusion_core::message::{
-    Ack, Chunk, ClientRequest, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Replicate,
-    Route,
+    Ack, Chunk, ClientRequest, MemberReport, Pages, RecoveryReply, RecoveryRequest, Refusal,
+    Replicate, Route,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Messages below this length do not wait for longer ones.
+const SHORT_BYTES: u64 = 4096;
 
 /// A message.
 #[derive(Clone, Debug)]
@@ -75,6 +78,10 @@ pub struct Network {
     pub unreached: BTreeMap<ServerId, Unreached>,
     /// Whose messages come late, both ways, and by how many microseconds at most.
     pub grey: BTreeMap<ProcessId, u64>,
+    /// How many bytes a millisecond go each way between two servers, if that is bounded.
+    pub bandwidth: Option<u64>,
+    /// Until when each way between two servers is busy with what was sent.
+    pub(super) busy: BTreeMap<(ProcessId, ProcessId), u64>,
     /// Of 1000 messages so many are lost.
     pub loss: u64,
     /// Of 1000 messages so many come twice.
@@ -105,6 +112,30 @@ impl Network {
         self.unreached.contains_key(&server)
     }
 
+    /// Whether what was sent before is not through yet.
+    #[must_use]
+    pub fn is_busy(&self, from: ProcessId, to: ProcessId, now: u64) -> bool {
+        self.busy.get(&(from, to)).is_some_and(|&until| until > now)
+    }
+
+    /// How long a message takes to get through behind those before it. Short ones go beside them, as those of other
+    /// streams do.
+    fn takes(&mut self, from: ProcessId, to: ProcessId, packet: &Packet, now: u64) -> u64 {
+        let (Some(bandwidth), ProcessId::Server(_), ProcessId::Server(_)) =
+            (self.bandwidth, from, to)
+        else {
+            return 0;
+        };
+        let bytes = packet.bytes();
+        let alone = bytes * 1000 / bandwidth;
+        if bytes < SHORT_BYTES {
+            return alone;
+        }
+        let until = self.busy.entry((from, to)).or_default();
+        *until = now.max(*until) + alone;
+        *until - now
+    }
+
     /// Who asks reaches whom he asks; answers go back on the same connection.
     fn is_cut(&self, from: ProcessId, to: ProcessId, packet: &Packet) -> bool {
         if self.cut.contains(&(from, to)) {
@@ -125,6 +156,33 @@ impl Network {
     }
 }
 
+impl Packet {
+    /// About how long it is.
+    fn bytes(&self) -> u64 {
+        let pages = |pages: &Pages| {
+            pages
+                .pages
+                .iter()
+                .map(|(_, page)| page.len())
+                .sum::<usize>()
+        };
+        let long = match self {
+            Packet::Replicate(_, message) => message.changes.bytes.len(),
+            Packet::Chunk(_, chunk) => pages(&chunk.pages),
+            Packet::Answer(_, _, Ok(reply)) => match reply {
+                RecoveryReply::SnapshotPages { pages: some } => pages(some),
+                RecoveryReply::Log { changes } | RecoveryReply::SnapshotChanges { changes } => {
+                    changes.bytes.len()
+                }
+                _ => 0,
+            },
+            Packet::Ask(_, RecoveryRequest::RollForward { changes, .. }) => changes.bytes.len(),
+            _ => 0,
+        };
+        100 + long as u64
+    }
+}
+
 impl World {
     /// Sends; whether it comes is the network's business.
     pub fn send(&mut self, from: ProcessId, to: ProcessId, packet: Packet) {
@@ -138,6 +196,7 @@ impl World {
         }
         let grey = self.network.grey.get(&from).max(self.network.grey.get(&to));
         let grey = grey.copied();
+        let queued = self.network.takes(from, to, &packet, self.now);
         let copies = 1 + u64::from(self.rng.permille(self.network.repeat));
         for copy in 0..copies {
             let late = copy > 0 && self.network.late > 0 && self.rng.permille(500);
@@ -149,6 +208,7 @@ impl World {
             if late {
                 delay = self.rng.range(delay, self.network.late.max(delay + 1));
             }
+            delay += queued;
             if let Some(most) = grey {
                 delay += self.rng.below(most);
             }

@@ -135,6 +135,9 @@ impl World {
             let Some(place) = World::place(&config, to) else {
                 continue;
             };
+            if self.network.is_busy(me, place, self.now) {
+                continue;
+            }
             let route = World::route(&config, primary.id(), to);
             let from = self.rng.below(4) as u32;
             if let Some(chunk) = primary.chunk(to, from).or_else(|| primary.chunk(to, 0)) {

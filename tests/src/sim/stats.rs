@@ -60,6 +60,22 @@ stats! {
     storms,
     /// Servers that were slow in everything for a while.
     greys,
+    /// Values of more than 20,000 bytes on slow links.
+    long_values,
+    /// Compare-and-swaps whose coordinator never heard what became of them.
+    answers_lost,
+    /// Compare-and-swaps that were tried long after their coordinator had given them up.
+    late_swaps,
+    /// Times that the store was set back to an older content.
+    set_back,
+    /// Requests that clients gave up, not knowing what became of them.
+    given_up,
+    /// Clients that died.
+    client_crashes,
+    /// Losses that operators wanted to accept while there was none.
+    acceptances_refused,
+    /// Losses that operators accepted.
+    losses_accepted,
     /// Coordinators that started with other times than the cluster's.
     other_timings,
     /// Coordinators killed and started again.

@@ -2,7 +2,7 @@
 
 use super::checks::available::Watch;
 use super::client::Client;
-use super::coordinator::{Coordinator, Store};
+use super::coordinator::{Coordinator, Store, Swap};
 use super::moods::{Mood, Moods};
 use super::nemesis::{COORDINATORS, Nemesis};
 use super::network::{Network, Packet};
@@ -43,6 +43,10 @@ pub enum Event {
     Mend(Vec<(ProcessId, ProcessId)>),
     /// A new server comes.
     Arrive,
+    /// The store does at last what a coordinator asked long ago.
+    LateSwap(Box<Swap>),
+    /// The store has its newest content again.
+    PutBack,
     /// A process that was slow is not any more.
     Hasten(ProcessId),
     /// The invariants are looked at.
@@ -188,6 +192,9 @@ impl World {
                 world.start(ProcessId::Client(id));
             }
         }
+        if moods.has(Mood::SlowLinks) {
+            world.network.bandwidth = Some(world.rng.pick(&[150, 400, 1000]));
+        }
         world.at(100_000, Event::Nemesis);
         world.at(100_000, Event::Check);
         if moods.has(Mood::Available) {
@@ -261,6 +268,11 @@ impl World {
             Event::Resume(id) => self.resume(id),
             Event::Nemesis => self.strike(),
             Event::Mend(cuts) => self.network.mend(&cuts),
+            Event::LateSwap(swap) => {
+                self.store.late -= 1;
+                self.swap(*swap);
+            }
+            Event::PutBack => self.store.set_back = None,
             Event::Hasten(id) => {
                 self.network.grey.remove(&id);
             }
@@ -326,6 +338,7 @@ impl World {
     pub fn calm(&mut self) {
         self.quiet = true;
         self.network.calm();
+        self.store.set_back = None;
         let ids: Vec<ProcessId> = self.processes.keys().copied().collect();
         for id in ids {
             if let Some(process) = self.processes.get_mut(&id) {

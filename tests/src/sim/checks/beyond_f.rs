@@ -27,9 +27,16 @@ pub fn is_unheard(config: &Configuration, evidence: &Evidence, member: MemberId)
 /// # Panics
 /// When it says that more than f are lost while too few are unheard of.
 pub fn on_plan(config: &Configuration, evidence: &Evidence, plan: &Plan) {
-    if !matches!(plan, Plan::Wait(Waiting::MoreThanF { .. })) {
-        return;
+    if matches!(plan, Plan::Wait(Waiting::MoreThanF { .. })) {
+        are_unheard(config, evidence, "\"more than f\" is said");
     }
+}
+
+/// "More than f" is said, or a loss accepted.
+///
+/// # Panics
+/// When too few are unheard of.
+pub fn are_unheard(config: &Configuration, evidence: &Evidence, what: &str) {
     let answers = |member| {
         let report = evidence.reports.get(&member).map(|h| &h.report);
         report.is_some_and(|r| r.epoch == config.epoch && r.condition == Condition::Suspended)
@@ -50,7 +57,7 @@ pub fn on_plan(config: &Configuration, evidence: &Evidence, plan: &Plan) {
     let rows = usize::from(config.faults) - codes;
     assert!(
         gone.len() > codes,
-        "invariant 10: \"more than f\" is said while primaries {gone:?} and {rows} codes of {} are not heard of in {config:?}",
+        "invariant 10: {what} while primaries {gone:?} and {rows} codes of {} are not heard of in {config:?}",
         config.faults
     );
 }
