@@ -4,19 +4,28 @@
 
 #[path = "within_f/addresses.rs"]
 mod addresses;
+#[path = "within_f/clients.rs"]
+mod clients;
+#[path = "within_f/complaints.rs"]
+mod complaints;
+#[path = "within_f/formers.rs"]
+mod formers;
 #[path = "within_f/pairs.rs"]
 mod pairs;
 #[path = "within_f/returns.rs"]
 mod returns;
+#[path = "within_f/spares.rs"]
+mod spares;
 
 use fusion_core::id::MemberId;
 use fusion_core::membership::Waiting;
 use fusion_net::client::Kind;
 use fusion_net::local::{Links, Place};
 use fusion_net::service::ClusterStatus;
-use fusion_tests::cluster::{Rig, Seat, is_whole, start_faulty};
+use fusion_tests::cluster::{Rig, Seat, is_whole, options, start_faulty, start_with};
 use fusion_tests::recorder::Recorder;
-use std::time::Duration;
+use fusion_tests::writers::Writers;
+use std::time::{Duration, Instant};
 
 /// A cluster `c` with clients at work on it.
 struct Scene {
