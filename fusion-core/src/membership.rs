@@ -191,7 +191,8 @@ impl<'a> Planner<'a> {
             .filter(|h| h.report.condition == Condition::Missing);
         self.suspected_since(host)
             .or(self.evidence.silent.get(&id).copied())
-            .or(missing.map(|h| h.at_ms))
+            // Said again and again, it is no later news each time.
+            .or(missing.map(|_| 0))
     }
 
     fn change(&self, mut next: Configuration, reason: Reason) -> Plan {

@@ -6,6 +6,7 @@ pub mod adoption;
 pub mod checks;
 pub mod client;
 pub mod coordinator;
+pub mod decisions;
 pub mod directed;
 pub mod moods;
 pub mod nemesis;

@@ -1,7 +1,9 @@
 //! Primaries that are lost, and those that come back or are replaced (PROTOCOL rules 24, 25, 34, 50).
 
 use super::{Planner, Reason, Step, Waiting};
-use crate::config::{Configuration, Former, FusedState, Host, Origin, PrimarySeat, PrimaryState};
+use crate::config::{
+    Configuration, Former, FusedSeat, FusedState, Host, Origin, PrimarySeat, PrimaryState,
+};
 use crate::fault::{Fault, planted};
 use crate::id::PrimaryIndex;
 use crate::message::Condition;
@@ -69,11 +71,11 @@ impl Planner<'_> {
 
     /// Codes in sync that are not gone; who is blamed counts (rule 51).
     pub(super) fn codes_left(&self) -> usize {
-        let there = self.config.in_sync().filter(|s| {
-            let blamed = planted(Fault::BlameCountsAsLoss) && self.dead(s.id, &s.host);
-            !self.gone(s.id, &s.host) && !blamed
-        });
-        there.count()
+        let lacks = |s: &&FusedSeat| match planted(Fault::BlameCountsAsLoss) {
+            true => self.dead(s.id, &s.host),
+            false => self.gone(s.id, &s.host),
+        };
+        self.config.in_sync().filter(|s| !lacks(s)).count()
     }
 
     /// Rule 24, for all dead primaries at once; also finds servers for replacements that have none.

@@ -2,6 +2,7 @@
 
 mod time;
 
+use super::decisions;
 use fusion_core::code::Code;
 use fusion_core::config::{
     ClusterShape, Configuration, FusedState, HeirSeat, MovePhase, PrimaryState,
@@ -45,6 +46,19 @@ pub const SCHEDULES: &[Schedule] = &[
     ("a server that flaps", time::a_server_that_flaps),
     ("a second content", a_second_content),
     ("a store that was set back", a_store_that_was_set_back),
+    ("a primary that returns", decisions::a_primary_that_returns),
+    (
+        "a replacement with a bad link",
+        decisions::a_replacement_with_a_bad_link,
+    ),
+    (
+        "a bad link while nothing can be spared",
+        decisions::a_bad_link_while_nothing_can_be_spared,
+    ),
+    (
+        "a spare that nobody reaches",
+        decisions::a_spare_that_nobody_reaches,
+    ),
 ];
 
 /// A primary (1) and a fused member (2) of a cluster of one and one.
