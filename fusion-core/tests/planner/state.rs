@@ -145,6 +145,7 @@ impl State {
                 suspected_since_ms: server.suspected.then_some(1),
                 load: usize::from(loads.contains(&id)),
                 draining: false,
+                ..ServerView::default()
             };
             evidence.servers.insert(id, view);
             if server.avoided {
