@@ -254,6 +254,7 @@ fn a_learner_is_complete_in_an_epoch_only_after_a_message_of_it() {
     primary.adopt(Arc::clone(&config));
     let mut fused = Fused::create(Arc::clone(&config), learner, Code::new(1, 1).unwrap());
     let route = |config: &Configuration, to| Route {
+        nonce: config.nonce,
         cluster: config.cluster,
         epoch: config.epoch,
         from: MemberId(1),

@@ -4,6 +4,7 @@ use crate::security::SecurityArgs;
 use crate::{bench, certificate, chaos, cluster, demo, list, map, queue, relocation, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use fusion_net::client::Addresses;
+use fusion_net::labels::Label;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 

@@ -9,7 +9,7 @@ use crate::wire::Guest;
 use async_trait::async_trait;
 use fusion_core::config::ClusterShape;
 use fusion_core::id::{Epoch, Row};
-use fusion_core::membership::What;
+use fusion_core::membership::{Acceptance, What};
 use fusion_core::op::Kind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -329,7 +329,10 @@ async fn a_store_that_is_behind_is_changed_by_nobody() {
         stage.create("c").await.map(drop),
         stage.register(2).await.map(drop),
         service().remove(now(), name()).await,
-        service().accept_loss(now(), name(), true).await.map(drop),
+        service()
+            .accept_loss(now(), name(), Acceptance::default())
+            .await
+            .map(drop),
         service()
             .move_member(now(), name(), What::Row(Row(0)), None)
             .await,
