@@ -2,8 +2,7 @@
 //! whoever asks, and the clusters serve on (PROTOCOL rules 39, 60).
 
 use fusion_core::id::{PrimaryIndex, Row, ServerId};
-use fusion_core::membership::Acceptance;
-use fusion_core::membership::What;
+use fusion_core::membership::{Acceptance, What};
 use fusion_net::client::{ClusterSpec, Error, Kind};
 use fusion_tests::cluster::{Killed, Rig, Seat, is_whole, start, wait_until};
 use fusion_tests::writers::Writers;
@@ -61,11 +60,20 @@ fn is_behind<T: Debug>(what: &str, answer: Result<T, Error>) {
     }
 }
 
+/// An operator's word for the worst.
+fn all_is_dead() -> Acceptance {
+    Acceptance {
+        lose: vec![PrimaryIndex(0)],
+        wipe: (1..10).map(ServerId).collect(),
+        processes_are_dead: true,
+    }
+}
+
 /// All that an operator can ask for.
 async fn nobody_changes_anything(rig: &Rig, server: ServerId) {
     let client = &rig.client;
     let primary = What::Primary(PrimaryIndex(0));
-    is_behind("accept-loss", client.accept_loss("c", &acceptance()).await);
+    is_behind("accept-loss", client.accept_loss("c", &all_is_dead()).await);
     is_behind("remove", client.remove("c").await);
     is_behind("move", client.move_member("c", primary, None).await);
     is_behind(
@@ -160,19 +168,10 @@ async fn a_server_that_registered_after_the_backup_was_emptied_by_it() {
 /// Whatever says first that the store is behind: an epoch, or an id that it never gave.
 async fn nobody_changes_anything_at_all(rig: &Rig) {
     for answer in [
-        rig.client.accept_loss("c", &acceptance()).await.map(drop),
+        rig.client.accept_loss("c", &all_is_dead()).await.map(drop),
         rig.client.remove("c").await,
     ] {
         let said = answer.expect_err("it is refused").to_string();
         assert!(said.contains("the store is behind"), "{said}");
-    }
-}
-
-/// What an operator says who thinks that primary 0 is lost, and has looked.
-fn acceptance() -> Acceptance {
-    Acceptance {
-        lose: vec![PrimaryIndex(0)],
-        wipe: Vec::new(),
-        processes_are_dead: true,
     }
 }

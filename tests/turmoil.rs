@@ -7,6 +7,7 @@
 
 use fusion_net::client::{Client, ClientOptions, ClusterSpec, Kind, Raw};
 use fusion_net::coordinator::{self, ConfigStore, CoordinatorOptions, RedbStore};
+use fusion_net::labels::Labels;
 use fusion_net::server::{self, ServerOptions};
 use fusion_net::transport::{Authority, Network, Tls, TlsFiles};
 use fusion_tests::cluster::{is_whole, raws};
@@ -116,6 +117,7 @@ impl World<'_> {
                 async move {
                     let listener = network.listen(anywhere(7500)).await?;
                     let options = ServerOptions {
+                        labels: Labels::default(),
                         streams: true,
                         coordinators: COORDINATOR.parse().expect("an address"),
                         advertise: Some(format!("{}:7500", server_name(number))),

@@ -140,6 +140,8 @@ faults! {
     ComplaintsByHeartbeat "complaints-by-heartbeat",
     /// Rule 60: a store that is behind what servers know is changed all the same.
     GuardIgnored "guard-ignored",
+    /// Rule 69: two servers of one host are two hosts.
+    HostsIgnored "hosts-ignored",
 }
 
 #[cfg(feature = "planted-faults")]

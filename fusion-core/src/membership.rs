@@ -13,7 +13,8 @@ mod relocation;
 use blame::blame;
 pub use decision::{Content, Plan, Reason, Waiting};
 pub use loss::{Acceptance, Foreseen, LossError, Part, Placed, accept_loss, foresee_loss};
-pub use placement::place;
+use placement::Places;
+pub use placement::{MayLose, has_room_without, may_lose, place};
 pub use relocation::{MoveError, What, cancel_move, move_member};
 
 use crate::avoidance::Avoided;
@@ -22,9 +23,10 @@ use crate::fault::{Fault, planted};
 use crate::id::{MemberId, Row, ServerId};
 use crate::message::{Condition, MemberReport};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a coordinator knows of one server. Times are milliseconds of the coordinator's own clock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerView {
     /// Where it listens.
     pub address: String,
@@ -36,6 +38,10 @@ pub struct ServerView {
     pub load: usize,
     /// An operator wants it empty: it is given no members, and those that it has are moved away.
     pub draining: bool,
+    /// What is lost with it: a machine, most likely (rule 69). Empty: nothing else is.
+    pub host: Arc<str>,
+    /// The zone that the host is in; empty: it does not say.
+    pub zone: Arc<str>,
 }
 
 impl ServerView {
@@ -72,8 +78,8 @@ pub struct Heard {
 struct Planner<'a> {
     config: &'a Configuration,
     evidence: &'a Evidence,
-    /// Alive servers without a living member of this cluster, the best one last.
-    free: Vec<Host>,
+    /// Where members stand, and which servers may take more.
+    free: Places<'a>,
     /// Members that others complain about.
     blamed: BTreeSet<MemberId>,
 }
@@ -108,7 +114,7 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
 type Decide<'a> = fn(&mut Planner<'a>, &mut Configuration) -> Step;
 
 /// In this order: first whatever makes the loss smaller (rule 50), then losses, then what needs a cluster without.
-fn steps<'a>() -> [Decide<'a>; 11] {
+fn steps<'a>() -> [Decide<'a>; 12] {
     [
         Planner::reinstate,
         Planner::activate,
@@ -121,6 +127,7 @@ fn steps<'a>() -> [Decide<'a>; 11] {
         Planner::add_learners,
         Planner::go_on_moving,
         Planner::empty_servers,
+        Planner::spread_out,
     ]
 }
 
@@ -136,7 +143,7 @@ impl<'a> Planner<'a> {
         let mut planner = Planner {
             config,
             evidence,
-            free: Vec::new(),
+            free: Places::default(),
             blamed: BTreeSet::new(),
         };
         planner.blamed = blame(&planner);

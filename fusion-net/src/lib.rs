@@ -8,6 +8,7 @@ pub mod connections;
 pub mod coordinator;
 mod coordinators;
 pub mod express;
+pub mod labels;
 pub mod local;
 pub mod peer;
 pub mod server;

@@ -396,7 +396,7 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError`].
     pub async fn add_server(&mut self) -> Result<usize, LocalError> {
-        self.start_server("127.0.0.1:0", None).await
+        self.start_server("127.0.0.1:0", None, &[]).await
     }
 
     /// Starts one more server that tells everybody a wrong address of its own; answers its number.
@@ -404,13 +404,23 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError`].
     pub async fn add_server_advertising(&mut self, address: &str) -> Result<usize, LocalError> {
-        self.start_server("127.0.0.1:0", Some(address)).await
+        self.start_server("127.0.0.1:0", Some(address), &[]).await
+    }
+
+    /// As [`add_server`](Self::add_server), with labels. Without one that says its host each process is given a host of its
+    /// own, since all are on this machine.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub async fn add_server_with(&mut self, labels: &[&str]) -> Result<usize, LocalError> {
+        self.start_server("127.0.0.1:0", None, labels).await
     }
 
     async fn start_server(
         &mut self,
         listen: &str,
         advertise: Option<&str>,
+        labels: &[&str],
     ) -> Result<usize, LocalError> {
         let number = self.next;
         let front = match &self.links {
@@ -443,6 +453,12 @@ impl LocalCluster {
         }
         if !self.options.streams {
             args.push("--no-streams".to_owned());
+        }
+        let own = format!("host=process-{number}");
+        let says_host = labels.iter().any(|l| l.starts_with("host="));
+        let own = (!says_host).then_some(&*own);
+        for label in labels.iter().copied().chain(own) {
+            args.extend(["--label".to_owned(), label.to_owned()]);
         }
         args.extend(self.options.security());
         let log = self.folder.join(format!("server-{number}.log"));
@@ -482,7 +498,7 @@ impl LocalCluster {
     /// # Errors
     /// [`LocalError`].
     pub async fn restart_server(&mut self, address: &str) -> Result<usize, LocalError> {
-        self.start_server(address, None).await
+        self.start_server(address, None, &[]).await
     }
 
     /// Waits until every running server is registered and heard of.

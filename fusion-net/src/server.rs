@@ -18,6 +18,7 @@ pub(crate) use primary::PrimaryServer;
 use crate::addresses::Addresses;
 use crate::connections;
 use crate::express;
+use crate::labels::Labels;
 use crate::service::{Fused as _, Primary as _};
 use crate::transport::{Incoming, Listener, TlsError};
 use crate::wire::{self, Guest, MAX_REQUESTS, Service};
@@ -47,6 +48,8 @@ pub struct ServerOptions {
     pub coordinators: Addresses,
     /// The address that others reach this process at, when it is not the one it listens on.
     pub advertise: Option<String>,
+    /// Where it stands: by default on the host of its address (PROTOCOL rule 69).
+    pub labels: Labels,
     /// Whether it offers [streams](crate::express) beside tarpc; to compare the two, for the most part.
     pub streams: bool,
 }
@@ -93,7 +96,12 @@ pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), Ser
     let host = Host::new(Peers::new(listener.network().clone()), options.streams);
     let _leaving = Leaving(Arc::clone(&host));
     let mut tasks = JoinSet::new();
-    tasks.spawn(sync::run(Arc::clone(&host), options.coordinators, address));
+    tasks.spawn(sync::run(
+        Arc::clone(&host),
+        options.coordinators,
+        address,
+        options.labels,
+    ));
     tasks.spawn(Arc::clone(&host).keep_looking());
     tasks.spawn(tick());
     let accepting = connections::accept(listener, move |incoming, guest| {

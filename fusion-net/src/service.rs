@@ -1,11 +1,14 @@
 //! The three tarpc services and what they say beside the messages of `fusion_core::message`.
 
+use crate::labels::{LabelError, Labels};
 use crate::wire::{Holds, Room};
 use fusion_core::config::{ClusterShape, Configuration, Reads, ShapeError};
 use fusion_core::detector::GuardError;
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, ServerId};
 use fusion_core::limits::{MAX_BATCH_ANSWERS, MAX_REPORTS};
-use fusion_core::membership::{Acceptance, Foreseen, LossError, MoveError, Reason, Waiting, What};
+use fusion_core::membership::{
+    Acceptance, Foreseen, LossError, MayLose, MoveError, Reason, Waiting, What,
+};
 use fusion_core::message::{
     Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
     Replicate, Route,
@@ -193,6 +196,8 @@ pub struct Registration {
     pub pid: u32,
     /// An operator wants it empty: the coordinator's to say, whatever the server does.
     pub draining: bool,
+    /// Where it stands (PROTOCOL rule 69).
+    pub labels: Labels,
 }
 
 /// The answer to a registration.
@@ -291,14 +296,19 @@ pub enum AdminError {
     BadShape(ShapeError),
     /// There are not enough servers.
     #[error(
-        "{members} members need {members} servers but {servers} are alive; start more servers or allow --colocate"
+        "{members} members need {members} servers on as many hosts but {servers} on {hosts} are alive; start more (with --label host=NAME where one address stands for several hosts) or allow --colocate"
     )]
     NotEnoughServers {
         /// The members to place.
         members: usize,
         /// The servers alive.
         servers: usize,
+        /// The hosts that they are on.
+        hosts: usize,
     },
+    /// A server's labels cannot be taken.
+    #[error("{0}")]
+    BadLabels(LabelError),
     /// A loss is not accepted.
     #[error("{0}")]
     Loss(LossError),
@@ -326,7 +336,7 @@ pub enum AdminError {
     Rebuilding,
     /// A server cannot be emptied.
     #[error(
-        "server {server} holds a member of {cluster}, and no other server without a member of it is alive; start one and try again"
+        "server {server} holds a member of {cluster}, and no server is alive on another host without a member of it; start one and try again"
     )]
     NoRoom {
         /// The server.
@@ -433,6 +443,12 @@ pub struct ServerStatus {
     pub members: usize,
     /// Whether an operator wants it empty; when it has no members it may be stopped.
     pub draining: bool,
+    /// The host that it runs on: by its label, or by its address.
+    pub host: String,
+    /// The zone that it says it is in.
+    pub zone: Option<String>,
+    /// All that it says of itself.
+    pub labels: Labels,
     /// Milliseconds since it was last heard of.
     pub heard_ms_ago: u64,
 }
@@ -456,6 +472,8 @@ pub struct ClusterStatus {
     pub reads: Reads,
     /// The further faults that it tolerates now.
     pub tolerates: usize,
+    /// What that means for the servers, hosts and zones that its members stand on.
+    pub may_lose: MayLose,
     /// Whether every primary serves, on a server that is alive.
     pub serving: bool,
     /// Why it is not whole, if it is not.

@@ -313,6 +313,7 @@ impl Members {
                 suspected_since_ms: seen.suspected_since_ms,
                 load: 0,
                 draining: false,
+                ..ServerView::default()
             };
             (id, view)
         };

@@ -75,7 +75,8 @@ async fn row_10_every_mistake_has_its_own_error() {
         error,
         Error::Refused(AdminError::NotEnoughServers {
             members: 5,
-            servers: 4
+            servers: 4,
+            hosts: 4
         })
     );
     assert!(fits, "{error:?}");

@@ -43,7 +43,7 @@ impl RealFleet {
         }
         let shape = ClusterShape::new("c", Kind::Map, primaries, faults, false)?;
         for id in 1..=clusters as u64 {
-            let hosts = place(primaries + faults, false, &fleet.evidence.servers)
+            let hosts = place(primaries + faults, faults, false, &fleet.evidence.servers)
                 .context("not enough servers")?;
             fleet.load(hosts.iter().map(|h| h.server));
             let config = Configuration::create(STORE, ClusterId(id), NONCE, &shape, &hosts);
@@ -161,6 +161,7 @@ impl Fleet for RealFleet {
             suspected_since_ms: None,
             load: 0,
             draining: false,
+            ..ServerView::default()
         };
         self.evidence.servers.insert(id, view);
         self.ids[machine as usize] = id;

@@ -35,6 +35,8 @@ pub enum Reason {
     PrimaryDrains(PrimaryIndex),
     /// The heir has everything, and is the primary.
     PrimaryMoved(PrimaryIndex),
+    /// It stands closer to other members than it must, and a server that is further away is there: it begins to move.
+    MemberSpreads(What),
     /// An operator wants a member to stay where it is.
     MoveCancelled(What),
     /// The heirs of these died, or nothing can be decided for now: their primaries go on where they are.
@@ -45,6 +47,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, members): (&str, Vec<u16>) = match self {
             Reason::MoveCancelled(what) => return write!(f, "move cancelled: {what} stays"),
+            Reason::MemberSpreads(what) => {
+                return write!(f, "{what} moves: other members share its host, or its zone");
+            }
             Reason::PrimariesLost(p) => ("primaries lost", p.iter().map(|p| p.0).collect()),
             Reason::ReplacementsPlaced(p) => (
                 "replacements placed for primaries",

@@ -1,68 +1,253 @@
-//! Where members are put: the servers that may take one, the best first (PROTOCOL rules 22, 50, 55).
+//! Where members are put (PROTOCOL rule 69): never two of one cluster on one host, unless the cluster was made so; at most f
+//! of them in one zone where there are zones enough; within that, the least loaded server first. Servers where members were
+//! given up come last, or not at all for a while (rule 55).
+//!
+//! Each member takes the best place that is left when those before it stand. That finds places for all of them whenever
+//! there are some: a host is in one zone, and takes one member.
+
+mod spread;
+
+pub use spread::{MayLose, may_lose};
 
 use super::{Evidence, Planner, ServerView};
 use crate::config::{Configuration, Host, PrimaryState};
+use crate::fault::{Fault, planted};
 use crate::id::{PrimaryIndex, ServerId};
+use crate::limits::MAX_MEMBERS;
 use crate::message::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Chooses a server for each member of a new cluster: different ones, the least loaded first.
+/// A machine, or whatever is lost as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Machine<'a> {
+    Named(&'a str),
+    /// A server that does not say where it runs: on a machine of its own.
+    Of(ServerId),
+}
+
+/// Where a server stands. Those that say no zone are in one zone together.
+#[derive(Clone, Copy, Debug)]
+struct Stand<'a> {
+    machine: Machine<'a>,
+    zone: &'a str,
+}
+
+impl<'a> Stand<'a> {
+    fn of(server: ServerId, view: Option<&'a ServerView>) -> Stand<'a> {
+        let named = view.filter(|v| !v.host.is_empty());
+        Stand {
+            machine: named.map_or(Machine::Of(server), |v| Machine::Named(&v.host)),
+            zone: view.map_or("", |v| &v.zone),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate<'a> {
+    server: ServerId,
+    view: &'a ServerView,
+    stand: Stand<'a>,
+    /// Members wait rather than go there (rule 55).
+    avoided: bool,
+    /// How often a member was given up there, and whether others could not reach it lately: the less, the better.
+    marks: (u32, bool),
+}
+
+impl Candidate<'_> {
+    fn host(&self) -> Host {
+        Host {
+            server: self.server,
+            address: self.view.address.clone(),
+        }
+    }
+}
+
+/// Where members of one cluster stand, and the servers that may take more of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places<'a> {
+    candidates: Vec<Candidate<'a>>,
+    servers: Option<&'a BTreeMap<ServerId, ServerView>>,
+    on_server: BTreeMap<ServerId, usize>,
+    on_machine: BTreeMap<Machine<'a>, usize>,
+    in_zone: BTreeMap<&'a str, usize>,
+    /// So many in one zone are lost without harm.
+    per_zone: usize,
+    colocate: bool,
+}
+
+fn add<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
+    *counts.entry(key).or_default() += 1;
+}
+
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+    }
+}
+
+fn count<K: Ord>(counts: &BTreeMap<K, usize>, key: &K) -> usize {
+    counts.get(key).copied().unwrap_or(0)
+}
+
+impl<'a> Places<'a> {
+    /// All usable servers, and nobody stands anywhere yet.
+    fn new(
+        faults: usize,
+        colocate: bool,
+        servers: &'a BTreeMap<ServerId, ServerView>,
+    ) -> Places<'a> {
+        let usable = servers.iter().filter(|(_, v)| v.is_usable());
+        let candidate = |(&server, view): (&ServerId, &'a ServerView)| Candidate {
+            server,
+            view,
+            stand: Stand::of(server, Some(view)),
+            avoided: false,
+            marks: (0, false),
+        };
+        Places {
+            candidates: usable.map(candidate).collect(),
+            servers: Some(servers),
+            per_zone: faults,
+            colocate,
+            ..Places::default()
+        }
+    }
+
+    fn stand_of(&self, server: ServerId) -> Stand<'a> {
+        Stand::of(server, self.servers.and_then(|s| s.get(&server)))
+    }
+
+    /// A member stands there.
+    fn stand(&mut self, server: ServerId) {
+        let stand = self.stand_of(server);
+        add(&mut self.on_server, server);
+        add(&mut self.on_machine, stand.machine);
+        add(&mut self.in_zone, stand.zone);
+    }
+
+    /// The member that stands there is to go elsewhere: another process of its machine will do.
+    pub(super) fn leave(&mut self, server: ServerId) {
+        let stand = self.stand_of(server);
+        take_one(&mut self.on_server, &server);
+        take_one(&mut self.on_machine, &stand.machine);
+        take_one(&mut self.in_zone, &stand.zone);
+        self.candidates.retain(|c| c.server != server);
+    }
+
+    fn may_take(&self, candidate: &Candidate<'_>) -> bool {
+        let on_machine = count(&self.on_machine, &candidate.stand.machine);
+        let alone = on_machine == 0 || planted(Fault::HostsIgnored);
+        self.colocate || (alone && count(&self.on_server, &candidate.server) == 0)
+    }
+
+    /// The less, the better.
+    fn key(&self, c: &Candidate<'_>) -> impl Ord + use<> {
+        let beyond = (count(&self.in_zone, &c.stand.zone) + 1).saturating_sub(self.per_zone);
+        (
+            c.marks,
+            count(&self.on_machine, &c.stand.machine),
+            count(&self.on_server, &c.server),
+            beyond,
+            c.view.load,
+            c.server,
+        )
+    }
+
+    fn best(&self, fits: impl Fn(&Candidate<'_>) -> bool) -> Option<Host> {
+        let candidates = self.candidates.iter();
+        let may = candidates.filter(|c| !c.avoided && self.may_take(c) && fits(c));
+        may.min_by_key(|c| self.key(c)).map(Candidate::host)
+    }
+
+    /// Puts a member on the best server that may take it.
+    pub(super) fn pop(&mut self) -> Option<Host> {
+        let host = self.best(|_| true)?;
+        self.stand(host.server);
+        Some(host)
+    }
+
+    /// As [`pop`](Self::pop), on another server than this one.
+    pub(super) fn pop_other_than(&mut self, not: Option<ServerId>) -> Option<Host> {
+        let host = self.best(|c| Some(c.server) != not)?;
+        self.stand(host.server);
+        Some(host)
+    }
+
+    /// How many members could be put somewhere, one after another.
+    pub(super) fn len(&self) -> usize {
+        let free = self.candidates.iter();
+        let free = free.filter(|c| !c.avoided && self.may_take(c));
+        let machines: BTreeSet<Machine<'_>> = free.map(|c| c.stand.machine).collect();
+        match self.colocate && !machines.is_empty() {
+            true => MAX_MEMBERS,
+            false => machines.len(),
+        }
+    }
+
+    /// The servers that could take a member, were they not avoided.
+    fn avoided(&self) -> Vec<ServerId> {
+        let avoided = self.candidates.iter();
+        let avoided = avoided.filter(|c| c.avoided && self.may_take(c));
+        avoided.map(|c| c.server).collect()
+    }
+
+    /// Puts a member on this server, if it may take it.
+    pub(super) fn take(&mut self, server: ServerId) -> Option<Host> {
+        let host = self.best(|c| c.server == server)?;
+        self.stand(host.server);
+        Some(host)
+    }
+}
+
+/// Chooses a server for each member of a new cluster that is to bear the loss of any `faults` of them (rule 69).
 ///
-/// With `colocate` servers are used again when there are too few. Answers `None` when there are not enough.
+/// With `colocate` servers and hosts are used again when there are too few. Answers `None` when there are not enough.
 #[must_use]
 pub fn place(
     members: usize,
+    faults: usize,
     colocate: bool,
     servers: &BTreeMap<ServerId, ServerView>,
 ) -> Option<Vec<Host>> {
-    let mut alive: Vec<_> = servers.iter().filter(|(_, s)| s.is_usable()).collect();
-    alive.sort_by_key(|(id, s)| (s.load, **id));
-    if alive.is_empty() || (alive.len() < members && !colocate) {
-        return None;
-    }
-    let hosts = alive.iter().map(|(id, s)| Host {
-        server: **id,
-        address: s.address.clone(),
-    });
-    Some(hosts.cycle().take(members).collect())
+    let mut places = Places::new(faults, colocate, servers);
+    (0..members).map(|_| places.pop()).collect()
 }
 
-impl Planner<'_> {
-    /// Living servers without a member of this cluster, the best one last: those where nothing was given up before
-    /// others (rule 55), then the least loaded.
-    pub(super) fn free_servers(&self) -> Vec<Host> {
+/// Whether the members of this cluster that stand on `server` have somewhere to go. One place is enough: they are moved one
+/// after another, and what is left behind by one cannot be taken by the next.
+#[must_use]
+pub fn has_room_without(
+    config: &Configuration,
+    server: ServerId,
+    servers: &BTreeMap<ServerId, ServerView>,
+) -> bool {
+    let faults = usize::from(config.faults);
+    let mut places = Places::new(faults, config.colocate, servers);
+    config.servers().into_iter().for_each(|s| places.stand(s));
+    places.leave(server);
+    places.best(|_| true).is_some()
+}
+
+impl<'a> Planner<'a> {
+    /// Where this cluster's members stand that live, and what is free for more.
+    pub(super) fn free_servers(&self) -> Places<'a> {
         let c = self.config;
-        let (taken, shunned) = (self.taken(), self.shunned());
-        let alive = self.evidence.servers.iter().filter(|(_, s)| s.is_usable());
-        let alive = alive.filter(|(server, _)| !self.is_avoided(**server));
-        let mut alive: Vec<_> = alive
-            .map(|(&server, s)| {
-                let given_up = self.evidence.avoided.get(&server).map_or(0, |a| a.times);
-                let last = (given_up, shunned.contains(&server), s.load);
-                (last, server, &s.address)
-            })
-            .collect();
-        alive.sort();
-        let host = |&(_, server, address): &(_, ServerId, &String)| Host {
-            server,
-            address: address.clone(),
-        };
-        let mut free: Vec<Host> = alive
-            .iter()
-            .filter(|(_, id, _)| !taken.contains(id))
-            .map(host)
-            .collect();
-        if c.colocate && !alive.is_empty() {
-            // Enough further places for every member, spread over the living servers.
-            let members = c.n() + usize::from(c.faults);
-            free.extend(alive.iter().cycle().take(members).map(host));
+        let mut places = Places::new(usize::from(c.faults), c.colocate, &self.evidence.servers);
+        let shunned = self.shunned();
+        for candidate in &mut places.candidates {
+            let mark = self.evidence.avoided.get(&candidate.server);
+            candidate.avoided = mark.is_some_and(|a| a.now);
+            candidate.marks = (
+                mark.map_or(0, |a| a.times),
+                shunned.contains(&candidate.server),
+            );
         }
-        free.reverse();
-        free
+        self.standing().for_each(|server| places.stand(server));
+        places
     }
 
-    /// Servers with a living member of this cluster, or with a primary that may have its seat again (rule 50).
-    fn taken(&self) -> BTreeSet<ServerId> {
+    /// The servers of living members of this cluster, and of primaries that may have their seats again (rule 50).
+    fn standing(&self) -> impl Iterator<Item = ServerId> {
         let c = self.config;
         // One that is blamed, or silent on a server that is not, keeps its state there.
         let primaries = c.primaries.iter().filter(|s| match s.state {
@@ -82,22 +267,11 @@ impl Planner<'_> {
             .chain(heirs.map(|(_, h)| h.host.server))
             .chain(fused.map(|s| s.host.server))
             .chain(formers.map(|(_, f)| f.host.server))
-            .collect()
-    }
-
-    /// Whether members wait rather than go there (rule 55).
-    fn is_avoided(&self, server: ServerId) -> bool {
-        let mark = self.evidence.avoided.get(&server);
-        mark.is_some_and(|a| a.now)
     }
 
     /// The free servers that are avoided, for those who wait for them.
     pub(super) fn avoided_free(&self) -> Vec<ServerId> {
-        let taken = self.taken();
-        let usable = self.evidence.servers.iter().filter(|(_, s)| s.is_usable());
-        let ids = usable.map(|(&id, _)| id);
-        ids.filter(|&id| self.is_avoided(id) && (self.config.colocate || !taken.contains(&id)))
-            .collect()
+        self.free_servers().avoided()
     }
 
     /// Servers that others could not reach lately, or cannot now: the last to be given members.
@@ -122,35 +296,20 @@ impl Planner<'_> {
     }
 }
 
-/// Servers for the members that are made anew, the least loaded first: all but those of the primaries that go on.
+/// Servers for the members that are made anew, the best first: beside those of the primaries that go on.
 pub(super) fn places(
     config: &Configuration,
     evidence: &Evidence,
     lost: &BTreeSet<PrimaryIndex>,
 ) -> Vec<Host> {
-    let goes_on = config.active().filter(|(j, _)| !lost.contains(j));
-    let taken: BTreeSet<ServerId> = goes_on.map(|(_, s)| s.host.server).collect();
-    let mut usable: Vec<_> = evidence
-        .servers
-        .iter()
-        .filter(|(_, s)| s.is_usable())
-        .collect();
-    usable.sort_by_key(|(id, s)| (s.load, **id));
-    let host = |(&server, s): (&ServerId, &ServerView)| Host {
-        server,
-        address: s.address.clone(),
-    };
-    let free = usable.iter().filter(|(id, _)| !taken.contains(id));
-    let mut hosts: Vec<Host> = free.map(|&(id, s)| host((id, s))).collect();
-    if config.colocate && !usable.is_empty() {
-        let members = config.n() + usize::from(config.faults);
-        hosts.extend(
-            usable
-                .iter()
-                .cycle()
-                .take(members)
-                .map(|&(id, s)| host((id, s))),
-        );
+    let faults = usize::from(config.faults);
+    let mut places = Places::new(faults, config.colocate, &evidence.servers);
+    for (_, seat) in config.active().filter(|(j, _)| !lost.contains(j)) {
+        places.stand(seat.host.server);
     }
-    hosts
+    let members = config.n() + faults;
+    (0..members).map_while(|_| places.pop()).collect()
 }
+
+#[cfg(test)]
+mod tests;

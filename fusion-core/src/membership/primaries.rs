@@ -154,13 +154,13 @@ impl Planner<'_> {
             let seat = &self.config.primaries[j.index()];
             let lives = self.suspected_since(&seat.host).is_none();
             // Another server, or none: where it is it could as well go on.
-            let other = |h: &Host| !lives || h.server != seat.host.server;
-            let Some(at) = self.free.iter().rposition(other) else {
+            let not = lives.then_some(seat.host.server);
+            let Some(host) = self.free.pop_other_than(not) else {
                 continue;
             };
             let id = next.take_id();
             let seat = &mut next.primaries[j.index()];
-            seat.host = self.free.remove(at);
+            seat.host = host;
             seat.id = id;
             placed.push(j);
         }

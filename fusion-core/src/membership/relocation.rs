@@ -72,14 +72,14 @@ pub enum MoveError {
     NotWhole,
     /// The server asked for has a member of this cluster, is not alive, or is not known.
     #[error(
-        "server {server} cannot take it: it is not alive, is being drained, has a member of this cluster, or has this one"
+        "server {server} cannot take it: it is not alive, is being drained, or it or its host has a member of this cluster"
     )]
     NotUsable {
         /// The server asked for.
         server: ServerId,
     },
     /// No server is free.
-    #[error("no server without a member of this cluster is alive; start one")]
+    #[error("no server is alive on a host without a member of this cluster; start one")]
     NoServer,
 }
 
@@ -108,16 +108,16 @@ pub fn move_member(
             faults: config.faults,
         });
     };
-    // With members of one cluster on one server its own is free, too.
-    planner.free.retain(|host| host.server != place.server);
+    // With members of one cluster on one server its own is free, too; and so is another one of its host.
+    planner.free.leave(place.server);
     if !planner.is_whole() {
         return Err(MoveError::NotWhole);
     }
     let host = match to {
         None => planner.free.pop().ok_or(MoveError::NoServer)?,
         Some(server) => {
-            let found = planner.free.into_iter().find(|h| h.server == server);
-            found.ok_or(MoveError::NotUsable { server })?
+            let taken = planner.free.take(server);
+            taken.ok_or(MoveError::NotUsable { server })?
         }
     };
     let mut next = config.successor(nonce);
@@ -157,7 +157,7 @@ pub fn cancel_move(
     Ok(next)
 }
 
-fn begin(next: &mut Configuration, what: What, host: Host) {
+pub(super) fn begin(next: &mut Configuration, what: What, host: Host) {
     match what {
         What::Row(row) => next.add_learner(row, host),
         What::Primary(j) => {
@@ -204,7 +204,7 @@ pub(super) fn wait_without_drains(config: &Configuration, nonce: u64, waiting: W
 
 impl Planner<'_> {
     /// Nobody is lost, learns, is missing, dead or being moved.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         let c = self.config;
         let dead = c.members().any(|id| {
             let host = c.host_of(id);
@@ -279,6 +279,7 @@ impl Planner<'_> {
         let Some((what, server)) = primary.or(fused) else {
             return Step::Nothing;
         };
+        self.free.leave(server);
         match self.free.pop() {
             Some(host) => {
                 begin(next, what, host);

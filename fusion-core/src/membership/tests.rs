@@ -25,6 +25,7 @@ impl World {
                 suspected_since_ms: None,
                 load: usize::from(i <= (n + f) as u64),
                 draining: false,
+                ..ServerView::default()
             };
             evidence.servers.insert(ServerId(i), view);
         }
@@ -226,6 +227,7 @@ fn without_a_spare_the_loss_is_recorded_and_mended_when_a_server_comes() {
         suspected_since_ms: None,
         load: 0,
         draining: false,
+        ..ServerView::default()
     };
     w.evidence.servers.insert(ServerId(9), view);
     assert_eq!(w.step(), Reason::ReplacementsPlaced(vec![PrimaryIndex(0)]));
@@ -274,11 +276,11 @@ fn the_last_code_may_be_removed_only_when_no_primary_is_lost() {
 #[test]
 fn placement_takes_different_servers_the_least_loaded_first() {
     let w = World::new(2, 1, 2);
-    let hosts = place(3, false, &w.evidence.servers).unwrap();
+    let hosts = place(3, 1, false, &w.evidence.servers).unwrap();
     let servers: Vec<_> = hosts.iter().map(|h| h.server.0).collect();
     assert_eq!(servers, [4, 5, 1]);
-    assert_eq!(place(6, false, &w.evidence.servers), None);
-    assert_eq!(place(6, true, &w.evidence.servers).unwrap().len(), 6);
+    assert_eq!(place(6, 1, false, &w.evidence.servers), None);
+    assert_eq!(place(6, 1, true, &w.evidence.servers).unwrap().len(), 6);
 }
 
 #[test]
@@ -292,7 +294,7 @@ fn servers_not_heard_of_since_the_coordinator_started_get_no_members() {
     w.kill(1);
     w.step();
     assert_eq!(w.waits(), Waiting::NoServer { needed: 1 });
-    assert_eq!(place(3, false, &w.evidence.servers), None);
+    assert_eq!(place(3, 1, false, &w.evidence.servers), None);
 }
 
 #[test]

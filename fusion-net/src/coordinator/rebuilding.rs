@@ -2,7 +2,7 @@
 //! nobody but servers that hand over.
 
 use super::changes::failed;
-use super::registry::{MAX_CLUSTERS, MAX_SERVERS, Registry, check_address};
+use super::registry::{MAX_CLUSTERS, MAX_SERVERS, Registry, check_registration};
 use super::store::StoreContents;
 use super::{Coordinator, CoordinatorError};
 use crate::service::{AdminError, ControlPlane, HandOver, Registration, Status};
@@ -79,7 +79,7 @@ impl Rebuilding {
         registration: &Registration,
         now: u64,
     ) -> Result<(), AdminError> {
-        check_address(&registration.address)?;
+        check_registration(registration)?;
         let incarnation = registration.incarnation;
         if let Some(caller) = self.callers.get_mut(&incarnation) {
             caller.heard_ms = now;
@@ -271,6 +271,7 @@ mod tests {
             address: format!("a:{server}"),
             pid: 1,
             draining: false,
+            labels: crate::labels::Labels::default(),
         }
     }
 

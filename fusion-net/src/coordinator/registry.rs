@@ -391,6 +391,8 @@ impl Registry {
                 suspected_since_ms: seen.suspected_since_ms,
                 load: loads.get(&id).copied().unwrap_or(0),
                 draining: s.draining,
+                host: s.labels.host(&s.address).into(),
+                zone: s.labels.zone().unwrap_or_default().into(),
             };
             (id, view)
         };
@@ -466,15 +468,9 @@ impl Registry {
     fn check_room(&self, server: ServerId) -> Result<(), AdminError> {
         let views = self.views();
         for config in self.living() {
-            let taken = config.servers();
-            if !taken.contains(&server) {
-                continue;
-            }
-            let usable = views
-                .iter()
-                .filter(|(id, v)| v.is_usable() && **id != server);
-            let free = usable.filter(|(id, _)| config.colocate || !taken.contains(id));
-            if free.count() == 0 {
+            if config.servers().contains(&server)
+                && !membership::has_room_without(config, server, &views)
+            {
                 let cluster = config.name.clone();
                 return Err(AdminError::NoRoom { server, cluster });
             }
@@ -541,9 +537,15 @@ impl Registry {
     }
 }
 
+/// Whether a process introduces itself in a way that can be kept and shown.
+pub(crate) fn check_registration(registration: &Registration) -> Result<(), AdminError> {
+    registration.labels.check().map_err(AdminError::BadLabels)?;
+    check_address(&registration.address)
+}
+
 /// Whether others can reach a server there, as far as one can see, and operators can be shown it. Whoever reaches the
 /// coordinator may say anything.
-pub(crate) fn check_address(address: &str) -> Result<(), AdminError> {
+fn check_address(address: &str) -> Result<(), AdminError> {
     if address.len() > MAX_ADDRESS_BYTES || addresses::reachable(address).is_err() {
         let address = address.chars().take(80).collect();
         return Err(AdminError::BadAddress { address });

@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::changes::{add_server, commit, drain};
 use super::office::Office;
-use super::registry::{Registry, check_address};
+use super::registry::{Registry, check_registration};
 use crate::service::{
     self, AdminError, Counted, HandOver, Past, Registered, Registration, Status, SyncReply,
     SyncRequest, Untold, Who,
@@ -13,6 +13,7 @@ use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
 use fusion_core::membership::{self, Acceptance, Foreseen, Reason, What};
 use fusion_core::time::Timing;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tarpc::context::Context;
@@ -67,9 +68,16 @@ fn new_cluster(
     registry.check_room_for_cluster()?;
     let members = shape.primaries() + shape.faults();
     let views = registry.views();
-    let servers = views.values().filter(|v| v.is_usable()).count();
-    let hosts = membership::place(members, shape.colocate(), &views)
-        .ok_or(AdminError::NotEnoughServers { members, servers })?;
+    let hosts = membership::place(members, shape.faults(), shape.colocate(), &views);
+    let hosts = hosts.ok_or_else(|| {
+        let usable = || views.values().filter(|v| v.is_usable());
+        let hosts: BTreeSet<&str> = usable().map(|v| &*v.host).collect();
+        AdminError::NotEnoughServers {
+            members,
+            servers: usable().count(),
+            hosts: hosts.len(),
+        }
+    })?;
     let id = registry.new_cluster_id();
     let (store, nonce) = (registry.store, rand::random());
     Ok(Configuration {
@@ -90,7 +98,7 @@ impl service::Coordinator for CoordinatorServer {
             rebuilding.called(&registration, c.now_ms())?;
             return Err(AdminError::Rebuilding);
         }
-        check_address(&registration.address)?;
+        check_registration(&registration)?;
         let now = c.now_ms();
         c.registry().check_origin(&registration, past, now)?;
         add_server(&c, registration).await

@@ -3,6 +3,7 @@
 use super::host::Host;
 use crate::addresses::Addresses;
 use crate::coordinators::Coordinators;
+use crate::labels::Labels;
 use crate::peer::{Backoff, within};
 use crate::service::{AdminError, CoordinatorClient, HandOver, Registration, SyncRequest};
 use fusion_core::id::ServerId;
@@ -17,9 +18,15 @@ const SEARCH: Duration = Duration::from_secs(3);
 const MAX_BACKOFF: Duration = Duration::from_millis(250);
 
 /// Runs for ever: no coordinator is needed while nobody fails, so its absence is only waited out.
-pub(crate) async fn run(host: Arc<Host>, coordinators: Addresses, address: String) {
+pub(crate) async fn run(host: Arc<Host>, coordinators: Addresses, address: String, labels: Labels) {
     let coordinators = Coordinators::new(coordinators, host.peers.network.clone());
-    let incarnation = rand::random();
+    let registration = Registration {
+        incarnation: rand::random(),
+        address,
+        pid: std::process::id(),
+        draining: false,
+        labels,
+    };
     let mut backoff = Backoff::new(MAX_BACKOFF);
     let mut said = false;
     let mut handed = false;
@@ -29,8 +36,7 @@ pub(crate) async fn run(host: Arc<Host>, coordinators: Addresses, address: Strin
                 let ended = session(
                     &host,
                     &found.client,
-                    incarnation,
-                    &address,
+                    &registration,
                     &mut backoff,
                     &mut handed,
                 );
@@ -53,23 +59,16 @@ pub(crate) async fn run(host: Arc<Host>, coordinators: Addresses, address: Strin
 async fn session(
     host: &Arc<Host>,
     client: &CoordinatorClient,
-    incarnation: u64,
-    address: &str,
+    registration: &Registration,
     backoff: &mut Backoff,
     handed: &mut bool,
 ) -> Result<(), String> {
-    let registration = Registration {
-        incarnation,
-        address: address.to_owned(),
-        pid: std::process::id(),
-        draining: false,
-    };
     let registered = client
         .register(within(CALL), registration.clone(), host.past())
         .await
         .map_err(|e| e.to_string())?;
     if registered == Err(AdminError::Rebuilding) {
-        hand_over(host, client, &registration).await?;
+        hand_over(host, client, registration).await?;
         *handed = true;
     }
     let registered = registered.map_err(|e| e.to_string())?;

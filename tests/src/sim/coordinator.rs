@@ -145,9 +145,12 @@ impl World {
             coordinator.read_at = now;
             Some(Asked::Read)
         } else {
-            match self.plan(id) {
-                Plan::Change(next, reason) => Some(Asked::Swap(next, reason)),
-                Plan::Keep | Plan::Wait(_) => None,
+            let plan = self.plan(id);
+            let coordinator = &self.coordinators[id as usize];
+            let guarded = coordinator.detector.guard(&coordinator.config);
+            match plan {
+                Plan::Change(next, reason) if guarded.is_ok() => Some(Asked::Swap(next, reason)),
+                _ => None,
             }
         };
         if let Some(asked) = asked {
@@ -175,6 +178,7 @@ impl World {
                 suspected_since_ms: seen.suspected_since_ms,
                 load: 0,
                 draining: self.store.draining.contains(&server),
+                ..ServerView::default()
             };
             (server, view)
         };

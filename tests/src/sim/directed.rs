@@ -59,6 +59,7 @@ pub const SCHEDULES: &[Schedule] = &[
         "a spare that nobody reaches",
         decisions::a_spare_that_nobody_reaches,
     ),
+    ("two processes of one host", two_processes_of_one_host),
 ];
 
 /// A primary (1) and a fused member (2) of a cluster of one and one.
@@ -232,6 +233,7 @@ fn a_drain_of_an_older_epoch() -> Result<(), String> {
             suspected_since_ms: None,
             load: 1,
             draining: false,
+            ..ServerView::default()
         };
         evidence.servers.insert(ServerId(server), view);
     }
@@ -393,6 +395,7 @@ fn a_store_that_was_set_back() -> Result<(), String> {
             suspected_since_ms: (server == ServerId(2)).then_some(1),
             load: 1,
             draining: false,
+            ..ServerView::default()
         };
         servers.insert(server, view);
     }
@@ -430,5 +433,39 @@ fn a_store_that_was_set_back() -> Result<(), String> {
             "invariant 10: a store that is behind is changed: its epoch has two contents".into(),
         ),
         false => Ok(()),
+    }
+}
+
+/// A server dies, and what is free is a second process on another member's host, and one on a host of its own that has more
+/// to do. Were the host lost, so would be two members, of which one may be (rule 69).
+fn two_processes_of_one_host() -> Result<(), String> {
+    let shape = ClusterShape::new("c", Kind::Map, 2, 1, false).expect("a shape");
+    let hosts = [1, 2, 3].map(super::world::host);
+    let config = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
+    let mut evidence = Evidence::default();
+    for (server, host, load) in [
+        (1, "a", 1),
+        (2, "b", 1),
+        (3, "c", 1),
+        (4, "b", 0),
+        (5, "d", 9),
+    ] {
+        let view = ServerView {
+            last_heard_ms: 1,
+            suspected_since_ms: (server == 1).then_some(1),
+            load,
+            host: host.into(),
+            ..ServerView::default()
+        };
+        evidence.servers.insert(ServerId(server), view);
+    }
+    let Plan::Change(next, _) = membership::plan(&config, &evidence, 2) else {
+        return Err("invariant 9: the dead primary is lost".into());
+    };
+    match next.primaries[0].host.server {
+        ServerId(5) => Ok(()),
+        other => Err(format!(
+            "rule 69: a replacement on server {other}, beside another member"
+        )),
     }
 }

@@ -4,6 +4,7 @@ use crate::security::SecurityArgs;
 use crate::{bench, certificate, chaos, cluster, demo, list, map, queue, relocation, status};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use fusion_net::client::Addresses;
+use fusion_net::labels::Label;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -99,6 +100,9 @@ pub(crate) struct ServerArgs {
     /// The address that others reach this server at, when it is not the one it listens on
     #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::reachable)]
     pub(crate) advertise: Option<String>,
+    /// Where it stands: host=NAME (what its address says otherwise), zone=NAME, or any other KEY=VALUE; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<Label>,
     /// The coordinator's address, or those of all coordinators with commas between them
     #[arg(
         long,

@@ -4,7 +4,7 @@ use crate::acceptance;
 use crate::connection::ConnectionArgs;
 use crate::output::{self, say};
 use crate::relocation;
-use crate::status::{Report, plural, tolerance};
+use crate::status::{Report, may_lose, plural, tolerance};
 use crate::table::{Table, count};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use fusion_core::config::Reads;
@@ -177,6 +177,9 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
             client.create(&spec).await?;
             // Nobody may know or read it: the cluster is there all the same.
             let created = client.cluster(&name).await.ok();
+            if let Some(created) = &created {
+                say!("{name} is created; it may lose {}", may_lose(created))?;
+            }
             if let Some(warning) = created.as_ref().and_then(shared) {
                 let _ = writeln!(std::io::stderr(), "fusion: {warning}");
             }
@@ -240,39 +243,27 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What members that share a server mean for the faults that are tolerated.
+/// What members that stand too close together mean for the faults that are tolerated.
 fn shared(cluster: &ClusterStatus) -> Option<String> {
-    let mut counts: BTreeMap<ServerId, usize> = BTreeMap::new();
-    for member in &cluster.members {
-        *counts.entry(member.server).or_default() += 1;
+    let (may, faults) = (cluster.may_lose, cluster.faults);
+    let mut more = Vec::new();
+    if may.hosts < faults.min(cluster.tolerates) {
+        more.push("hosts");
     }
-    let mut counts: Vec<(usize, ServerId)> = counts.into_iter().map(|(s, n)| (n, s)).collect();
-    counts.sort_unstable_by(|a, b| b.cmp(a));
-    let &(most, fullest) = counts.first()?;
-    if most < 2 {
-        return None;
+    // As many as hosts may be lost cannot be asked of zones: but one.
+    if may.zones == Some(0) {
+        more.push("zones");
     }
-    let (name, faults) = (&cluster.name, cluster.faults);
-    // The fullest servers are the worst to lose.
-    let lost = counts.iter().scan(0, |sum, (members, _)| {
-        *sum += members;
-        Some(*sum)
-    });
-    let servers = lost.take_while(|&members| members <= faults).count();
-    let bears = match servers {
-        0 => format!(
-            "the loss of server {fullest} alone, which holds {most}, is more than that, and loses data"
-        ),
-        servers => format!(
-            "that is the loss of any {}, since server {fullest} holds {most}",
-            plural(servers as u64, "server")
-        ),
-    };
-    Some(format!(
-        "{name} tolerates the loss of {}, and servers hold several of them: {bears}; start more servers, and move members \
-         there by `fusion cluster move`",
-        plural(faults as u64, "member")
-    ))
+    (!more.is_empty()).then(|| {
+        format!(
+            "{} tolerates the loss of {}, and members stand closer together than that: it may lose {}; start servers on more \
+             {}, and members are moved there",
+            cluster.name,
+            plural(faults as u64, "member"),
+            may_lose(cluster),
+            more.join(" and in more "),
+        )
+    })
 }
 
 fn listing(reports: &[Report]) -> Table {
@@ -308,33 +299,35 @@ fn listing(reports: &[Report]) -> Table {
 mod tests {
     use super::*;
     use crate::status::tests::{cluster, member};
+    use fusion_core::membership::MayLose;
     use fusion_net::service::Role;
 
-    /// Members on these servers, the last ones fused.
-    fn on(servers: &[u64], faults: usize) -> Option<String> {
-        let primaries = servers.len() - faults;
-        let members = servers.iter().enumerate().map(|(i, &server)| {
-            let role = if i < primaries {
-                Role::Primary
-            } else {
-                Role::Fused
-            };
-            let mut member = member(role, i, None);
-            member.server = ServerId(server);
-            member
-        });
-        shared(&cluster(members.collect()))
+    /// A cluster of two and `faults` that may lose so many hosts and zones.
+    fn warning(faults: usize, hosts: usize, zones: Option<usize>) -> Option<String> {
+        let primaries = (0..2).map(|i| member(Role::Primary, i, None));
+        let fused = (0..faults).map(|i| member(Role::Fused, i, None));
+        let mut cluster = cluster(primaries.chain(fused).collect());
+        cluster.may_lose = MayLose {
+            servers: hosts,
+            hosts,
+            zones,
+        };
+        shared(&cluster)
     }
 
     #[test]
-    fn who_shares_servers_is_told_how_many_of_them_may_be_lost() {
-        assert_eq!(on(&[1, 2, 3], 1), None);
-        let alone = on(&[1, 2, 2], 1).unwrap();
-        assert!(alone.contains("the loss of 1 member,"), "{alone}");
-        assert!(alone.contains("server 2 alone, which holds 2"), "{alone}");
-        let one = on(&[1, 1, 2, 2, 3], 3).unwrap();
-        assert!(one.contains("any 1 server,"), "{one}");
-        let two = on(&[1, 1, 2, 2, 3], 4).unwrap();
-        assert!(two.contains("any 2 servers,"), "{two}");
+    fn who_stands_closer_together_than_f_is_told_what_may_be_lost() {
+        assert_eq!(warning(2, 2, None), None);
+        assert_eq!(warning(2, 2, Some(1)), None);
+        let host = warning(2, 1, None).unwrap();
+        assert!(host.contains("the loss of 2 members,"), "{host}");
+        assert!(
+            host.contains("may lose any 1 server, any 1 host;"),
+            "{host}"
+        );
+        assert!(host.contains("on more hosts,"), "{host}");
+        let both = warning(1, 0, Some(0)).unwrap();
+        assert!(both.contains("no server, no host, no zone;"), "{both}");
+        assert!(both.contains("hosts and in more zones"), "{both}");
     }
 }

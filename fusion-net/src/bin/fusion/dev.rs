@@ -185,6 +185,7 @@ mod tests {
     use crate::status::tests::{cluster, member};
     use fusion_core::id::{Epoch, PrimaryIndex, ServerId};
     use fusion_core::membership::Reason;
+    use fusion_net::labels::Labels;
     use fusion_net::service::{ControlPlane, Role, ServerStatus};
 
     /// It suggested 3 + 2 to whoever had three servers.
@@ -215,6 +216,9 @@ mod tests {
             alive,
             members: 0,
             draining: false,
+            host: String::new(),
+            zone: None,
+            labels: Labels::default(),
             heard_ms_ago: 0,
         });
         Status {

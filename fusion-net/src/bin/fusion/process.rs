@@ -6,6 +6,7 @@ use fusion_core::time::Timing;
 use fusion_net::coordinator::{
     self, Alone, CoordinatorOptions, Election, RebuildOptions, RedbStore,
 };
+use fusion_net::labels::Labels;
 use fusion_net::server::{self, ServerError, ServerOptions};
 use fusion_net::transport::Listener;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -30,6 +31,7 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     let options = ServerOptions {
         coordinators,
         advertise: args.advertise,
+        labels: Labels::new(args.label)?,
         streams: !args.no_streams,
     };
     ready("server", &listener)?;

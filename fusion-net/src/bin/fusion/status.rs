@@ -7,7 +7,7 @@ use crate::shown::Shown;
 use crate::table::{Table, bytes, count};
 use clap::Args;
 use fusion_core::config::Reads;
-use fusion_core::membership::{Content, Waiting};
+use fusion_core::membership::{Content, MayLose, Waiting};
 use fusion_net::service::{
     ClusterStatus, ControlPlane, Event, MemberState, MemberStatus, Progress, Role, ServerStatus,
 };
@@ -145,8 +145,16 @@ impl fmt::Display for StatusReport {
                 self.what_to_do_with_strangers()
             )?;
         }
-        let mut servers =
-            Table::new(["SERVER", "PID", "ADDRESS", "STATE", "MEMBERS", "LAST HEARD"]);
+        let mut servers = Table::new([
+            "SERVER",
+            "PID",
+            "ADDRESS",
+            "HOST",
+            "ZONE",
+            "STATE",
+            "MEMBERS",
+            "LAST HEARD",
+        ]);
         let well = |s: &ServerStatus| s.alive && !s.draining;
         let shown = Shown::of(&self.servers, self.all, well);
         for s in &shown.listed {
@@ -154,6 +162,8 @@ impl fmt::Display for StatusReport {
                 s.id.to_string(),
                 s.pid.to_string(),
                 s.address.clone(),
+                s.host.clone(),
+                s.zone.clone().unwrap_or_default(),
                 server_state(s).to_owned(),
                 s.members.to_string(),
                 format!("{} ms ago", count(s.heard_ms_ago)),
@@ -196,6 +206,7 @@ impl fmt::Display for Report {
         if c.reads == Reads::Confirmed {
             writeln!(f, "  reads are confirmed: they rest on no clock")?;
         }
+        writeln!(f, "  may lose {}", may_lose(c))?;
         if let Some(waiting) = &c.waiting {
             writeln!(f, "  {}", explain(waiting))?;
         }
@@ -255,6 +266,22 @@ pub(crate) fn tolerance(cluster: &ClusterStatus) -> String {
     } else {
         more + ", some primaries do not serve"
     }
+}
+
+/// What may be lost at a time, in words.
+pub(crate) fn may_lose(cluster: &ClusterStatus) -> String {
+    let MayLose {
+        servers,
+        hosts,
+        zones,
+    } = cluster.may_lose;
+    let any = |number: usize, noun: &str| match number {
+        0 => format!("no {noun}"),
+        n => format!("any {}", plural(n as u64, noun)),
+    };
+    let zones = zones.map(|n| format!(", {}", any(n, "zone")));
+    let (servers, hosts) = (any(servers, "server"), any(hosts, "host"));
+    format!("{servers}, {hosts}{}", zones.unwrap_or_default())
 }
 
 /// A number of things in words.
@@ -400,6 +427,7 @@ pub(crate) mod tests {
             faults: of(Role::Fused),
             reads: Reads::Leased,
             tolerates: of(Role::Fused),
+            may_lose: MayLose::default(),
             serving: true,
             waiting: None,
             members,

@@ -329,9 +329,9 @@ async fn a_store_that_is_behind_is_changed_by_nobody() {
         stage.create("c").await.map(drop),
         stage.register(2).await.map(drop),
         service().remove(now(), name()).await,
-        (service()
+        service()
             .accept_loss(now(), name(), Acceptance::default())
-            .await)
+            .await
             .map(drop),
         service()
             .move_member(now(), name(), What::Row(Row(0)), None)

@@ -6,7 +6,7 @@ use crate::service::{
 };
 use fusion_core::config::{Configuration, Host, PrimaryState};
 use fusion_core::id::{MemberId, PrimaryIndex, ServerId};
-use fusion_core::membership::{Plan, ServerView, Waiting};
+use fusion_core::membership::{Plan, ServerView, Waiting, may_lose};
 use fusion_core::message::Condition;
 use std::collections::BTreeMap;
 
@@ -28,6 +28,9 @@ impl Registry {
                 alive: seen.suspected_since_ms.is_none(),
                 members: views.get(&id).map_or(0, |v| v.load),
                 draining: s.draining,
+                host: s.labels.host(&s.address).to_owned(),
+                zone: s.labels.zone().map(str::to_owned),
+                labels: s.labels.clone(),
                 heard_ms_ago: now.saturating_sub(seen.last_heard_ms),
             }
         });
@@ -94,6 +97,8 @@ impl Registry {
             |m: &&MemberStatus| matches!(m.state, MemberState::Active | MemberState::Moving { .. });
         let gone = in_role(Role::Primary).filter(|m| !active(m)).count();
         let codes = in_role(Role::Fused).filter(active).count();
+        let tolerates = codes.saturating_sub(gone);
+        let may_lose = may_lose(config, tolerates, &views);
         let waiting: Option<Waiting> = match self.plan(config, views) {
             Plan::Wait(waiting) => Some(waiting),
             Plan::Keep | Plan::Change(..) => None,
@@ -106,7 +111,8 @@ impl Registry {
             primaries: config.n(),
             faults: usize::from(config.faults),
             reads: config.reads,
-            tolerates: codes.saturating_sub(gone),
+            tolerates,
+            may_lose,
             serving: gone == 0,
             waiting,
             members,

@@ -11,6 +11,7 @@ fn registration(incarnation: u64) -> Registration {
         address: "127.0.0.1:1".to_owned(),
         pid: 1,
         draining: false,
+        labels: crate::labels::Labels::default(),
     }
 }
 

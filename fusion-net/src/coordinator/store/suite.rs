@@ -24,6 +24,7 @@ pub(in crate::coordinator) fn registration(incarnation: u64) -> Registration {
         address: "a:1".into(),
         pid: 4,
         draining: false,
+        labels: crate::labels::Labels::default(),
     }
 }
 

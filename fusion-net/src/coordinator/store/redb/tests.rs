@@ -49,6 +49,7 @@ async fn a_new_store_takes_what_a_lost_one_held_and_one_in_use_does_not() {
         address: "a:1".into(),
         pid: 4,
         draining: true,
+        labels: crate::labels::Labels::default(),
     };
     let contents = StoreContents {
         store: 77,
