@@ -92,7 +92,7 @@ fn blaum_roth_columns(block: usize, row: usize, w: usize) -> (usize, Option<usiz
         return ((place + block) % prime - 1, None);
     }
     // Half of the block's number, modulo the prime. Where it is none, this is what C makes of it.
-    let half = if block % 2 == 0 {
+    let half = if block.is_multiple_of(2) {
         block / 2
     } else {
         prime / 2 + 1 + block / 2

@@ -2,7 +2,7 @@
 
 use super::{Planner, Reason, Step, Waiting};
 use crate::config::{
-    Configuration, Former, FusedSeat, FusedState, Host, Origin, PrimarySeat, PrimaryState,
+    Configuration, Former, FusedSeat, FusedState, Origin, PrimarySeat, PrimaryState,
 };
 use crate::fault::{Fault, planted};
 use crate::id::PrimaryIndex;

@@ -73,6 +73,7 @@ fn numbers_that_were_never_given_are_in_no_message_of_members() {
     ends(|n| Ack {
         seq: Seq(n),
         sent_at: NOW,
+        number: 0,
     });
     ends(|n| Chunk {
         index: PrimaryIndex(0),
@@ -248,7 +249,13 @@ fn the_last_numbers_break_no_member() {
 
     let mut primary = Primary::create(Arc::clone(&config), MemberId(1));
     for (seq, sent_at) in [(Seq::MAX, NOW), (Seq(1), Time(u64::MAX))] {
-        assert!(!primary.on_ack(route, Ack { seq, sent_at }, NOW));
+        let number = u64::MAX;
+        let ack = Ack {
+            seq,
+            sent_at,
+            number,
+        };
+        assert!(!primary.on_ack(route, ack, NOW));
     }
     let incarnation = primary.open_session(SessionId(1)).unwrap();
     let put = |number| ClientRequest {

@@ -51,6 +51,7 @@ impl Played {
                 suspected_since_ms: seen.suspected_since_ms,
                 load: 0,
                 draining: false,
+                ..ServerView::default()
             };
             (id, view)
         };

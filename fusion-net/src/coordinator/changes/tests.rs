@@ -328,7 +328,7 @@ async fn a_store_that_is_behind_is_changed_by_nobody() {
         stage.create("d").await.map(drop),
         stage.create("c").await.map(drop),
         stage.register(2).await.map(drop),
-        service().remove(now(), name()).await,
+        service().remove(now(), name()).await.map(drop),
         service()
             .accept_loss(now(), name(), Acceptance::default())
             .await
