@@ -12,7 +12,6 @@ use fusion_core::id::{PrimaryIndex, Row, ServerId};
 use fusion_core::membership::{Acceptance, What};
 use fusion_net::client::{ClusterSpec, Kind};
 use fusion_net::service::{ClusterStatus, Untold};
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
