@@ -6,7 +6,7 @@ use super::network::Packet;
 use super::process::ProcessId;
 use super::server::Node;
 use super::world::{Event, World};
-use fusion_core::config::Configuration;
+use fusion_core::config::{Configuration, FusedSeat, PrimarySeat};
 use fusion_core::detector::Detector;
 use fusion_core::fault::{Fault, planted};
 use fusion_core::id::{MemberId, PrimaryIndex, Row, ServerId};
@@ -116,6 +116,22 @@ impl Coordinator {
     }
 }
 
+/// Who is where: a configuration in a line.
+fn brief(config: &Configuration) -> String {
+    let primary = |s: &PrimarySeat| {
+        let former = s.former.as_ref().map(|f| (f.id.0, f.host.server.0));
+        format!(
+            "{:?} {} at {} former {former:?}",
+            s.state, s.id, s.host.server
+        )
+    };
+    let fused =
+        |s: &FusedSeat| format!("row {} {:?} {} at {}", s.row, s.state, s.id, s.host.server);
+    let primaries = config.primaries.iter().map(primary);
+    let all: Vec<_> = primaries.chain(config.fused.iter().map(fused)).collect();
+    all.join(", ")
+}
+
 fn millis(time: Time) -> u64 {
     time.0 / 1000
 }
@@ -193,6 +209,9 @@ impl World {
         let config = &coordinator.config;
         let evidence = coordinator.detector.evidence(config, self.views(id));
         let plan = membership::plan(config, &evidence, nonce);
+        if matches!(plan, Plan::Wait(_)) {
+            super::told(self.now, || format!("coordinator {id} {plan:?}"));
+        }
         if self.moods.has(Mood::Proof) {
             checks::beyond_f::on_plan(config, &evidence, &plan);
         }
@@ -308,12 +327,19 @@ impl World {
         }
         let old = self.store.past.len() - 1 - self.rng.below(old) as usize;
         self.stats.set_back += 1;
+        let to = self.store.past[old].epoch;
+        super::told(self.now, || {
+            format!("store set back to {to} for {length} us")
+        });
         self.store.set_back = Some(Arc::clone(&self.store.past[old]));
         self.at(length, Event::PutBack);
     }
 
     fn swapped(&mut self, next: Arc<Configuration>, reason: &Reason) {
         self.stats.epochs += 1;
+        super::told(self.now, || {
+            format!("epoch {} {reason}: {}", next.epoch, brief(&next))
+        });
         match reason {
             Reason::PrimariesRecovered(indices) => {
                 checks::level::on_activation(self, indices);
@@ -445,6 +471,9 @@ impl World {
     pub fn restart_coordinator(&mut self, id: u64) {
         let config = self.store.read();
         let timing = self.coordinator_timing();
+        super::told(self.now, || {
+            format!("coordinator {id} restarts with {timing:?}")
+        });
         self.coordinators[id as usize] = Coordinator::new(config, timing);
     }
 

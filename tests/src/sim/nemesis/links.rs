@@ -3,6 +3,7 @@
 use crate::sim::moods::Mood;
 use crate::sim::network::Unreached;
 use crate::sim::process::ProcessId;
+use crate::sim::told;
 use crate::sim::world::{Event, World};
 use fusion_core::id::ServerId;
 
@@ -29,6 +30,7 @@ impl World {
     }
 
     pub(super) fn cut(&mut self, cuts: Vec<(ProcessId, ProcessId)>, length: u64) {
+        told(self.now, || format!("cut for {length} us: {cuts:?}"));
         self.network.cut.extend(cuts.iter().copied());
         self.at(length, Event::Mend(cuts));
     }
@@ -59,6 +61,7 @@ impl World {
         let by = self
             .rng
             .pick(&[Unreached::ByAll, Unreached::BySome { parity }]);
+        told(self.now, || format!("{server} is not reached, {by:?}"));
         self.network.unreached.insert(server, by);
     }
 }
