@@ -40,7 +40,7 @@ pub struct Swap {
     pub next: Configuration,
     /// Why.
     pub reason: Reason,
-    /// Codes that it leaves out because nobody has heard of them.
+    /// Codes that it leaves out because nobody has heard of them, or may have.
     pub unheard: Vec<(Row, MemberId)>,
 }
 
@@ -364,14 +364,23 @@ impl World {
         self.store.past.push(before);
     }
 
-    /// The codes that a coordinator leaves out of its next configuration because it has not heard of them.
+    /// The codes that a coordinator may leave out of its next configuration: it has not heard of them, or they and some
+    /// primary do not hear each other, since one of the two is not well. Then nobody can know which (rule 51).
     fn unheard_in(&self, id: u64, next: &Configuration) -> Vec<(Row, MemberId)> {
         let coordinator = &self.coordinators[id as usize];
         let config = &coordinator.config;
         let evidence = coordinator.detector.evidence(config, self.views(id));
+        let unwell =
+            |server| !self.servers.contains_key(&server) || self.nemesis.is_afflicted(server);
+        let mut active = config.active();
+        let some_primary = active.any(|(_, s)| unwell(s.host.server));
         let left_out = config.in_sync().filter(|s| next.fused_seat(s.id).is_none());
-        let unheard = left_out.filter(|s| checks::beyond_f::is_unheard(config, &evidence, s.id));
-        unheard.map(|s| (s.row, s.id)).collect()
+        let may = left_out.filter(|s| {
+            some_primary
+                || unwell(s.host.server)
+                || checks::beyond_f::is_unheard(config, &evidence, s.id)
+        });
+        may.map(|s| (s.row, s.id)).collect()
     }
 
     /// From now on this replacement is the one that goes on, whenever its server hears of it.

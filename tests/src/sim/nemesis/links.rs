@@ -47,7 +47,8 @@ impl World {
 
     /// What a server has from its arrival on. The first members of the cluster are well placed.
     pub fn befall(&mut self, server: ServerId) {
-        if !self.moods.has(Mood::WrongAddress) {
+        let half = self.moods.has(Mood::HalfReached);
+        if !half && !self.moods.has(Mood::WrongAddress) {
             return;
         }
         let first = (self.shape.primaries + self.shape.faults) as u64;
@@ -58,9 +59,12 @@ impl World {
         }
         self.stats.wrong_addresses += 1;
         let parity = self.rng.below(2);
-        let by = self
-            .rng
-            .pick(&[Unreached::ByAll, Unreached::BySome { parity }]);
+        let by = if half {
+            let some = [Unreached::ByAll, Unreached::BySome { parity }];
+            self.rng.pick(&some)
+        } else {
+            Unreached::Alone
+        };
         told(self.now, || format!("{server} is not reached, {by:?}"));
         self.network.unreached.insert(server, by);
     }
