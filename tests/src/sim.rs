@@ -25,6 +25,7 @@ use checks::liveness::{self, Rest};
 use moods::Choice;
 use stats::Stats;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use world::World;
 
 /// Runs one seed in the moods that it draws from the usual ones; `Err` says which invariant was violated and how.
@@ -60,6 +61,20 @@ pub fn run_in(seed: u64, moods: Choice) -> Result<Stats, String> {
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         text.unwrap_or_else(|| "a panic without words".to_owned())
     })
+}
+
+static TRACED: AtomicBool = AtomicBool::new(false);
+
+/// From now on runs print what strikes them and what is decided: for one seed alone.
+pub fn trace() {
+    TRACED.store(true, Ordering::Relaxed);
+}
+
+/// Prints what happens at a true moment, if runs are traced.
+fn told(now: u64, what: impl FnOnce() -> String) {
+    if TRACED.load(Ordering::Relaxed) {
+        println!("{:>10.1} ms {}", now as f64 / 1000.0, what());
+    }
 }
 
 /// Panics of a run are results: they are not printed as they happen.

@@ -7,11 +7,13 @@ use std::time::Instant;
 
 const USAGE: &str = "\
 usage: sim [--seeds N] [--from SEED] [--seed SEED] [--jobs N] [--mood NAME]... [--fault NAME]
+       sim --trace SEED [--mood NAME]... [--fault NAME]
        sim --table N [--jobs N]
 
 Runs N seeds (1000) from SEED (0) on, or one, on as many threads as there are processors, or N. Each seed draws
 its moods from the usual ones; with --mood every run has the moods that are named and no others, `--mood any` draws from
-all, `--mood none` leaves all out. --fault breaks the
+all, `--mood none` leaves all out. --trace prints
+what strikes one run and what is decided. --fault breaks the
 protocol in one way, --table looks for each such fault for at most N seeds; both need a build with --profile sim
 --features planted-faults.";
 
@@ -39,6 +41,10 @@ fn main() -> ExitCode {
             "--seeds" => runs.seeds = value,
             "--from" => runs.from = value,
             "--seed" => (runs.from, runs.seeds) = (value, 1),
+            "--trace" => {
+                (runs.from, runs.seeds) = (value, 1);
+                fusion_tests::sim::trace();
+            }
             "--jobs" if value > 0 => runs.jobs = value as usize,
             "--table" => table = Some(value),
             _ => {

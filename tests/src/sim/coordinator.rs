@@ -6,7 +6,7 @@ use super::network::Packet;
 use super::process::ProcessId;
 use super::server::Node;
 use super::world::{Event, World};
-use fusion_core::config::Configuration;
+use fusion_core::config::{Configuration, FusedSeat, PrimarySeat};
 use fusion_core::detector::Detector;
 use fusion_core::fault::{Fault, planted};
 use fusion_core::id::{MemberId, PrimaryIndex, Row, ServerId};
@@ -40,7 +40,7 @@ pub struct Swap {
     pub next: Configuration,
     /// Why.
     pub reason: Reason,
-    /// Codes that it leaves out because nobody has heard of them.
+    /// Codes that it leaves out because nobody has heard of them, or may have.
     pub unheard: Vec<(Row, MemberId)>,
 }
 
@@ -114,6 +114,22 @@ impl Coordinator {
             read_at: Time(0),
         }
     }
+}
+
+/// Who is where: a configuration in a line.
+fn brief(config: &Configuration) -> String {
+    let primary = |s: &PrimarySeat| {
+        let former = s.former.as_ref().map(|f| (f.id.0, f.host.server.0));
+        format!(
+            "{:?} {} at {} former {former:?}",
+            s.state, s.id, s.host.server
+        )
+    };
+    let fused =
+        |s: &FusedSeat| format!("row {} {:?} {} at {}", s.row, s.state, s.id, s.host.server);
+    let primaries = config.primaries.iter().map(primary);
+    let all: Vec<_> = primaries.chain(config.fused.iter().map(fused)).collect();
+    all.join(", ")
 }
 
 fn millis(time: Time) -> u64 {
@@ -193,6 +209,9 @@ impl World {
         let config = &coordinator.config;
         let evidence = coordinator.detector.evidence(config, self.views(id));
         let plan = membership::plan(config, &evidence, nonce);
+        if matches!(plan, Plan::Wait(_)) {
+            super::told(self.now, || format!("coordinator {id} {plan:?}"));
+        }
         if self.moods.has(Mood::Proof) {
             checks::beyond_f::on_plan(config, &evidence, &plan);
         }
@@ -308,12 +327,19 @@ impl World {
         }
         let old = self.store.past.len() - 1 - self.rng.below(old) as usize;
         self.stats.set_back += 1;
+        let to = self.store.past[old].epoch;
+        super::told(self.now, || {
+            format!("store set back to {to} for {length} us")
+        });
         self.store.set_back = Some(Arc::clone(&self.store.past[old]));
         self.at(length, Event::PutBack);
     }
 
     fn swapped(&mut self, next: Arc<Configuration>, reason: &Reason) {
         self.stats.epochs += 1;
+        super::told(self.now, || {
+            format!("epoch {} {reason}: {}", next.epoch, brief(&next))
+        });
         match reason {
             Reason::PrimariesRecovered(indices) => {
                 checks::level::on_activation(self, indices);
@@ -338,14 +364,23 @@ impl World {
         self.store.past.push(before);
     }
 
-    /// The codes that a coordinator leaves out of its next configuration because it has not heard of them.
+    /// The codes that a coordinator may leave out of its next configuration: it has not heard of them, or they and some
+    /// primary do not hear each other, since one of the two is not well. Then nobody can know which (rule 51).
     fn unheard_in(&self, id: u64, next: &Configuration) -> Vec<(Row, MemberId)> {
         let coordinator = &self.coordinators[id as usize];
         let config = &coordinator.config;
         let evidence = coordinator.detector.evidence(config, self.views(id));
+        let unwell =
+            |server| !self.servers.contains_key(&server) || self.nemesis.is_afflicted(server);
+        let mut active = config.active();
+        let some_primary = active.any(|(_, s)| unwell(s.host.server));
         let left_out = config.in_sync().filter(|s| next.fused_seat(s.id).is_none());
-        let unheard = left_out.filter(|s| checks::beyond_f::is_unheard(config, &evidence, s.id));
-        unheard.map(|s| (s.row, s.id)).collect()
+        let may = left_out.filter(|s| {
+            some_primary
+                || unwell(s.host.server)
+                || checks::beyond_f::is_unheard(config, &evidence, s.id)
+        });
+        may.map(|s| (s.row, s.id)).collect()
     }
 
     /// From now on this replacement is the one that goes on, whenever its server hears of it.
@@ -445,6 +480,9 @@ impl World {
     pub fn restart_coordinator(&mut self, id: u64) {
         let config = self.store.read();
         let timing = self.coordinator_timing();
+        super::told(self.now, || {
+            format!("coordinator {id} restarts with {timing:?}")
+        });
         self.coordinators[id as usize] = Coordinator::new(config, timing);
     }
 

@@ -177,6 +177,7 @@ impl World {
     /// Kills a server; a new one comes soon.
     pub fn crash(&mut self, victim: ServerId) {
         self.stats.crashes += 1;
+        super::told(self.now, || format!("{victim} dies"));
         self.servers.remove(&victim);
         self.processes.remove(&ProcessId::Server(victim));
         let delay = self.rng.below(500_000);
@@ -188,6 +189,7 @@ impl World {
         // Its machine is stopped, with its clock: leases are not for such machines (rule 58).
         let confirmed = self.store.config.reads == Reads::Confirmed;
         let stops_clock = confirmed && self.rng.permille(600);
+        super::told(self.now, || format!("{id:?} stops for {length} us"));
         if let Some(process) = self.processes.get_mut(&id) {
             process.paused_until = process.paused_until.max(until);
             if stops_clock {
@@ -224,8 +226,7 @@ impl World {
                 cuts.push((other, me));
             }
         }
-        self.network.cut.extend(cuts.iter().copied());
-        self.at(length, Event::Mend(cuts));
+        self.cut(cuts, length);
     }
 
     fn strike_coordinator(&mut self) {
@@ -246,8 +247,7 @@ impl World {
                 let some = servers.into_iter().map(ProcessId::Server);
                 let out = self.rng.permille(500);
                 let cuts: Vec<_> = some.map(|s| if out { (me, s) } else { (s, me) }).collect();
-                self.network.cut.extend(cuts.iter().copied());
-                self.at(length, Event::Mend(cuts));
+                self.cut(cuts, length);
             }
             _ => {
                 self.stats.coordinator_pauses += 1;

@@ -60,7 +60,9 @@ pub enum Packet {
 /// Which servers never reach another one, from its arrival on: to them it has a wrong address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreached {
-    /// No server does.
+    /// No server does, and it reaches none either.
+    Alone,
+    /// No server does, but it reaches them.
     ByAll,
     /// Those with an odd id do not, or those with an even one.
     BySome {
@@ -148,11 +150,13 @@ impl Network {
             Packet::Ack(..) | Packet::ChunkAck(..) | Packet::Answer(..) => (to, from),
             _ => (from, to),
         };
-        match self.unreached.get(&asked) {
-            None => false,
+        let alone = |server| self.unreached.get(server) == Some(&Unreached::Alone);
+        let missed = match self.unreached.get(&asked) {
+            None | Some(Unreached::Alone) => false,
             Some(Unreached::ByAll) => true,
             Some(Unreached::BySome { parity }) => asks.0 % 2 == *parity,
-        }
+        };
+        missed || alone(&asked) || alone(&asks)
     }
 }
 

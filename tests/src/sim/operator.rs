@@ -2,6 +2,7 @@
 
 use super::checks;
 use super::coordinator::Swap;
+use super::process::{Process, ProcessId};
 use super::truth::{Line, Place};
 use super::world::World;
 use fusion_core::id::PrimaryIndex;
@@ -41,6 +42,7 @@ impl World {
                 ..Line::default()
             };
         }
+        self.truth.begin_codes_anew();
         self.clients.iter_mut().for_each(|c| c.lose(&lost));
         Ok(lost)
     }
@@ -51,10 +53,14 @@ impl World {
         holder.is_some_and(|h| !self.servers.contains_key(&h.server))
     }
 
-    /// An operator tries it, whatever the state of things is: a coordinator that is behind refuses (rule 60).
+    /// An operator tries it, whatever the state of things is: a coordinator that cannot know refuses (rule 60).
     pub fn accept_a_loss(&mut self, id: u64) {
+        let is_stopped = |p: &Process| p.paused_until > self.now;
+        let process = self.processes.get(&ProcessId::Coordinator(id));
         let coordinator = &self.coordinators[id as usize];
-        if coordinator.detector.is_behind(&coordinator.config) {
+        if process.is_none_or(is_stopped)
+            || coordinator.detector.guard(&coordinator.config).is_err()
+        {
             return;
         }
         match self.accept_loss(id) {

@@ -38,7 +38,8 @@ pub struct Holder {
     pub member: MemberId,
     /// Its server.
     pub server: ServerId,
-    /// A coordinator gave it up since it had not heard of it: it lacks what was done without it.
+    /// A coordinator gave it up since it, or a primary, had not heard of it, and somebody was not well: it lacks what was
+    /// done without it.
     pub given_up: bool,
 }
 
@@ -104,6 +105,13 @@ impl Truth {
         {
             holder.given_up = true;
         }
+    }
+
+    /// A loss was accepted: no row has codes until somebody is in sync again.
+    pub fn begin_codes_anew(&mut self) {
+        let rows = self.holders.iter_mut();
+        let rows = rows.filter(|(place, _)| matches!(place, Place::Row(_)));
+        rows.for_each(|(_, holder)| holder.given_up = true);
     }
 
     /// A member made changes: its pages are these now.

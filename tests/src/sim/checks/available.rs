@@ -1,15 +1,13 @@
 //! Invariant 11: while at most f members are away and a spare can be reached, some write and some read of each primary
 //! succeeds in every window of k T_s.
 //!
-//! Away, by the truth: whoever filled a place last has died, was given up because nobody heard of it, or is unwell
-//! (paused, slow, cut from what it needs) as whoever is to fill the place may be. What a coordinator or an operator has
-//! taken from a place whose holder is well is no excuse. In a window the same f places may be away, not f others each
-//! moment, and one coordinator must be well all the time.
+//! Away, by the truth, is a member that filled a place last, or is to fill it, and has died, or is unwell (paused, slow,
+//! cut from what it needs). What a coordinator or an operator has taken from a member that is well is no excuse. In a
+//! window the same f members may be away, not f others each moment, and one coordinator must be well all the time.
 
 use crate::sim::nemesis::COORDINATORS;
-use crate::sim::truth::Place;
 use crate::sim::world::World;
-use fusion_core::id::PrimaryIndex;
+use fusion_core::id::{MemberId, PrimaryIndex};
 use std::collections::{BTreeSet, VecDeque};
 
 /// k: so many times the greatest T_s of the cluster and its coordinators.
@@ -20,8 +18,8 @@ pub const WINDOW: u64 = 40;
 pub struct Watch {
     /// True moments of the last answered write and read of each primary.
     served: Vec<[u64; 2]>,
-    /// The places that were away at each look, the newest last.
-    away: VecDeque<(u64, BTreeSet<Place>)>,
+    /// The members that were away at each look, the newest last.
+    away: VecDeque<(u64, BTreeSet<MemberId>)>,
     /// Since when there is a spare that can be reached.
     spare_since: Option<u64>,
     /// Since when each coordinator is well.
@@ -40,7 +38,7 @@ impl Watch {
         self.served[index.index()][usize::from(is_read)] = now;
     }
 
-    /// The beginning of the longest window up to now in which at most `faults` places were away, a spare was there and
+    /// The beginning of the longest window up to now in which at most `faults` members were away, a spare was there and
     /// one coordinator was well; `None` when that is not so now.
     fn window(&self, faults: usize) -> Option<u64> {
         let mut union = BTreeSet::new();
@@ -101,21 +99,15 @@ pub fn look(world: &mut World) {
     }
 }
 
-fn away(world: &World) -> BTreeSet<Place> {
+fn away(world: &World) -> BTreeSet<MemberId> {
     let config = &world.store.config;
     let unwell =
         |server| !world.servers.contains_key(&server) || world.nemesis.is_afflicted(server);
-    let holders = world.truth.holders.iter();
-    let holders = holders.filter(|(_, h)| h.given_up || unwell(h.server));
-    let holders = holders.map(|(&place, _)| place);
-    let primaries = config.primaries.iter().zip(0..);
-    let primaries = primaries.filter(|(s, _)| unwell(s.host.server));
-    let primaries = primaries.map(|(_, j)| Place::Primary(PrimaryIndex(j)));
-    let heirs = config.heirs().filter(|(_, h)| unwell(h.host.server));
-    let heirs = heirs.map(|(j, _)| Place::Primary(j));
-    let codes = config.fused.iter().filter(|s| unwell(s.host.server));
-    let codes = codes.map(|s| Place::Row(s.row));
-    holders.chain(primaries).chain(heirs).chain(codes).collect()
+    let holders = world.truth.holders.values();
+    let holders = holders.filter(|h| h.given_up || unwell(h.server));
+    let members = config.members();
+    let named = members.filter(|&id| config.host_of(id).is_some_and(|h| unwell(h.server)));
+    holders.map(|h| h.member).chain(named).collect()
 }
 
 fn has_spare(world: &World) -> bool {

@@ -40,6 +40,7 @@ pub fn are_unheard(config: &Configuration, evidence: &Evidence, what: &str) {
     let answers = |member| {
         let report = evidence.reports.get(&member).map(|h| &h.report);
         report.is_some_and(|r| r.epoch == config.epoch && r.condition == Condition::Suspended)
+            && !is_unheard(config, evidence, member)
     };
     let gone = |j: &PrimaryIndex| {
         let seat = &config.primaries[j.index()];

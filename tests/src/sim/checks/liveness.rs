@@ -1,5 +1,6 @@
 //! Invariant 9: after faults stop, everything becomes available within a stated time.
 
+use crate::sim::moods::Mood;
 use crate::sim::server::Node;
 use crate::sim::world::World;
 use fusion_core::membership::{Plan, Waiting};
@@ -52,7 +53,11 @@ pub fn check(world: &mut World) -> Rest {
     world.calm();
     world.store.draining.clear();
     // Two suspicions, the longest lease, and many round trips.
-    let most = 60 * world.longest_suspicion_us() + 10_000_000;
+    let mut most = 60 * world.longest_suspicion_us() + 10_000_000;
+    if world.moods.has(Mood::WrongAddress) || world.moods.has(Mood::HalfReached) {
+        // Good servers that were cut off are avoided, too, for up to 32 T_c (rule 55).
+        most += 2 * 32 * world.timing.complain_after().as_micros() as u64;
+    }
     let end = world.now + most;
     while world.now < end {
         let next = world.now + 50_000;

@@ -3,6 +3,7 @@
 use crate::sim::moods::Mood;
 use crate::sim::network::Unreached;
 use crate::sim::process::ProcessId;
+use crate::sim::told;
 use crate::sim::world::{Event, World};
 use fusion_core::id::ServerId;
 
@@ -29,6 +30,7 @@ impl World {
     }
 
     pub(super) fn cut(&mut self, cuts: Vec<(ProcessId, ProcessId)>, length: u64) {
+        told(self.now, || format!("cut for {length} us: {cuts:?}"));
         self.network.cut.extend(cuts.iter().copied());
         self.at(length, Event::Mend(cuts));
     }
@@ -45,7 +47,8 @@ impl World {
 
     /// What a server has from its arrival on. The first members of the cluster are well placed.
     pub fn befall(&mut self, server: ServerId) {
-        if !self.moods.has(Mood::WrongAddress) {
+        let half = self.moods.has(Mood::HalfReached);
+        if !half && !self.moods.has(Mood::WrongAddress) {
             return;
         }
         let first = (self.shape.primaries + self.shape.faults) as u64;
@@ -56,9 +59,13 @@ impl World {
         }
         self.stats.wrong_addresses += 1;
         let parity = self.rng.below(2);
-        let by = self
-            .rng
-            .pick(&[Unreached::ByAll, Unreached::BySome { parity }]);
+        let by = if half {
+            let some = [Unreached::ByAll, Unreached::BySome { parity }];
+            self.rng.pick(&some)
+        } else {
+            Unreached::Alone
+        };
+        told(self.now, || format!("{server} is not reached, {by:?}"));
         self.network.unreached.insert(server, by);
     }
 }
