@@ -132,6 +132,8 @@ faults! {
     NoBackOff "no-back-off",
     /// Rule 58: a read is confirmed by whatever was acknowledged before it arrived.
     ConfirmedByAnOlderMessage "confirmed-by-an-older-message",
+    /// Rule 57: bytes that move are no sign of life.
+    LongMessageIsSilence "long-message-is-silence",
     /// Rule 56: whoever was paused listens afresh.
     PauseStartsAfresh "pause-starts-afresh",
     /// Rule 56: who was suspected wrongly is suspected as soon again.

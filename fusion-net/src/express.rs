@@ -21,5 +21,9 @@ pub(crate) use server::{serve_changes, serve_operations};
 /// The version of these frames; what a server offers.
 pub const VERSION: u16 = 1;
 
+/// The number, of no call, of a frame by which the side that answers says that more of a long message has come in
+/// (PROTOCOL rule 57).
+const MOVES: u64 = 0;
+
 #[cfg(test)]
 mod tests;

@@ -177,6 +177,11 @@ impl<C: Connect> Pool<C> {
         Ok(Pooled::new(self, entry))
     }
 
+    /// The connection to `address`, if there is one.
+    pub(crate) fn known(&self, address: &str) -> Option<C> {
+        self.lock().get(address).map(|entry| entry.client.clone())
+    }
+
     /// Forgets a connection that failed, unless another one has taken its place already.
     pub fn forget(&self, failed: &Pooled<C>) {
         failed.forget();

@@ -6,7 +6,7 @@ use crate::config::FusedState;
 use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::id::{MemberId, Seq};
-use crate::message::{Ack, Chunk, JoinSnapshot, Replicate, Route};
+use crate::message::{Ack, ChangeRun, Chunk, JoinSnapshot, Replicate, Route};
 use crate::page::PageTable;
 use crate::structure::Structure;
 use crate::time::Time;
@@ -218,6 +218,39 @@ impl Primary {
         })
     }
 
+    /// An empty message for `to`, to go beside the one that is under way to it, when that takes so long that the lease
+    /// would not be renewed in time; `None` when that is not so. It must go by another connection (rule 57).
+    #[must_use]
+    pub fn renewal(&mut self, to: MemberId, now: Time) -> Option<Replicate> {
+        if self.suspended {
+            return None;
+        }
+        let last = self.is_draining().then_some(self.applied);
+        let link = self.links.get_mut(&to)?;
+        let overdue = now.since(link.sent_at) >= self.config.timing.renew_after() * 3 / 2;
+        if !overdue || link.left_behind {
+            return None;
+        }
+        link.sent_at = now;
+        Some(Replicate {
+            index: self.index,
+            changes: ChangeRun::empty(link.needs_after().next()),
+            stable: self.stable,
+            sent_at: now,
+            join: link.join.as_ref().map(|j| j.about),
+            last: last.filter(|_| link.part == Part::Inherits),
+            number: self.confirmation.number(self.config.reads),
+        })
+    }
+
+    /// Some of a message to `to` has moved on since the last look, though nothing is acknowledged yet: that is a sign of
+    /// life (rule 57).
+    pub fn on_progress(&mut self, to: MemberId, now: Time) {
+        if !planted(Fault::LongMessageIsSilence) {
+            self.listening.hear(to, now);
+        }
+    }
+
     /// Takes an acknowledgement that was given in the route's epoch; answers whether the stable mark moved. The lease
     /// counts from the echoed moment, never from the arrival (rules 13, 14).
     pub fn on_ack(&mut self, route: Route, ack: Ack, now: Time) -> bool {
@@ -229,6 +262,8 @@ impl Primary {
             && ack.sent_at <= link.sent_at
             && ack.number <= self.confirmation.sent()
         {
+            // One that brings nothing of what is under way came by another way, beside it (rule 57).
+            let is_sign = ack.seq > link.acked || link.needs_after() >= self.applied;
             link.acked = link.acked.max(ack.seq);
             let from = if planted(Fault::LeaseFromArrival) {
                 now
@@ -237,7 +272,9 @@ impl Primary {
             };
             link.leased_at = link.leased_at.max(Some(from));
             link.echoed = link.echoed.max(ack.number);
-            self.listening.hear(route.to, now);
+            if is_sign {
+                self.listening.hear(route.to, now);
+            }
             self.settle();
             self.settle_lease();
             self.settle_confirmation();

@@ -5,7 +5,7 @@ use crate::entry::Descriptor;
 use crate::id::RecoveryId;
 use crate::id::{ClusterId, Epoch, RequestId, Row, ServerId};
 use crate::limits::MAX_PIN_IDLE;
-use crate::message::{Ack, RecoveryReply, RecoveryRequest};
+use crate::message::{Ack, ChangeRun, RecoveryReply, RecoveryRequest};
 use crate::op::{Kind, Op};
 use crate::page::PageTable;
 use bytes::Bytes;
@@ -688,7 +688,7 @@ fn it_complains_of_who_is_silent_and_a_pause_of_its_own_is_nobodys_silence() {
         let message = primary.replicate(MemberId(4), 1000, now);
         let from_4 = route(&primary, 4);
         let ack = Ack {
-            seq: Seq(0),
+            seq: Seq(1),
             sent_at: message.unwrap().sent_at,
             number: 0,
         };
@@ -702,6 +702,54 @@ fn it_complains_of_who_is_silent_and_a_pause_of_its_own_is_nobodys_silence() {
         "it was paused: one heartbeat more"
     );
     assert_eq!((before, primary.complaints()), (vec![], vec![MemberId(3)]));
+}
+
+/// One value of 8 MiB on a slow link had its primary thrown away, and every code.
+#[test]
+fn a_long_message_that_moves_is_no_silence_and_its_lease_is_renewed_beside_it() {
+    let mut primary = with_two_codes();
+    let timing = primary.config().timing;
+    let look = timing.heartbeat() / 2;
+    let mut now = Time(1_000_000);
+    let long = primary.replicate(MemberId(3), 1 << 20, now).unwrap();
+    assert_eq!(long.changes.count, 1);
+    let end = now.after(3 * timing.complain_after());
+    let mut renewed = 0;
+    while now < end {
+        now = now.after(look);
+        let message = primary.replicate(MemberId(4), 1000, now).unwrap();
+        let ack = Ack {
+            seq: Seq(1),
+            sent_at: message.sent_at,
+            number: 0,
+        };
+        let from_4 = route(&primary, 4);
+        primary.on_ack(from_4, ack, now);
+        assert_eq!(primary.renewal(MemberId(4), now), None, "asked just now");
+        if let Some(beside) = primary.renewal(MemberId(3), now) {
+            assert_eq!(beside.changes, ChangeRun::empty(Seq(1)));
+            let ack = Ack {
+                seq: Seq(0),
+                sent_at: beside.sent_at,
+                number: 0,
+            };
+            let from_3 = route(&primary, 3);
+            primary.on_ack(from_3, ack, now);
+            renewed += 1;
+        }
+        primary.on_progress(MemberId(3), now);
+        primary.tick(now);
+        assert_eq!(primary.complaints(), []);
+        assert!(renewed == 0 || primary.leased_until() > now, "reads go on");
+    }
+    assert!(renewed > 5 && primary.stable() == Seq(0));
+    // What comes beside it tells nothing of the way that the changes go.
+    for _ in 0..=2 * timing.complain_after().as_millis() / look.as_millis() {
+        now = now.after(look);
+        renew(&mut primary, 3, now.0);
+        primary.tick(now);
+    }
+    assert!(primary.complaints().contains(&MemberId(3)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The side that calls.
 
 use super::message::{Acknowledged, append, append_changes, number, whole};
-use super::{VERSION, message};
+use super::{MOVES, VERSION, message};
 use crate::peer::{Connect, connect, within};
 use crate::service::{FusedClient, PrimaryClient};
 use crate::transport::{Network, Stream};
@@ -26,6 +26,8 @@ const OFFER: Duration = Duration::from_secs(1);
 const KEPT_BYTES: usize = 256 << 10;
 /// What is read at once.
 const READ_BYTES: usize = 16 << 10;
+/// Changes take at least a second for so many bytes where nobody tells whether they move.
+const BYTES_A_SECOND: u32 = 16 << 20;
 /// How often is looked for calls whose time is over: one timer for all of them.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -87,19 +89,20 @@ pub enum Changes {
 }
 
 impl Changes {
-    /// Sends changes, as [`Fused::replicate`](crate::service::Fused::replicate) does.
+    /// Sends changes, as [`Fused::replicate`](crate::service::Fused::replicate) does, until nothing has moved for
+    /// `patience`: however long they take (PROTOCOL rule 57).
     ///
     /// # Errors
     /// [`Broken`].
     pub async fn replicate(
         &self,
-        limit: Duration,
+        patience: Duration,
         route: Route,
         message: Replicate,
     ) -> Result<Result<Ack, Refusal>, Broken> {
         match self {
             Changes::Stream(calls) => {
-                let answer = calls.call(limit, |out, number| {
+                let answer = calls.call_while_it_moves(patience, |out, number| {
                     append_changes(out, number, route, &message)
                 });
                 let frame = answer.await?;
@@ -107,9 +110,22 @@ impl Changes {
                 answer.map_err(|_| Broken)
             }
             Changes::Tarpc(client) => {
+                let bytes = message.changes.bytes.len() as u32;
+                let limit = patience + Duration::from_secs(1) * bytes / BYTES_A_SECOND;
                 let answer = client.replicate(within(limit), route, message).await;
                 answer.map_err(|_| Broken)
             }
+        }
+    }
+
+    /// Whether some of a long message moved on within this time (PROTOCOL rule 57).
+    pub(crate) fn has_moved_within(&self, time: Duration) -> bool {
+        match self {
+            Changes::Stream(calls) => {
+                let moved_at = calls.shared.lock().moved_at;
+                moved_at.is_some_and(|at| at.elapsed() <= time)
+            }
+            Changes::Tarpc(_) => false,
         }
     }
 }
@@ -140,6 +156,8 @@ struct State {
     /// Of the last call.
     number: u64,
     waiting: HashMap<u64, Waiting>,
+    /// When some of a long message last went out, or the other side said that some had come in.
+    moved_at: Option<Instant>,
     /// Somebody looks for calls whose time is over.
     ticking: bool,
     closed: bool,
@@ -151,6 +169,15 @@ struct Waiting {
     answer: oneshot::Sender<Bytes>,
     /// It is given up then.
     due: Instant,
+    /// But not before nothing has moved for so long.
+    patience: Option<Duration>,
+}
+
+impl Waiting {
+    fn goes_on(&self, now: Instant, moved_at: Option<Instant>) -> bool {
+        let moves = moved_at.zip(self.patience);
+        now < self.due || moves.is_some_and(|(at, patience)| now < at + patience)
+    }
 }
 
 impl State {
@@ -254,6 +281,7 @@ impl Calls {
             writer: Some(writer),
             number: 0,
             waiting: HashMap::new(),
+            moved_at: None,
             ticking: false,
             closed: false,
         };
@@ -278,6 +306,24 @@ impl Calls {
         limit: Duration,
         encode: impl FnOnce(&mut BytesMut, u64) -> io::Result<()>,
     ) -> Result<Bytes, Broken> {
+        self.wait(limit, None, encode).await
+    }
+
+    /// As [`call`](Self::call), for as long as something of what is sent moves: it ends when nothing has for `patience`.
+    pub(super) async fn call_while_it_moves(
+        &self,
+        patience: Duration,
+        encode: impl FnOnce(&mut BytesMut, u64) -> io::Result<()>,
+    ) -> Result<Bytes, Broken> {
+        self.wait(patience, Some(patience), encode).await
+    }
+
+    async fn wait(
+        &self,
+        limit: Duration,
+        patience: Option<Duration>,
+        encode: impl FnOnce(&mut BytesMut, u64) -> io::Result<()>,
+    ) -> Result<Bytes, Broken> {
         let (answer, answered) = oneshot::channel();
         let due = Instant::now() + limit;
         let (place, sent, ticking) = {
@@ -288,7 +334,12 @@ impl Calls {
             state.number += 1;
             let number = state.number;
             encode(&mut state.out, number).map_err(|_| Broken)?;
-            state.waiting.insert(number, Waiting { answer, due });
+            let waiting = Waiting {
+                answer,
+                due,
+                patience,
+            };
+            state.waiting.insert(number, waiting);
             let ticking = std::mem::replace(&mut state.ticking, true);
             let sent = state.send_alone();
             let place = Place {
@@ -336,8 +387,10 @@ async fn give_up(shared: Arc<Shared>) {
         loop {
             ticks.tick().await;
             let mut state = shared.lock();
-            let now = Instant::now();
-            state.waiting.retain(|_, waiting| now < waiting.due);
+            let (now, moved_at) = (Instant::now(), state.moved_at);
+            state
+                .waiting
+                .retain(|_, waiting| waiting.goes_on(now, moved_at));
             if state.waiting.is_empty() {
                 state.ticking = false;
                 break;
@@ -356,6 +409,10 @@ async fn read(mut reader: ReadHalf<Stream>, shared: &Shared) -> io::Result<()> {
         }
         while let Some(frame) = frames.decode(&mut input)? {
             let (number, _) = number(&frame.bytes)?;
+            if number == MOVES {
+                shared.lock().moved_at = Some(Instant::now());
+                continue;
+            }
             // Nobody, when the call was given up.
             let waiting = shared.lock().waiting.remove(&number);
             if let Some(waiting) = waiting {
@@ -380,7 +437,16 @@ async fn write(shared: &Shared) -> io::Result<()> {
             if out.is_empty() {
                 break;
             }
-            writer.write_all(&out).await?;
+            let mut gone = 0;
+            while gone < out.len() {
+                gone += match writer.write(&out[gone..]).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    sent => sent,
+                };
+                if gone < out.len() {
+                    shared.lock().moved_at = Some(Instant::now());
+                }
+            }
             out.clear();
         }
         writer.flush().await?;

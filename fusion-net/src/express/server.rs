@@ -1,5 +1,6 @@
 //! The side that answers.
 
+use super::MOVES;
 use super::message::{Acknowledged, append, decode_changes, decode_operations};
 use super::outgoing::{Outgoing, push};
 use crate::server::{FusedServer, PrimaryServer};
@@ -13,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
@@ -24,7 +25,11 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// When answers that are not sent yet take so much, no further request is read.
 const SEND_BYTES: usize = 256 << 10;
 
+/// While a long message comes in, its sender is told so at most this often.
+const SAY_MOVES: Duration = Duration::from_millis(25);
+
 /// Takes changes for the fused structures of this process, all that have come at a time, and answers them in one write.
+/// Of one that comes in slowly it says meanwhile that it does (PROTOCOL rule 57).
 pub(crate) async fn serve_changes(
     mut stream: Stream,
     guest: Arc<Guest>,
@@ -34,6 +39,7 @@ pub(crate) async fn serve_changes(
     let longest = Service::Changes.max_request_bytes();
     let mut frames = Frames::new(longest, Some(Arc::clone(&guest)));
     let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
+    let mut said = Instant::now();
     while read(&mut stream, &mut input).await? > 0 {
         while let Some(frame) = frames.decode(&mut input)? {
             let (number, route, message) = decode_changes(&frame.bytes)?;
@@ -42,6 +48,10 @@ pub(crate) async fn serve_changes(
             if out.len() >= SEND_BYTES {
                 send(&mut stream, &mut out, &guest).await?;
             }
+        }
+        if input.len() >= READ_BYTES && said.elapsed() >= SAY_MOVES {
+            append(&mut out, MOVES, &(), &[])?;
+            said = Instant::now();
         }
         send(&mut stream, &mut out, &guest).await?;
     }

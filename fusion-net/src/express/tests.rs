@@ -5,7 +5,7 @@ use super::message::{append, append_changes, decode_changes, number, whole};
 use crate::peer::Connect;
 use crate::server::{Host, Peers, serve_connection};
 use crate::transport::Network;
-use crate::wire::{Frames, MAX_FRAME_BYTES, Service, accept};
+use crate::wire::{self, Frames, MAX_FRAME_BYTES, Service, accept};
 use crate::{connections, express};
 use fusion_core::id::{ClusterId, Epoch, MemberId, PrimaryIndex, Seq};
 use fusion_core::message::{ChangeRun, ClientBatch, JoinSnapshot, Refusal, Replicate, Route};
@@ -184,6 +184,69 @@ async fn when_the_connection_ends_every_call_fails_at_once_and_so_do_later_ones(
     let all = futures::future::join_all((0..10).map(|i| ask(&calls, i, LONG))).await;
     assert!(all.iter().all(Result::is_err));
     assert!(ask(&calls, 1, LONG).await.is_err());
+}
+
+/// A long message on a slow way was given up as a whole after a fixed time, and begun again, for ever.
+#[tokio::test]
+async fn a_call_goes_on_as_long_as_it_moves_and_no_longer() {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let (network, any) = (Network::loopback(), "127.0.0.1:0".parse().unwrap());
+    let listener = network.listen(any).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // Of the first call it says for long that it comes in, and then answers it; the second is left alone.
+    tokio::spawn(async move {
+        let incoming = listener.accept().await.unwrap();
+        let (mut stream, _) = accept(incoming, &[Service::Changes]).await.unwrap();
+        let (mut frames, mut input) = (Frames::new(MAX_FRAME_BYTES, None), BytesMut::new());
+        let mut first = true;
+        while stream.read_buf(&mut input).await.is_ok_and(|n| n > 0) {
+            while let Some(frame) = frames.decode(&mut input).unwrap() {
+                let (called, _) = number(&frame.bytes).unwrap();
+                for _ in 0..if first { 8 } else { 0 } {
+                    tokio::time::sleep(PATIENCE / 5).await;
+                    let mut moves = BytesMut::new();
+                    append(&mut moves, super::MOVES, &(), &[]).unwrap();
+                    stream.write_all(&moves).await.unwrap();
+                }
+                let mut answer = BytesMut::new();
+                append(&mut answer, called, &7u32, &[]).unwrap();
+                if std::mem::take(&mut first) {
+                    stream.write_all(&answer).await.unwrap();
+                }
+            }
+        }
+    });
+    let calls = Calls::connect(&network, &address, Service::Changes)
+        .await
+        .unwrap();
+    let call = || calls.call_while_it_moves(PATIENCE, |out, number| append(out, number, &1, &[]));
+    let frame = call().await.expect("it moves");
+    assert_eq!(whole::<u32>(number(&frame).unwrap().1).unwrap(), 7);
+    assert!(call().await.is_err(), "nothing moves");
+}
+
+#[tokio::test]
+async fn who_sends_a_long_message_slowly_is_told_that_it_comes_in() {
+    let (network, address) = process(true).await;
+    let mut stream = wire::connect(&network, &address, Service::Changes, LONG)
+        .await
+        .unwrap();
+    let mut out = BytesMut::new();
+    append_changes(&mut out, 5, route(), &changes(4 << 20)).unwrap();
+    let (mut frames, mut input) = (Frames::new(MAX_FRAME_BYTES, None), BytesMut::new());
+    let told = async {
+        for part in out.chunks(64 << 10) {
+            stream.write_all(part).await.unwrap();
+            let wait = tokio::time::timeout(LONG / 1000, stream.read_buf(&mut input));
+            if wait.await.is_ok_and(|read| read.unwrap() > 0) {
+                let frame = frames.decode(&mut input).unwrap().expect("it is short");
+                return number(&frame.bytes).unwrap().0;
+            }
+        }
+        panic!("nothing was said of a message that came in for long");
+    };
+    let told = tokio::time::timeout(LONG, told).await.expect("in time");
+    assert_eq!(told, super::MOVES);
 }
 
 /// A process without members, which offers streams or not.

@@ -83,9 +83,9 @@ impl Member {
     }
 
     /// Lets it look at the clock (rule 56); returns whether it has something new to complain about.
-    fn look(&self, timing: &Timing) -> bool {
+    fn look(&self, timing: &Timing, peers: &Peers) -> bool {
         match self {
-            Member::Primary(cell) => cell.look(),
+            Member::Primary(cell) => cell.look(peers),
             Member::Fused(fused) => (fused.lock()).is_ok_and(|mut f| f.tick(clock::now())),
             Member::Replacement(replacement) => replacement.look(timing),
             Member::Heir(heir) => heir.look(),
@@ -542,7 +542,7 @@ impl Host {
             if now.since(slot.looked_at) >= every {
                 slot.looked_at = now;
                 for member in slot.members.values().filter(|m| !m.is_broken()) {
-                    news |= member.look(&timing);
+                    news |= member.look(&timing, &self.peers);
                 }
             }
             next = next.min(every.saturating_sub(now.since(slot.looked_at)));

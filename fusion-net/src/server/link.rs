@@ -25,8 +25,6 @@ const BATCH_BYTES: usize = 1 << 20;
 const STABLE_DELAY: Duration = Duration::from_millis(20);
 /// How long pages may take before they are sent again.
 const CALL: Duration = Duration::from_secs(5);
-/// Changes take at least a second for so many bytes.
-const BYTES_A_SECOND: u32 = 16 << 20;
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
 /// Runs a link until its end; begins it anew after a fault of this program, since a link that is silently gone would
@@ -62,10 +60,15 @@ async fn run(host: Arc<Host>, cell: Weak<PrimaryCell>, to: MemberId, woken: Arc<
         send_pages(&host, &cell, to).await;
         pending().await
     };
+    let renewals = async {
+        renew_beside(&host, &cell, to).await;
+        pending().await
+    };
     tokio::select! {
         biased;
         () = send_changes(&host, &cell, to, &woken) => {}
         () = pages => {}
+        () = renewals => {}
     }
 }
 
@@ -141,8 +144,9 @@ async fn send_changes(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId, 
         };
         let route = config.route(from, to);
         let (stable, sent_at) = (replicate.stable, replicate.sent_at);
-        let limit = patience(&config, &replicate);
-        match replicate_to(host, &there.address, route, cell, replicate, limit).await {
+        // Not so long that a connection which died unnoticed becomes a complaint.
+        let patience = config.timing.complain_after() / 2;
+        match replicate_to(host, &there.address, route, cell, replicate, patience).await {
             Some(Ok(())) => {
                 told = Some((config.epoch, stable, sent_at));
                 backoff.reset();
@@ -179,10 +183,10 @@ async fn replicate_to(
     route: Route,
     cell: &Weak<PrimaryCell>,
     replicate: Replicate,
-    limit: Duration,
+    patience: Duration,
 ) -> Option<Result<(), Refusal>> {
     let peer = host.peers.changes.get(address).await.ok()?;
-    let Ok(answer) = peer.client().replicate(limit, route, replicate).await else {
+    let Ok(answer) = peer.client().replicate(patience, route, replicate).await else {
         host.peers.changes.forget(&peer);
         return None;
     };
@@ -195,6 +199,54 @@ async fn replicate_to(
         host.news.notify_one();
     }
     Some(answer.map(|_| ()))
+}
+
+/// While a message of changes takes long, asks for the lease by another connection beside it, so that reads go on (rule
+/// 57). It looks by a timer of its own: nothing of this is in the way of messages that do not take long.
+async fn renew_beside(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
+    loop {
+        let Some(primary) = cell.upgrade() else {
+            return;
+        };
+        let (config, from, message) = primary.with(|p| {
+            let message = p.renewal(to, clock::now());
+            (Arc::clone(p.config()), p.id(), message)
+        });
+        drop(primary);
+        if let Some(message) = message
+            && let Some(there) = config.host_of(to)
+        {
+            let route = config.route(from, to);
+            let limit = config.timing.complain_after() / 2;
+            ask_beside(host, &there.address, route, cell, message, limit).await;
+        }
+        sleep(config.timing.renew_after() / 2).await;
+    }
+}
+
+/// Sends an empty message by a connection that no changes take. What is refused is settled by the link itself.
+async fn ask_beside(
+    host: &Host,
+    address: &str,
+    route: Route,
+    cell: &Weak<PrimaryCell>,
+    message: Replicate,
+    limit: Duration,
+) {
+    let Ok(peer) = host.peers.fused.get(address).await else {
+        return;
+    };
+    match peer.client().replicate(within(limit), route, message).await {
+        Ok(answer) => {
+            peer.heard();
+            if let (Ok(ack), Some(primary)) = (answer, cell.upgrade())
+                && primary.take_ack(route, ack)
+            {
+                host.news.notify_one();
+            }
+        }
+        Err(_) => host.peers.fused.forget(&peer),
+    }
 }
 
 /// Gives a learner or heir the snapshot that it starts from, a chunk at a time. Ends when it has all of it: there is never
@@ -251,14 +303,6 @@ async fn send_chunk(
             None
         }
     }
-}
-
-/// How long changes may take before they are sent again by another connection: not so long that a connection which died
-/// unnoticed becomes a complaint.
-fn patience(config: &Configuration, replicate: &Replicate) -> Duration {
-    let bytes = replicate.changes.bytes.len() as u32;
-    let least = config.timing.complain_after() / 2;
-    least + Duration::from_secs(1) * bytes / BYTES_A_SECOND
 }
 
 async fn settle(host: &Arc<Host>, config: &Arc<Configuration>, refusal: Refusal, to: MemberId) {

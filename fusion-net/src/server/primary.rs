@@ -1,6 +1,6 @@
 //! A primary structure and the tasks that replicate it; and the service that reaches it.
 
-use super::host::{Host, Member};
+use super::host::{Host, Member, Peers};
 use super::link;
 use super::links::Links;
 use super::sound::{Broken, Sound};
@@ -138,9 +138,16 @@ impl PrimaryCell {
         })
     }
 
-    /// Looks at the clock (rule 56); returns whether it has something new to complain about.
-    pub(crate) fn look(&self) -> bool {
-        (self.primary.lock()).is_ok_and(|mut primary| primary.tick(clock::now()))
+    /// Looks at the clock (rule 56), and whether messages to those that copy it move (rule 57); returns whether it has
+    /// something new to complain about.
+    pub(crate) fn look(&self, peers: &Peers) -> bool {
+        self.primary.lock().is_ok_and(|mut primary| {
+            let now = clock::now();
+            for to in moves(&primary, peers) {
+                primary.on_progress(to, now);
+            }
+            primary.tick(now)
+        })
     }
 
     /// Taken for dead: no link speaks until it is named again. Who waits for an answer waits on: it may come yet.
@@ -318,6 +325,17 @@ impl PrimaryCell {
         room.shrink_to(bytes);
         Some((Answers { replies, room }, after, round))
     }
+}
+
+/// Those that a long message is on its way to, and moves.
+fn moves(primary: &Primary, peers: &Peers) -> Vec<MemberId> {
+    let config = primary.config();
+    let moves = |to: &MemberId| {
+        let there = config.host_of(*to);
+        let way = there.and_then(|host| peers.changes.known(&host.address));
+        way.is_some_and(|way| way.has_moved_within(config.timing.heartbeat()))
+    };
+    primary.links().filter(moves).collect()
 }
 
 /// The tarpc service of all primaries of this process.

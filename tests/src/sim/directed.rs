@@ -5,7 +5,7 @@ mod time;
 use super::decisions;
 use fusion_core::code::Code;
 use fusion_core::config::{
-    ClusterShape, Configuration, FusedState, HeirSeat, MovePhase, PrimaryState,
+    ClusterShape, Configuration, FusedState, HeirSeat, MovePhase, PrimaryState, Reads,
 };
 use fusion_core::detector::Detector;
 use fusion_core::fused::Fused;
@@ -60,6 +60,11 @@ pub const SCHEDULES: &[Schedule] = &[
         decisions::a_spare_that_nobody_reaches,
     ),
     ("two processes of one host", two_processes_of_one_host),
+    ("a long message", time::a_long_message),
+    (
+        "a read after the machine was stopped",
+        time::a_read_after_the_machine_was_stopped,
+    ),
 ];
 
 /// A primary (1) and a fused member (2) of a cluster of one and one.
@@ -72,7 +77,12 @@ const FIRST: PrimaryIndex = PrimaryIndex(0);
 
 impl Pair {
     fn new() -> Pair {
+        Pair::with_reads(Reads::Leased)
+    }
+
+    fn with_reads(reads: Reads) -> Pair {
         let shape = ClusterShape::new("c", Kind::Map, 1, 1, false).expect("a shape");
+        let shape = shape.with_reads(reads);
         let hosts = [1, 2].map(super::world::host);
         let config = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
         let config = Arc::new(config);

@@ -1,11 +1,16 @@
 //! Schedules of clocks, pauses and silence.
 
+use super::Pair;
 use crate::sim::coordinator::Coordinator;
 use crate::sim::process::ProcessId;
 use crate::sim::world::World;
+use fusion_core::config::Reads;
 use fusion_core::detector::Detector;
-use fusion_core::id::ServerId;
-use fusion_core::time::Timing;
+use fusion_core::id::{MemberId, ServerId};
+use fusion_core::message::ClientRequest;
+use fusion_core::op::Op;
+use fusion_core::primary::Submitted;
+use fusion_core::time::{Time, Timing};
 use std::sync::Arc;
 
 /// The coordinators were started with a heartbeat that is much slower than the cluster's; then a primary and a code
@@ -73,4 +78,54 @@ pub(super) fn a_server_that_flaps() -> Result<(), String> {
             "invariant 9: one server that flaps was taken for dead {wrongly} times in 60 T_s"
         ))
     }
+}
+
+/// A machine was stopped together with its clock, while its primary was replaced: to the primary its lease still runs when
+/// a client reads, and all that was sent before is acknowledged. Only what is sent after the read tells (rule 58).
+pub(super) fn a_read_after_the_machine_was_stopped() -> Result<(), String> {
+    let mut pair = Pair::with_reads(Reads::Confirmed);
+    let stopped = Time(1_000_000);
+    for _ in 0..2 {
+        let ack = pair.replicate(stopped, stopped)?;
+        let route = pair.route(2);
+        pair.primary.on_ack(route, ack, stopped);
+    }
+    pair.seal();
+    let request = ClientRequest {
+        id: None,
+        op: Op::Len,
+        follows: false,
+    };
+    let Submitted::Done { round, .. } = pair.primary.submit(&request, stopped) else {
+        return Err("invariant 9: reads that rest on no lease are executed".into());
+    };
+    if pair.primary.confirmed() >= round {
+        return Err(
+            "invariant 7: a read was answered after the fused member knew of another primary"
+                .into(),
+        );
+    }
+    match pair.replicate(stopped, stopped) {
+        Ok(_) => Err("invariant 7: the fused member answers a primary that was replaced".into()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// A long message is on its way for three times T_c, and moves all the while: nobody is to be replaced for that (rule 57).
+pub(super) fn a_long_message() -> Result<(), String> {
+    let mut pair = Pair::with_reads(Reads::Leased);
+    let timing = pair.primary.config().timing;
+    let start = Time(1_000_000);
+    let sent = pair.primary.replicate(MemberId(2), 1 << 20, start);
+    sent.ok_or("the fused member is one of the cluster")?;
+    let mut now = start;
+    while now.since(start) < 3 * timing.complain_after() {
+        now = now.after(timing.heartbeat() / 2);
+        pair.primary.on_progress(MemberId(2), now);
+        pair.primary.tick(now);
+        if !pair.primary.complaints().is_empty() {
+            return Err("invariant 9: a message that moves is taken for silence".into());
+        }
+    }
+    Ok(())
 }
