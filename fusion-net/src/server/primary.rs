@@ -8,7 +8,7 @@ use crate::clock;
 use crate::service::{self, Answers, Counted};
 use crate::wire::Guest;
 use fusion_core::config::{Configuration, Reads};
-use fusion_core::id::{Epoch, Seq};
+use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
     Ack, ClientBatch, ClientReply, Condition, MemberReport, RecoveryReply, RecoveryRequest,
     Refusal, Route,

@@ -5,7 +5,7 @@ use crate::server::Peers;
 use crate::service::Registered;
 use crate::transport::Network;
 use fusion_core::config::{ClusterShape, Host as Place};
-use fusion_core::id::{ClusterId, MemberId, RequestId, ServerId, SessionId};
+use fusion_core::id::{ClusterId, RequestId, ServerId, SessionId};
 use fusion_core::limits::MAX_VALUE_BYTES;
 use fusion_core::message::ClientRequest;
 use fusion_core::op::{Kind, Op};
