@@ -10,6 +10,8 @@ mod clients;
 mod complaints;
 #[path = "within_f/formers.rs"]
 mod formers;
+#[path = "within_f/long_values.rs"]
+mod long_values;
 #[path = "within_f/pairs.rs"]
 mod pairs;
 #[path = "within_f/returns.rs"]
