@@ -256,10 +256,7 @@ impl<'a> Planner<'a> {
                 alive && self.condition(s.id) != Some(Condition::Missing)
             }
         });
-        let formers = c.formers().filter(|(_, f)| {
-            let alive = self.suspected_since(&f.host).is_none();
-            alive && self.condition(f.id) != Some(Condition::Missing)
-        });
+        let formers = c.formers().filter(|(_, f)| !self.gone(f.id, &f.host));
         let heirs = c.heirs().filter(|(_, h)| !self.dead(h.id, &h.host));
         let fused = c.fused.iter().filter(|s| !self.dead(s.id, &s.host));
         primaries

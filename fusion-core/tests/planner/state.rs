@@ -163,6 +163,13 @@ impl State {
                 evidence.reports.insert(member, Heard { report, at_ms });
             }
         }
+        // Its server is heard of, and never says anything of it.
+        for (_, former) in self.config.formers() {
+            let server = &self.servers[index(&former.host)];
+            if server.current && !server.held.contains_key(&former.id) {
+                evidence.silent.insert(former.id, 1);
+            }
+        }
         evidence
     }
 
