@@ -5,7 +5,7 @@ use fusion_core::history::Operation;
 use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Row, Seq, ServerId};
 use fusion_core::op::OpResult;
 use fusion_core::page::PageTable;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Of one primary index.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,8 @@ pub struct Truth {
     pub states: BTreeMap<MemberId, BTreeMap<Seq, PageTable>>,
     /// Who gave answers in an epoch.
     pub acknowledging: BTreeMap<(Epoch, PrimaryIndex), MemberId>,
+    /// Primaries that have heard that they are.
+    pub began: BTreeSet<MemberId>,
     /// Who filled each place last.
     pub holders: BTreeMap<Place, Holder>,
 }
