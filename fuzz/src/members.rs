@@ -10,7 +10,7 @@ use fusion_core::fused::Fused;
 use fusion_core::hosting::{self, Held};
 use fusion_core::id::{ClusterId, MemberId, RequestId, Row, ServerId, SessionId};
 use fusion_core::membership::{self, ServerView};
-use fusion_core::message::{ClientBatch, ClientRequest, RecoveryRequest, Refusal, Route};
+use fusion_core::message::{ClientBatch, ClientRequest, RecoveryRequest, Refusal};
 use fusion_core::op::{Kind, Op};
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::time::{Time, Timing};
