@@ -213,7 +213,7 @@ async fn a_server_that_has_members_which_fit_nowhere_else_is_not_drained() {
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(
-        said.lines().count() == 1 && said.contains("no other server"),
+        said.lines().count() == 1 && said.contains("no server is alive on another host"),
         "{said}"
     );
     let unknown = fusion(&rig, &["server", "drain", "99"]).await;
