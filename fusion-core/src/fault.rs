@@ -102,6 +102,8 @@ faults! {
     BlindSwap "blind-swap",
     /// Rule 25: a former primary may return after its replacement served.
     LateReturn "late-return",
+    /// Rule 36: an heir's index does not follow what its primary does.
+    WrongFollow "wrong-follow",
     /// Rule 36: a primary goes on writing after it has stopped.
     GoesOnAfterDrain "goes-on-after-drain",
     /// Rule 36: a primary goes on reading after it has stopped.
