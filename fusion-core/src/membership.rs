@@ -19,7 +19,6 @@ pub use relocation::{MoveError, What, cancel_move, move_member};
 
 use crate::avoidance::Avoided;
 use crate::config::{Configuration, FusedSeat, FusedState, Host};
-use crate::fault::{Fault, planted};
 use crate::id::{MemberId, Row, ServerId};
 use crate::message::{Condition, MemberReport};
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,7 +101,7 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
                 // Whoever only learns holds up those that go on.
                 return match planner.remove_learners(&mut next) {
                     Some(removed) => planner.change(next, removed),
-                    None => relocation::wait_without_drains(config, nonce, reason),
+                    None => Plan::Wait(reason),
                 };
             }
             Step::Nothing => {}
@@ -121,6 +120,7 @@ fn steps<'a>() -> [Decide<'a>; 12] {
         Planner::promote,
         Planner::lose_primaries,
         Planner::remove_fused,
+        Planner::stop_stuck_moves,
         Planner::reinstate_late,
         Planner::wait_for_members,
         Planner::let_count,
@@ -168,14 +168,6 @@ impl<'a> Planner<'a> {
         self.heard(id).map(|h| h.report.condition)
     }
 
-    /// What it said of a move: of this epoch, as all evidence.
-    fn said_of_move(&self, id: MemberId) -> Option<Condition> {
-        if planted(Fault::OldDrain) {
-            return self.evidence.reports.get(&id).map(|h| h.report.condition);
-        }
-        self.condition(id)
-    }
-
     /// Whether it is given up: gone, or blamed.
     fn dead(&self, id: MemberId, host: &Host) -> bool {
         self.dead_since(id, host).is_some()
@@ -203,7 +195,6 @@ impl<'a> Planner<'a> {
     }
 
     fn change(&self, mut next: Configuration, reason: Reason) -> Plan {
-        relocation::void_drains(&mut next, &reason);
         self.shun(&mut next);
         Plan::Change(Box::new(next), reason)
     }

@@ -259,6 +259,7 @@ impl<'a> Planner<'a> {
         });
         let formers = c
             .formers()
+            .chain(c.moved())
             .filter(|(_, f)| self.suspected_since(&f.host).is_none());
         let heirs = c.heirs().filter(|(_, h)| !self.dead(h.id, &h.host));
         let fused = c.fused.iter().filter(|s| !self.dead(s.id, &s.host));

@@ -198,7 +198,6 @@ impl Primary {
         if self.suspended {
             return None;
         }
-        let last = self.is_draining().then_some(self.applied);
         let link = self.links.get_mut(&to)?;
         link.sent_at = link.sent_at.max(now);
         let changes = self.log.run(link.needs_after(), self.applied, max_bytes);
@@ -213,7 +212,6 @@ impl Primary {
             stable: self.stable,
             sent_at: now,
             join: link.join.as_ref().map(|j| j.about),
-            last: last.filter(|_| link.part == Part::Inherits),
             number,
         })
     }

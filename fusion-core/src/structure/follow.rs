@@ -192,7 +192,9 @@ impl Follower {
                 .binary_search_by_key(&session, |s| s.0)
                 .is_ok()
             {
-                sessions.follow_mark(session, incarnation, mark).ok_or_else(damaged)?;
+                sessions
+                    .follow_mark(session, incarnation, mark)
+                    .ok_or_else(damaged)?;
             } else if sessions.incarnation(session).is_some() {
                 return Err(RebuildError::duplicate(mark));
             } else {
@@ -267,7 +269,7 @@ fn check_kind(
         (Entry::Map(_), Elements::Map(_))
         | (Entry::List(_), Elements::List(_))
         | (Entry::Queue(_), Elements::Queue(_))
-        | (Entry::Descriptor(_) | Entry::Session(_) | Entry::SlotRecord(_), _) => Ok(()),
+        | (Entry::Descriptor(_) | Entry::Session(..) | Entry::SlotRecord(_), _) => Ok(()),
         _ => Err(RebuildError::Foreign { class, slot, kind }),
     }
 }

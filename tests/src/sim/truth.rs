@@ -5,7 +5,7 @@ use fusion_core::history::Operation;
 use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Row, Seq, ServerId};
 use fusion_core::op::OpResult;
 use fusion_core::page::PageTable;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Of one primary index.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +52,8 @@ pub struct Truth {
     pub histories: BTreeMap<MemberId, BTreeMap<Seq, (RequestId, OpResult)>>,
     /// Its pages after each change.
     pub states: BTreeMap<MemberId, BTreeMap<Seq, PageTable>>,
+    /// Those that were moved somewhere and served there.
+    pub served: BTreeSet<MemberId>,
     /// Who gave answers in an epoch.
     pub acknowledging: BTreeMap<(Epoch, PrimaryIndex), MemberId>,
     /// Who filled each place last.
