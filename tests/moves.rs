@@ -181,12 +181,17 @@ async fn a_coordinator_that_dies_at_any_moment_of_a_move_stalls_nobody() {
     futures::future::join_all(fill).await;
     // Longer than anybody may wait, so that whoever needs a coordinator is found out.
     let (away, most) = (Duration::from_secs(4), Duration::from_secs(2));
-    for delay_ms in [0, 80, 300, 800, 1500] {
+    for delay_ms in [0, 10, 30, 80, 300] {
         let stop = Arc::new(AtomicBool::new(false));
         let watching = tokio::spawn(watch(raws[0].clone(), Arc::clone(&stop)));
         let before = rig.member("c", Seat::Primary(0)).await;
         let what = What::Primary(PrimaryIndex(0));
-        rig.client.move_member("c", what, None).await.unwrap();
+        // A coordinator that has just begun has not heard of the spare yet.
+        wait_until("the move begins", async || {
+            let begun = rig.client.move_member("c", what, None).await;
+            begun.map_err(|e| e.to_string())
+        })
+        .await;
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         rig.kill_coordinator().await.expect("it runs");
         tokio::time::sleep(away).await;
