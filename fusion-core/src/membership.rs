@@ -113,7 +113,7 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
 type Decide<'a> = fn(&mut Planner<'a>, &mut Configuration) -> Step;
 
 /// In this order: first whatever makes the loss smaller (rule 50), then losses, then what needs a cluster without.
-fn steps<'a>() -> [Decide<'a>; 12] {
+fn steps<'a>() -> [Decide<'a>; 13] {
     [
         Planner::reinstate,
         Planner::activate,

@@ -242,15 +242,15 @@ impl Planner<'_> {
         Step::Change(Reason::PrimaryMoved(j))
     }
 
-    /// Primaries that were moved, do not serve yet, and never will: no code is left, and the one that was moved is dead.
+    /// Primaries that were moved, say that they do not serve yet, and never will: no code is left, and the one that was
+    /// moved is silent.
     fn stuck(&self) -> Vec<PrimaryIndex> {
-        let living = |s: &&FusedSeat| !self.dead(s.id, &s.host);
-        if self.config.in_sync().any(|s| living(&s)) {
+        if self.config.in_sync().next().is_some() {
             return Vec::new();
         }
         let moved = self.config.moved().filter(|(j, former)| {
             let seat = &self.config.primaries[j.index()];
-            self.condition(seat.id) != Some(Condition::Serving)
+            self.condition(seat.id) == Some(Condition::TakingOver)
                 && self.suspected_since(&former.host).is_some()
         });
         moved.map(|(j, _)| j).collect()

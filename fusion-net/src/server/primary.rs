@@ -12,8 +12,7 @@ use crate::wire::Guest;
 use fusion_core::config::{Configuration, Reads};
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
-    Ack, ClientBatch, ClientReply, Condition, MemberReport, RecoveryReply, RecoveryRequest,
-    Refusal, Route,
+    Ack, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Route,
 };
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::time::Time;

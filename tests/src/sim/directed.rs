@@ -8,7 +8,7 @@ use fusion_core::config::{ClusterShape, Configuration, FusedState, PrimaryState,
 use fusion_core::detector::Detector;
 use fusion_core::fused::Fused;
 use fusion_core::id::{ClusterId, MemberId, PrimaryIndex, Row, Seq, ServerId, SessionId};
-use fusion_core::membership::{self, Plan, ServerView};
+use fusion_core::membership::{self, Evidence, Plan, ServerView};
 use fusion_core::message::{Ack, ClientRequest, Condition, MemberReport, Refusal, Route};
 use fusion_core::op::{Kind, Op};
 use fusion_core::primary::{Primary, Submitted};
