@@ -38,13 +38,11 @@ fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {
     assert!(sum.unleased > SEEDS, "{sum:?}");
     assert!(sum.beyond_f < SEEDS / 20, "{sum:?}");
     assert!(sum.pairs_cut > SEEDS, "{sum:?}");
-    assert!(sum.wrong_addresses > SEEDS / 8, "{sum:?}");
     assert!(sum.storms > SEEDS / 8, "{sum:?}");
     assert!(sum.greys > SEEDS / 2, "{sum:?}");
     assert!(sum.other_timings > SEEDS / 2, "{sum:?}");
     assert!(sum.answers_lost > SEEDS / 2, "{sum:?}");
     assert!(sum.late_swaps > SEEDS / 8, "{sum:?}");
-    assert!(sum.set_back > SEEDS / 30, "{sum:?}");
     assert!(sum.given_up > SEEDS, "{sum:?}");
     assert!(sum.client_crashes > SEEDS / 4, "{sum:?}");
     assert!(sum.acceptances_refused > SEEDS / 8, "{sum:?}");

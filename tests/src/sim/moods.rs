@@ -43,7 +43,7 @@ moods! {
     /// Single pairs of servers are cut, one way or both, spares included.
     Pairs "pairs" true,
     /// Some spares and the others never reach each other.
-    WrongAddress "wrong-address" true,
+    WrongAddress "wrong-address" false,
     /// Some spares reach others that never reach them.
     HalfReached "half-reached" false,
     /// More than f are unwell together, and come back.
@@ -54,12 +54,14 @@ moods! {
     Grey "grey" true,
     /// Little goes through between servers at a time, and some values are long.
     SlowLinks "slow-links" false,
-    /// The store loses answers, executes late what was given up, and is set back to an older content for a while.
+    /// The store loses answers, and executes late what was given up.
     Stores "stores" true,
     /// Clients give up what is not answered in time, and die: others come in their places.
     Clients "clients" true,
     /// Operators accept losses at any moment.
     Operators "operators" true,
+    /// The store is set back to an older content for a while.
+    SetBack "set-back" false,
 }
 
 /// A set of moods.

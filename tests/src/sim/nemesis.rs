@@ -80,7 +80,7 @@ impl World {
             let coordinator = self.rng.below(COORDINATORS);
             self.accept_a_loss(coordinator);
         }
-        if self.moods.has(Mood::Stores) && self.rng.permille(60) {
+        if self.moods.has(Mood::SetBack) && self.rng.permille(60) {
             let length = self.some_time();
             self.set_store_back(length);
         }
