@@ -155,8 +155,8 @@ impl Planner<'_> {
         let mut placed = Vec::new();
         for &j in unplaced {
             let seat = &self.config.primaries[j.index()];
-            let lives = self.suspected_since(&seat.host).is_none();
-            // Another server, or none: where it is it could as well go on.
+            let lives = !self.gone(seat.id, &seat.host);
+            // Another server, or none, if it is only blamed: where it is it could as well go on.
             let not = lives.then_some(seat.host.server);
             let Some(host) = self.free.pop_other_than(not) else {
                 continue;

@@ -188,7 +188,7 @@ pub(super) fn a_spare_that_nobody_reaches() -> Result<(), String> {
     let (mut learner, mut since) = (None, 0);
     let end = played.now_ms + 100 * complain_ms;
     while played.now_ms < end {
-        let now = played.config.joining().map(|s| s.id).next();
+        let now = played.config.learners().map(|s| s.id).next();
         if now != learner {
             (learner, since) = (now, played.now_ms);
         }
