@@ -34,7 +34,7 @@ struct Stand<'a> {
 
 impl<'a> Stand<'a> {
     fn of(server: ServerId, view: Option<&'a ServerView>) -> Stand<'a> {
-        let named = view.filter(|v| !v.host.is_empty());
+        let named = view.filter(|v| !v.host.is_empty() && !planted(Fault::HostsIgnored));
         Stand {
             machine: named.map_or(Machine::Of(server), |v| Machine::Named(&v.host)),
             zone: view.map_or("", |v| &v.zone),
@@ -135,8 +135,7 @@ impl<'a> Places<'a> {
     }
 
     fn may_take(&self, candidate: &Candidate<'_>) -> bool {
-        let on_machine = count(&self.on_machine, &candidate.stand.machine);
-        let alone = on_machine == 0 || planted(Fault::HostsIgnored);
+        let alone = count(&self.on_machine, &candidate.stand.machine) == 0;
         self.colocate || (alone && count(&self.on_server, &candidate.server) == 0)
     }
 

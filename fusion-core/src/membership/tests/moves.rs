@@ -295,3 +295,31 @@ fn a_member_is_never_moved_onto_the_server_that_it_is_on() {
         assert_ne!(new, own);
     }
 }
+
+/// Rule 69; it was left where it was.
+#[test]
+fn a_member_that_shares_a_host_is_moved_when_a_server_of_another_host_comes_and_only_then() {
+    let mut w = World::new(2, 1, 1);
+    let on = |w: &mut World, server: u64, host: &str| {
+        let view = w.evidence.servers.get_mut(&ServerId(server)).unwrap();
+        view.host = host.into();
+    };
+    for (server, host) in [(1, "a"), (2, "a"), (3, "c"), (4, "c")] {
+        on(&mut w, server, host);
+    }
+    assert_eq!(
+        plan(&w.config, &w.evidence, 9),
+        Plan::Keep,
+        "nothing is better"
+    );
+    on(&mut w, 4, "d");
+    let first = What::Primary(PrimaryIndex(0));
+    assert_eq!(w.step(), Reason::MemberSpreads(first));
+    let heir = w.config.primaries[0].heir.as_ref().unwrap();
+    assert_eq!(heir.host.server, ServerId(4));
+    // It is there: nothing is left to be moved.
+    let seat = &mut w.config.primaries[0];
+    let heir = seat.heir.take().unwrap();
+    (seat.id, seat.host) = (heir.id, heir.host);
+    assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
+}
