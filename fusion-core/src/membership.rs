@@ -19,6 +19,7 @@ pub use relocation::{MoveError, What, cancel_move, move_member};
 
 use crate::avoidance::Avoided;
 use crate::config::{Configuration, FusedSeat, FusedState, Host};
+use crate::fault::{Fault, planted};
 use crate::id::{MemberId, Row, ServerId};
 use crate::message::{Condition, MemberReport};
 use std::collections::{BTreeMap, BTreeSet};
@@ -227,7 +228,7 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|s| self.dead(s.id, &s.host))
             .collect();
-        let lost = config.lost().count();
+        let lost = config.lost().count() + self.dependent();
         let mut in_sync = config.in_sync().count();
         let mut removed = Vec::new();
         let mut waiting = false;

@@ -242,16 +242,27 @@ impl Planner<'_> {
         Step::Change(Reason::PrimaryMoved(j))
     }
 
+    /// How many primaries were moved and are not known to serve, while those that they were moved from have not said that
+    /// they have yielded: each needs a code to take over, as a lost one does (rules 36, 51).
+    pub(super) fn dependent(&self) -> usize {
+        let needs_a_code = |(j, former): &(PrimaryIndex, &Former)| {
+            let serves = self.condition(self.config.primaries[j.index()].id);
+            let word = self.condition(former.id) == Some(Condition::Yielded);
+            serves != Some(Condition::Serving) && (!word || self.gone(former.id, &former.host))
+        };
+        self.config.moved().filter(needs_a_code).count()
+    }
+
     /// Primaries that were moved, say that they do not serve yet, and never will: no code is left, and the one that was
-    /// moved is silent.
+    /// moved is gone.
     fn stuck(&self) -> Vec<PrimaryIndex> {
-        if self.config.in_sync().next().is_some() {
+        if self.codes_left() > 0 {
             return Vec::new();
         }
         let moved = self.config.moved().filter(|(j, former)| {
             let seat = &self.config.primaries[j.index()];
             self.condition(seat.id) == Some(Condition::TakingOver)
-                && self.suspected_since(&former.host).is_some()
+                && self.gone(former.id, &former.host)
         });
         moved.map(|(j, _)| j).collect()
     }

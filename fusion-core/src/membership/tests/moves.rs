@@ -171,6 +171,32 @@ fn a_dead_heir_ends_the_move() {
     assert_eq!(w.config.primaries[0].id, MemberId(1));
 }
 
+/// The explorer of all orders found it: the one that was moved is dead, and the one that takes over, which has not been
+/// answered by the last code yet, complains about it.
+#[test]
+fn the_last_code_is_not_blamed_by_one_that_needs_it_to_take_over() {
+    let mut w = World::new(1, 1, 2);
+    w.config = move_member(&w.config, &w.evidence, 9, What::Primary(J), None).unwrap();
+    w.hear_all();
+    let heir = w.config.inheritance(J).unwrap().id;
+    w.report(heir, Condition::Complete);
+    assert_eq!(w.step(), Reason::PrimaryMoved(J));
+    w.kill(1);
+    w.hear_all();
+    w.report(heir, Condition::TakingOver);
+    let heard = w.evidence.reports.get_mut(&heir).unwrap();
+    heard.report.complaints = vec![MemberId(2)];
+    let next = plan(&w.config, &w.evidence, 9);
+    let keeps = |c: &Configuration| c.in_sync().count() == 1;
+    assert!(
+        match &next {
+            Plan::Change(next, _) => keeps(next),
+            _ => true,
+        },
+        "{next:?}"
+    );
+}
+
 /// It needs the word of the one that was moved, or a code; both are gone.
 #[test]
 fn one_that_was_moved_and_can_learn_nothing_is_lost_when_an_operator_says_so() {
