@@ -24,7 +24,7 @@ enum Cost {
 struct Budget {
     /// Primaries lost, gone or blamed.
     lost: usize,
-    /// Primaries that were moved and still need a code to take over.
+    /// Primaries that were moved and may still need a code to take over.
     dependent: usize,
     /// Codes in sync that are neither gone nor blamed.
     codes: usize,
@@ -121,7 +121,7 @@ impl Budget {
         let needed = newly + unplaced.count();
         Budget {
             lost: planner.lost_or_gone().len(),
-            dependent: planner.dependent(),
+            dependent: planner.taking_over().count(),
             codes: planner.codes_left(),
             servers: planner.free_servers().len().saturating_sub(needed),
         }

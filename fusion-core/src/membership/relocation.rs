@@ -242,15 +242,21 @@ impl Planner<'_> {
         Step::Change(Reason::PrimaryMoved(j))
     }
 
-    /// How many primaries were moved and are not known to serve, while those that they were moved from have not said that
-    /// they have yielded: each needs a code to take over, as a lost one does (rules 36, 51).
+    /// The primaries that were moved and are not known to serve, with those that they were moved from (rule 36).
+    pub(super) fn taking_over(&self) -> impl Iterator<Item = (PrimaryIndex, &Former)> {
+        let serves = |j: PrimaryIndex| self.condition(self.config.primaries[j.index()].id);
+        let moved = self.config.moved();
+        moved.filter(move |&(j, _)| serves(j) != Some(Condition::Serving))
+    }
+
+    /// How many of them have only the codes to tell them what they lack: those that they were moved from are gone, or have
+    /// not said that they have yielded. They need codes as lost primaries do (rules 23, 36).
     pub(super) fn dependent(&self) -> usize {
-        let needs_a_code = |(j, former): &(PrimaryIndex, &Former)| {
-            let serves = self.condition(self.config.primaries[j.index()].id);
-            let word = self.condition(former.id) == Some(Condition::Yielded);
-            serves != Some(Condition::Serving) && (!word || self.gone(former.id, &former.host))
+        let alone = |(_, former): &(PrimaryIndex, &Former)| {
+            let yields = self.condition(former.id) == Some(Condition::Yielded);
+            !yields || self.gone(former.id, &former.host)
         };
-        self.config.moved().filter(needs_a_code).count()
+        self.taking_over().filter(alone).count()
     }
 
     /// Primaries that were moved, say that they do not serve yet, and never will: no code is left, and the one that was
