@@ -118,6 +118,10 @@ faults! {
     CopyingForgotten "copying-forgotten",
     /// Rule 54: a learner is in sync without a message of the epoch in which it began to count.
     PromotedUnheard "promoted-unheard",
+    /// Rule 63: a fused member that lacks what it has acknowledged goes on.
+    RollbackUnnoticed "rollback-unnoticed",
+    /// Rule 63: a primary that has forgotten changes which others know goes on.
+    PrimaryWentBack "primary-went-back",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
     /// Rule 50: a former primary that answers is looked for after the losses.

@@ -24,6 +24,8 @@ use std::sync::Arc;
 struct Copied {
     about: JoinSnapshot,
     added: Vec<bool>,
+    /// How many of them.
+    count: u32,
     /// Of the pages added.
     bytes: u64,
 }
@@ -183,6 +185,12 @@ impl Heir {
         self.check_primary(route, message.index)?;
         self.listening.hear(route.from, now);
         self.begin(message.join)?;
+        let has = self.copied.as_ref().map_or(0, |c| c.count);
+        if message.changes.first > self.seq.next() || message.taken > has {
+            // It has acknowledged more than it has: it was set back (rule 63).
+            self.failed = true;
+            return Err(Refusal::NotAllowed);
+        }
         for (seq, change) in message.changes.unpack()? {
             let next = self.seq.next();
             if seq < next {
@@ -226,6 +234,7 @@ impl Heir {
             id.check(page.len()).map_err(|_| Refusal::Malformed)?;
         }
         *added = true;
+        copied.count += 1;
         for (id, page) in &chunk.pages.pages {
             copied.bytes += page.len() as u64;
             xor(self.pages.get_mut(*id), page);
@@ -253,6 +262,7 @@ impl Heir {
                 self.copied = Some(Copied {
                     about,
                     added: vec![false; about.chunks as usize],
+                    count: 0,
                     bytes: 0,
                 });
                 Ok(())

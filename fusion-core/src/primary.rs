@@ -57,13 +57,15 @@ pub enum Submitted {
 }
 
 /// An active primary.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Primary {
     config: Arc<Configuration>,
     id: MemberId,
     index: PrimaryIndex,
     /// Taken for dead (rule 25).
     suspended: bool,
+    /// Its memory was set back in time: it serves nobody, for ever (rule 63).
+    went_back: bool,
     listening: Listening,
     structure: Structure,
     applied: Seq,
@@ -132,6 +134,7 @@ impl Primary {
             id,
             index,
             suspended: false,
+            went_back: false,
             listening: Listening::default(),
             structure,
             applied,
@@ -251,7 +254,7 @@ impl Primary {
     /// Executes a request, or answers it from the record of its first execution (rules 9, 10). `now` is read after
     /// the request was received: a read must not rest on a lease that was over before it was asked.
     pub fn submit(&mut self, request: &ClientRequest, now: Time) -> Submitted {
-        if self.suspended {
+        if self.is_suspended() {
             return Submitted::Suspended;
         }
         let goes_on = if request.id.is_some() {
@@ -359,8 +362,16 @@ impl Primary {
             seat.is_some_and(|s| s.id == self.id && s.state == PrimaryState::Active),
             "still active"
         );
+        // Nobody gets in sync without this primary (27), so that it would have to know of it (rule 63).
+        if config.in_sync().any(|s| !self.links.contains_key(&s.id)) {
+            self.go_out();
+        }
         self.config = config;
-        self.suspended = false;
+        if std::mem::take(&mut self.suspended) {
+            // Recoveries may have brought members to what others of them were sent (rule 29).
+            let all = self.applied;
+            self.links.values_mut().for_each(|l| l.sent = all);
+        }
         self.pins.clear();
         self.relink(Seq(0));
         self.settle();
@@ -387,10 +398,16 @@ impl Primary {
         self.pins.clear();
     }
 
-    /// Whether it was taken for dead and serves nobody.
+    /// Whether it was taken for dead, or went back in time, and serves nobody.
     #[must_use]
     pub fn is_suspended(&self) -> bool {
-        self.suspended
+        self.suspended || self.went_back
+    }
+
+    /// It has learned that its memory was set back: others know changes that it made and has forgotten. Before it numbers
+    /// another one it stops, and is recovered from the codes (rule 63).
+    fn go_out(&mut self) {
+        self.went_back |= !planted(Fault::PrimaryWentBack);
     }
 
     /// Looks at the clock: lets pins go that nobody has asked about for long (rule 34), and counts silence (rule 56).
@@ -420,6 +437,9 @@ impl Primary {
     /// What it reports to the coordinator (rules 25, 36).
     #[must_use]
     pub fn condition(&self) -> Condition {
+        if self.went_back {
+            return Condition::Missing;
+        }
         if self.suspended {
             return Condition::Suspended;
         }
@@ -434,7 +454,7 @@ impl Primary {
     /// the last [`tick`](Self::tick); for its next report (rules 22, 54).
     #[must_use]
     pub fn complaints(&self) -> Vec<MemberId> {
-        if self.suspended {
+        if self.is_suspended() {
             return Vec::new();
         }
         let mut silent = self.listening.complaints(&self.config.timing);

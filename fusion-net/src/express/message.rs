@@ -22,6 +22,7 @@ struct Head {
     stable: Seq,
     sent_at: Time,
     join: Option<JoinSnapshot>,
+    taken: u32,
     last: Option<Seq>,
     number: u64,
 }
@@ -117,6 +118,7 @@ pub(super) fn append_changes(
         stable: message.stable,
         sent_at: message.sent_at,
         join: message.join,
+        taken: message.taken,
         last: message.last,
         number: message.number,
     };
@@ -141,6 +143,7 @@ pub fn decode_changes(frame: &[u8]) -> io::Result<(u64, Route, Replicate)> {
         stable: head.stable,
         sent_at: head.sent_at,
         join: head.join,
+        taken: head.taken,
         last: head.last,
         number: head.number,
     };

@@ -198,6 +198,10 @@ async fn replicate_to(
         // Its clients wait for nothing but the coordinator now.
         host.news.notify_one();
     }
+    if let (Err(refusal @ Refusal::WentBack), Some(primary)) = (&answer, cell.upgrade()) {
+        primary.with(|p| p.on_refusal(route, refusal));
+        host.news.notify_one();
+    }
     Some(answer.map(|_| ()))
 }
 
