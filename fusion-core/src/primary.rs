@@ -226,7 +226,7 @@ impl Primary {
     /// Returns `None`, and changes nothing, when a bound on unacknowledged changes was reached, or this primary was taken
     /// for dead or [has stopped](Self::is_draining): as with a request, to be tried again.
     pub fn open_session(&mut self, session: SessionId) -> Option<Seq> {
-        if self.suspended || self.is_draining() {
+        if self.is_suspended() || self.is_draining() {
             return None;
         }
         let open = self.structure.incarnation(session);
@@ -242,7 +242,7 @@ impl Primary {
     /// Closes this incarnation of a session, a recorded change: its answers need not be kept any more. Does nothing when
     /// it is not open, and nothing at a bound (rule 11): it goes when room is needed, then.
     pub fn close_session(&mut self, session: SessionId, incarnation: Seq) {
-        if !self.suspended
+        if !self.is_suspended()
             && !self.is_draining()
             && !self.at_a_bound()
             && let Some(change) = self.structure.close_session(session, incarnation)
@@ -440,7 +440,7 @@ impl Primary {
         if self.went_back {
             return Condition::Missing;
         }
-        if self.suspended {
+        if self.is_suspended() {
             return Condition::Suspended;
         }
         let all_have_all = self.stable == self.applied || planted(Fault::DrainedTooSoon);
