@@ -42,11 +42,13 @@ impl World {
         if self.quiet || !self.servers.contains_key(&victim) {
             return;
         }
-        self.stats.set_back += 1;
+        self.stats.memories_set_back += 1;
         self.drop_messages_of(ProcessId::Server(victim));
-        for node in snapshot.nodes.values_mut() {
-            if let Node::Primary(serving) = node {
-                serving.set_back = true;
+        for (&id, node) in &mut snapshot.nodes {
+            match node {
+                Node::Primary(serving) => serving.set_back = true,
+                // It lacks what it had, until it is told and leaves: that is no fault of the others.
+                _ => drop(self.forgetful.insert(id)),
             }
         }
         self.servers.insert(victim, snapshot);

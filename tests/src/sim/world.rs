@@ -107,6 +107,8 @@ pub struct World {
     pub watch: Watch,
     /// What was injected.
     pub stats: Stats,
+    /// Fused members whose memory was set back.
+    pub forgetful: std::collections::BTreeSet<fusion_core::id::MemberId>,
     /// Of servers that will be set back.
     pub snapshots: BTreeMap<ServerId, Server>,
     /// No more faults and no new requests.
@@ -174,6 +176,7 @@ impl World {
             truth: Truth::new(&config),
             watch: Watch::default(),
             stats: Stats::default(),
+            forgetful: Default::default(),
             snapshots: BTreeMap::new(),
             quiet: false,
             events: BTreeMap::new(),
