@@ -42,6 +42,8 @@ struct Server {
     seen: Seen,
     /// How long had been listened when it was last heard of.
     heard: u64,
+    /// How long had been listened when it was first heard of, since this coordinator is active or since it was suspected.
+    arrived: u64,
     /// It was suspected because somebody else said so, and not for its silence.
     declared: bool,
     /// How often the time of its suspicion is doubled, and how long had been listened when that last changed.
@@ -168,7 +170,7 @@ impl Detector {
 
     /// A sign of life; `false` when the server is not known.
     pub fn hear(&mut self, server: ServerId, now_ms: u64) -> bool {
-        let listened = self.listened_at(now_ms);
+        let (listened, timers_from) = (self.listened_at(now_ms), self.timers_from);
         let Some(server) = self.servers.get_mut(&server) else {
             return false;
         };
@@ -177,6 +179,10 @@ impl Detector {
         if wrongly && !server.declared && !planted(Fault::FlappingUndamped) {
             server.doublings = MOST_DOUBLINGS.min(server.doublings + 1);
             server.doubled = listened;
+        }
+        let comes = server.is_sought(timers_from) || server.seen.suspected_since_ms.is_some();
+        if comes && !planted(Fault::NewcomerNotAwaited) {
+            server.arrived = listened;
         }
         server.declared = false;
         server.heard = server.heard.max(listened);
@@ -302,12 +308,16 @@ impl Detector {
         epoch: Epoch,
         server: Option<ServerId>,
     ) -> Option<u64> {
-        let began = watched.since.max(self.timers_from);
         let current = watched.reports.get(&id).map(|h| h.report.epoch) == Some(epoch);
         let heard = watched.heard.get(&id).filter(|_| current);
-        let last = heard.copied().unwrap_or(0).max(began);
         let server = server.and_then(|id| self.servers.get(&id));
-        let limit = server.map_or(self.suspect_ms, |s| s.suspect_after(self.suspect_ms));
+        // Its server comes first, and says what it holds with its next message only.
+        let arrived = server.map_or(0, |s| s.arrived).max(self.timers_from);
+        let began = watched.since.max(arrived);
+        let last = heard.copied().unwrap_or(0).max(began);
+        let limit = server.map_or(self.suspect_ms, |s| {
+            s.suspect_after(self.suspect_ms, self.timers_from)
+        });
         let over = self.listened.saturating_sub(last).checked_sub(limit)?;
         // Not before it really became suspect: pauses since then only make this later (rule 23).
         Some(self.now_ms.saturating_sub(over))
@@ -348,7 +358,7 @@ impl Detector {
             server.calm(listened, suspect_ms);
             let silence = listened.saturating_sub(server.heard.max(timers_from));
             if server.seen.suspected_since_ms.is_none()
-                && silence >= server.suspect_after(suspect_ms)
+                && silence >= server.suspect_after(suspect_ms, timers_from)
             {
                 server.seen.suspected_since_ms = Some(now_ms);
                 suspected.push(id);
@@ -404,9 +414,16 @@ impl Watched {
 }
 
 impl Server {
-    /// Silence of so long is suspicion; longer when it was wrong before (rule 56).
-    fn suspect_after(&self, suspect_ms: u64) -> u64 {
-        suspect_ms << self.doublings
+    /// Silence of so long is suspicion; longer when it was wrong before (rule 56), and while it may still be looking for
+    /// the coordinator that is active since `timers_from` (rule 22).
+    fn suspect_after(&self, suspect_ms: u64, timers_from: u64) -> u64 {
+        let sought = self.is_sought(timers_from) && !planted(Fault::NewcomerNotAwaited);
+        suspect_ms << self.doublings.max(u32::from(sought))
+    }
+
+    /// Whether it was not heard of since this coordinator is the active one.
+    fn is_sought(&self, timers_from: u64) -> bool {
+        self.seen.last_heard_ms == 0 || self.heard < timers_from
     }
 
     /// Each time without another wrong suspicion halves what wrong ones have doubled (rule 56).

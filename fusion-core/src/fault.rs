@@ -130,6 +130,8 @@ faults! {
     LossCountsFormers "loss-counts-formers",
     /// Rule 55: a server where members are given up is tried again at once.
     NoBackOff "no-back-off",
+    /// Rule 22: a new coordinator takes for dead who has yet to find it, and for silent the members of who just has.
+    NewcomerNotAwaited "newcomer-not-awaited",
     /// Rule 58: a read is confirmed by whatever was acknowledged before it arrived.
     ConfirmedByAnOlderMessage "confirmed-by-an-older-message",
     /// Rule 57: bytes that move are no sign of life.

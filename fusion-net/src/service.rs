@@ -263,6 +263,8 @@ pub struct SyncRequest {
 pub struct SyncReply {
     /// Configurations that the server has not, or has an older epoch of.
     pub configs: Vec<Arc<Configuration>>,
+    /// T_s of the coordinator, in milliseconds: whoever waits longer for its answer looks for another one.
+    pub suspect_ms: u32,
 }
 
 /// A server that has not heard that a cluster is removed. As long as it hears of nobody its members go on: a primary with no

@@ -53,17 +53,51 @@ fn pass(detector: &mut Detector, from: u64, to: u64, not: &[u64]) {
 #[test]
 fn silence_for_the_whole_time_is_suspicion_and_a_word_ends_it() {
     let mut detector = detector();
-    for now in (0..1000).step_by(100) {
+    detector.hear(ServerId(2), 0);
+    detector.tick(100);
+    detector.hear(ServerId(2), 100);
+    for now in (200..1100).step_by(100) {
         detector.hear(ServerId(1), now);
         assert_eq!(detector.tick(now), Tick::default());
     }
-    assert_eq!(detector.tick(1000).suspected, [ServerId(2)]);
-    assert_eq!(detector.tick(1100).suspected, [], "said once");
+    assert_eq!(detector.tick(1100).suspected, [ServerId(2)]);
+    assert_eq!(detector.tick(1200).suspected, [], "said once");
     let since = |d: &Detector| d.seen(ServerId(2)).unwrap().suspected_since_ms;
-    assert_eq!(since(&detector), Some(1000));
+    assert_eq!(since(&detector), Some(1100));
     assert!(detector.hear(ServerId(2), 1200));
     assert_eq!(since(&detector), None);
     assert!(!detector.hear(ServerId(9), 1200), "not known");
+}
+
+#[test]
+fn who_still_looks_for_a_new_coordinator_is_given_twice_the_time() {
+    let mut detector = detector();
+    for now in (0..2000).step_by(100) {
+        assert_eq!(detector.tick(now), Tick::default());
+        if now == 1500 {
+            detector.hear(ServerId(1), now);
+        }
+    }
+    assert_eq!(detector.tick(2000).suspected, [ServerId(2)]);
+    // Its server has come, and has had no time yet to speak of it.
+    assert_eq!(silent(&detector, &config()), [2]);
+    detector.hear(ServerId(2), 2000);
+    for now in (2100..=2400).step_by(100) {
+        detector.hear(ServerId(1), now);
+        detector.hear(ServerId(2), now);
+        detector.tick(now);
+        assert_eq!(silent(&detector, &config()), [], "at {now}");
+    }
+    for now in (2500..=3000).step_by(100) {
+        detector.hear(ServerId(1), now);
+        detector.hear(ServerId(2), now);
+        detector.tick(now);
+    }
+    assert_eq!(
+        silent(&detector, &config()),
+        [1, 2],
+        "they came, and never said a word of it"
+    );
 }
 
 #[test]
@@ -95,6 +129,7 @@ fn a_pause_of_its_own_is_subtracted_and_no_timer_starts_afresh() {
 fn a_coordinator_that_hiccups_again_and_again_notices_a_death_in_time() {
     const EVERY: u64 = 600;
     let mut detector = detector();
+    detector.hear(ServerId(2), 0);
     let looks = (1..).map(|i| i * EVERY);
     let noticed = looks.take(100).find(|&now| {
         detector.hear(ServerId(1), now - EVERY / 2);

@@ -124,8 +124,13 @@ impl service::Coordinator for CoordinatorServer {
         }
         c.evidence.notify_one();
         let configs = c.registry().news_for(&request);
+        let suspect_ms = c.options.timing.suspect_after().as_millis() as u32;
+        let reply = |configs| SyncReply {
+            configs,
+            suspect_ms,
+        };
         if !configs.is_empty() || !request.wait {
-            return Ok(SyncReply { configs });
+            return Ok(reply(configs));
         }
         let news = async {
             loop {
@@ -142,7 +147,7 @@ impl service::Coordinator for CoordinatorServer {
             news = timeout(c.options.timing.heartbeat(), news) => news.unwrap_or_default(),
             () = c.term.ended() => return Err(self.office.not_active()),
         };
-        Ok(SyncReply { configs })
+        Ok(reply(configs))
     }
 
     async fn create(

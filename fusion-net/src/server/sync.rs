@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How long a heartbeat may take, with its wait for news.
+/// How long a call to the coordinator may take that does not wait for news.
 const CALL: Duration = Duration::from_secs(3);
 /// How long an active coordinator is sought before the log says so.
 const SEARCH: Duration = Duration::from_secs(3);
@@ -81,9 +81,17 @@ async fn session(
     }
     let server = registered.server;
     backoff.reset();
-    let mut wait = true;
+    // One that waits for news is answered after T_h, a fifth of T_s at most. Who does not answer for T_s is left: a new
+    // coordinator gives its servers twice that time to find it (rule 22).
+    let (mut wait, mut limit) = (false, CALL);
     loop {
-        wait = matches!(beat(host, client, server, wait).await?, Beat::Answered);
+        wait = match beat(host, client, server, wait, limit).await? {
+            Beat::Answered { suspect_after } => {
+                limit = suspect_after;
+                true
+            }
+            Beat::News => false,
+        };
     }
 }
 
@@ -114,7 +122,7 @@ async fn hand_over(
 }
 
 enum Beat {
-    Answered,
+    Answered { suspect_after: Duration },
     News,
 }
 
@@ -124,6 +132,7 @@ async fn beat(
     client: &CoordinatorClient,
     server: ServerId,
     wait: bool,
+    limit: Duration,
 ) -> Result<Beat, String> {
     let request = SyncRequest {
         server,
@@ -131,7 +140,7 @@ async fn beat(
         reports: host.reports(),
         wait,
     };
-    let call = client.sync(within(CALL), request);
+    let call = client.sync(within(limit), request);
     let reply = tokio::select! {
         reply = call => reply.map_err(|e| e.to_string())?,
         () = host.news.notified() => return Ok(Beat::News),
@@ -141,7 +150,8 @@ async fn beat(
             for config in reply.configs {
                 host.adopt(config);
             }
-            Ok(Beat::Answered)
+            let suspect_after = Duration::from_millis(reply.suspect_ms.into());
+            Ok(Beat::Answered { suspect_after })
         }
         Err(AdminError::UnknownServer { .. }) => {
             Err("it does not know this server any more".to_owned())

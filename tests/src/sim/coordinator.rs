@@ -97,6 +97,8 @@ pub struct Coordinator {
     asked: Asked,
     told_at: Time,
     read_at: Time,
+    /// Since it was started again: the servers that still look for it, and when they find it.
+    sought: BTreeMap<ServerId, u64>,
 }
 
 impl Coordinator {
@@ -112,7 +114,14 @@ impl Coordinator {
             asked: Asked::Nothing,
             told_at: Time(0),
             read_at: Time(0),
+            sought: BTreeMap::new(),
         }
+    }
+
+    /// These servers have yet to find it, each at its moment.
+    #[must_use]
+    pub fn found_by(self, sought: BTreeMap<ServerId, u64>) -> Coordinator {
+        Coordinator { sought, ..self }
     }
 }
 
@@ -220,7 +229,16 @@ impl World {
 
     fn tell_all(&mut self, id: u64) {
         let config = Arc::clone(&self.coordinators[id as usize].config);
-        for server in self.store.registered.clone() {
+        let sought = &self.coordinators[id as usize].sought;
+        let found = |s: &ServerId| sought.get(s).is_none_or(|&at| at <= self.now);
+        for server in self
+            .store
+            .registered
+            .iter()
+            .copied()
+            .filter(found)
+            .collect::<Vec<_>>()
+        {
             let packet = Packet::Tell(Arc::clone(&config));
             self.send(
                 ProcessId::Coordinator(id),
@@ -483,7 +501,13 @@ impl World {
         super::told(self.now, || {
             format!("coordinator {id} restarts with {timing:?}")
         });
-        self.coordinators[id as usize] = Coordinator::new(config, timing);
+        // Servers wait for an answer of the one before for up to T_s, and then look for this one.
+        let longest = timing.suspect_after().as_micros() as u64 * 3 / 2;
+        let servers = self.store.registered.iter();
+        let sought = servers.map(|&s| (s, self.now + self.rng.below(longest)));
+        let sought = sought.collect();
+        let coordinator = Coordinator::new(config, timing);
+        self.coordinators[id as usize] = coordinator.found_by(sought);
     }
 
     /// A coordinator hears something.
@@ -493,7 +517,18 @@ impl World {
         let coordinator = &mut self.coordinators[id as usize];
         match packet {
             Packet::Report(server, epoch, reports) => {
-                coordinator.detector.hear(server, now);
+                match coordinator.sought.remove(&server) {
+                    Some(at) if at > self.now => {
+                        coordinator.sought.insert(server, at);
+                        return;
+                    }
+                    // It registers, and tells of its members next time.
+                    Some(_) => {
+                        coordinator.detector.hear(server, now);
+                        return;
+                    }
+                    None => coordinator.detector.hear(server, now),
+                };
                 if let Some((epoch, nonce)) = epoch {
                     let cluster = coordinator.config.cluster;
                     coordinator

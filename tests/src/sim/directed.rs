@@ -43,6 +43,10 @@ pub const SCHEDULES: &[Schedule] = &[
         "a coordinator that hiccups",
         time::a_coordinator_that_hiccups,
     ),
+    (
+        "a coordinator that is yet to be found",
+        time::a_coordinator_that_is_yet_to_be_found,
+    ),
     ("a server that flaps", time::a_server_that_flaps),
     ("a second content", a_second_content),
     ("a store that was set back", a_store_that_was_set_back),

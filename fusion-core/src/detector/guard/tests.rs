@@ -43,7 +43,7 @@ fn nothing_is_decided_before_every_server_was_heard_or_silent_for_long_enough() 
         detector.guard(&config(1)),
         Err(GuardError::Unheard { server })
     );
-    for now in (0..=1000).step_by(100) {
+    for now in (0..=2000).step_by(100) {
         detector.hear(ServerId(1), now);
         detector.tick(now);
     }

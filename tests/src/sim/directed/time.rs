@@ -56,6 +56,31 @@ pub(super) fn a_coordinator_that_hiccups() -> Result<(), String> {
     }
 }
 
+/// The coordinator was stopped and another one took over; servers left the first after T_s, one by one, and then found the
+/// second. Nobody is dead, and nobody is to be replaced (rule 22).
+pub(super) fn a_coordinator_that_is_yet_to_be_found() -> Result<(), String> {
+    let mut world = World::new(1);
+    world.nemesis.rest();
+    world.run_until(world.now + 5_000_000);
+    let before: Vec<MemberId> = world.store.config.members().collect();
+    let timing = world.store.config.timing;
+    let suspect = timing.suspect_after().as_micros() as u64;
+    for coordinator in &mut world.coordinators {
+        let servers = world.store.registered.iter().zip(0..);
+        let sought = servers.map(|(&s, i)| (s, world.now + suspect + i * suspect / 20));
+        let new = Coordinator::new(Arc::clone(&world.store.config), timing);
+        *coordinator = new.found_by(sought.collect());
+    }
+    world.run_until(world.now + 5 * suspect);
+    let after: Vec<MemberId> = world.store.config.members().collect();
+    if before != after {
+        return Err(format!(
+            "invariant 9: nobody died, and members {before:?} became {after:?} under a new coordinator"
+        ));
+    }
+    Ok(())
+}
+
 /// A server that is heard of for a moment after each time it was suspected, for a minute: it must not be taken for dead
 /// again and again (rule 56).
 pub(super) fn a_server_that_flaps() -> Result<(), String> {
