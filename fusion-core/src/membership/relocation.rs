@@ -2,8 +2,8 @@
 //!
 //! A learner of the same row takes a fused member's place in the compare-and-swap in which it is complete. An heir copies
 //! a primary while that one serves, and is the primary in the compare-and-swap in which it is complete; the one that was
-//! keeps its state until the heir is known to serve. An operator moves one member, or empties a server: then all that it has are moved, one of each cluster at a
-//! time.
+//! keeps its state until the heir is known to serve. An operator moves one member, or empties a server: then all that it
+//! has are moved, one of each cluster at a time.
 
 use super::{Evidence, Planner, Reason, Step, Waiting};
 use crate::config::{
