@@ -157,6 +157,63 @@ async fn whoever_fails_during_a_move_no_write_is_lost() {
     }
 }
 
+/// Entries of the primary that moves; `FUSION_TEST_ENTRIES` takes another number.
+fn entries() -> u32 {
+    let asked = std::env::var("FUSION_TEST_ENTRIES").ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(50_000)
+}
+
+/// Row 9 of "within f means within f": before, its clients hung until a coordinator was back.
+#[tokio::test]
+async fn a_coordinator_that_dies_at_any_moment_of_a_move_stalls_nobody() {
+    let mut rig = start(N + F + 1).await;
+    let raws = rig.create("c", Kind::Map, N, F).await;
+    let fill = (0..64u32).map(|lane| {
+        let raw = raws[0].clone();
+        async move {
+            for i in (lane..entries()).step_by(64) {
+                let key = Bytes::from(i.to_le_bytes().to_vec());
+                let value = Bytes::from(vec![7; 64]);
+                raw.call(Op::Put { key, value }).await.expect("a write");
+            }
+        }
+    });
+    futures::future::join_all(fill).await;
+    // Longer than anybody may wait, so that whoever needs a coordinator is found out.
+    let (away, most) = (Duration::from_secs(4), Duration::from_secs(2));
+    for delay_ms in [0, 10, 30, 80, 300] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let watching = tokio::spawn(watch(raws[0].clone(), Arc::clone(&stop)));
+        let before = rig.member("c", Seat::Primary(0)).await;
+        let what = What::Primary(PrimaryIndex(0));
+        // A coordinator that has just begun has not heard of the spare yet.
+        wait_until("the move begins", async || {
+            let begun = rig.client.move_member("c", what, None).await;
+            begun.map_err(|e| e.to_string())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        rig.kill_coordinator().await.expect("it runs");
+        tokio::time::sleep(away).await;
+        stop.store(true, Ordering::Relaxed);
+        let (calls, longest) = watching.await.expect("no call failed");
+        rig.start_coordinator().await.expect("it starts again");
+        rig.wait_cluster("c", "whole, and nobody moves", |c| {
+            let moving = |state| matches!(state, MemberState::Moving { .. });
+            is_whole(c) && !c.members.iter().any(|m| moving(m.state))
+        })
+        .await;
+        let after = rig.member("c", Seat::Primary(0)).await;
+        println!(
+            "killed after {delay_ms} ms: {calls} calls, the longest took {longest:?}; server {} then {}",
+            before.server, after.server
+        );
+        assert!(longest < most, "killed after {delay_ms} ms: {longest:?}");
+        assert_eq!(raws[0].len().await.unwrap(), u64::from(entries()) + 1);
+    }
+    rig.stop().await;
+}
+
 #[tokio::test]
 async fn a_server_is_drained_and_may_be_stopped() {
     let mut rig = start(N + F + 2).await;

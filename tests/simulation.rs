@@ -32,7 +32,8 @@ fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {
     assert!(sum.promotions > SEEDS, "{sum:?}");
     assert!(sum.conflicts > SEEDS, "{sum:?}");
     assert!(sum.primaries_moved > SEEDS / 2, "{sum:?}");
-    assert!(sum.drains > sum.primaries_moved, "{sum:?}");
+    assert!(sum.taken_over > SEEDS / 2, "{sum:?}");
+    assert!(sum.taken_over <= sum.primaries_moved, "{sum:?}");
     assert!(sum.cancelled > SEEDS / 30, "{sum:?}");
     assert!(sum.unleased > SEEDS, "{sum:?}");
     assert!(sum.beyond_f < SEEDS / 20, "{sum:?}");

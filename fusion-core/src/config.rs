@@ -96,11 +96,11 @@ pub struct PrimarySeat {
     /// While it is lost: the primary that was, which serves again should it answer before a replacement was ever
     /// active (rules 25, 50). `None` when its server has said that it holds nothing of it.
     pub former: Option<Former>,
-    /// While it is being moved: the member that copies it, and takes its place when it has stopped (rule 36).
+    /// While it is being moved: the member that copies it, and takes its place when it can (rule 36).
     pub heir: Option<HeirSeat>,
-    /// The member that this one was moved from. That one stopped before this one was named, and reads nothing under
-    /// whatever lease is left: the fused members let it go (rule 36).
-    pub moved_from: Option<MemberId>,
+    /// The member that this one was moved from, until this one is known to serve: it executes nothing any more, and keeps
+    /// its state, should this one need it (rule 36).
+    pub moved_from: Option<Former>,
 }
 
 /// The place of a primary's heir.
@@ -110,20 +110,9 @@ pub struct HeirSeat {
     pub id: MemberId,
     /// Where it runs.
     pub host: Host,
-    /// How far the move is.
-    pub phase: MovePhase,
 }
 
-/// How far the move of a primary is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MovePhase {
-    /// The primary serves, and its heir copies it.
-    Copying,
-    /// The primary executes nothing in this epoch, so that its heir can have all.
-    Draining,
-}
-
-/// A primary that was taken for dead.
+/// A primary that was taken for dead, or moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Former {
     /// The member.
@@ -541,11 +530,18 @@ impl Configuration {
         self.heirs().find(|(_, h)| h.id == id).map(|(j, _)| j)
     }
 
-    /// Whether primary `index` executes nothing in this epoch, because it is being moved (rule 36).
+    /// The primaries that were moved, and are not known to serve at their new place yet: with those that they were moved
+    /// from (rule 36).
+    pub fn moved(&self) -> impl Iterator<Item = (PrimaryIndex, &Former)> {
+        let seats = self.primaries.iter().enumerate();
+        seats.filter_map(|(i, s)| Some((PrimaryIndex(i as u16), s.moved_from.as_ref()?)))
+    }
+
+    /// The index of the primary that `id` is by a move that is not known to be over (rule 36).
     #[must_use]
-    pub fn drains(&self, index: PrimaryIndex) -> bool {
-        let heir = self.inheritance(index);
-        heir.is_some_and(|h| h.phase == MovePhase::Draining)
+    pub fn takes_over(&self, id: MemberId) -> Option<PrimaryIndex> {
+        let index = self.index_of(id)?;
+        self.moved().find(|(j, _)| *j == index).map(|(j, _)| j)
     }
 
     /// The lost primaries that would serve again if they answered (rule 25).
@@ -565,14 +561,19 @@ impl Configuration {
         };
         let fused = || self.fused_seat(id).map(|s| &s.host);
         let heir = || self.heirs().find(|(_, h)| h.id == id).map(|(_, h)| &h.host);
-        primary.or_else(fused).or_else(former).or_else(heir)
+        let moved = || self.moved().find(|(_, f)| f.id == id).map(|(_, f)| &f.host);
+        primary
+            .or_else(fused)
+            .or_else(former)
+            .or_else(heir)
+            .or_else(moved)
     }
 
     /// Whether a server hosts a member, or one that may serve again.
     #[must_use]
     pub fn names(&self, server: ServerId) -> bool {
-        let former = self.formers().any(|(_, f)| f.host.server == server);
-        former || self.servers().contains(&server)
+        let mut formers = self.formers().chain(self.moved());
+        formers.any(|(_, f)| f.host.server == server) || self.servers().contains(&server)
     }
 
     /// The servers that host a member, each once, ascending.

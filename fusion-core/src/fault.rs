@@ -102,22 +102,26 @@ faults! {
     BlindSwap "blind-swap",
     /// Rule 25: a former primary may return after its replacement served.
     LateReturn "late-return",
-    /// Rule 36: a primary goes on writing after it has stopped.
-    GoesOnAfterDrain "goes-on-after-drain",
-    /// Rule 36: a primary goes on reading after it has stopped.
-    ReadsAfterDrain "reads-after-drain",
-    /// Rule 36: a primary has stopped before all have its changes.
-    DrainedTooSoon "drained-too-soon",
-    /// Rule 36: an heir takes the place without having confirmed that it has all.
-    HeirUnconfirmed "heir-unconfirmed",
-    /// Rules 7 and 36: that a primary has stopped is believed in a later epoch.
-    OldDrain "old-drain",
+    /// Rule 36: an heir's index does not follow what its primary does.
+    WrongFollow "wrong-follow",
     /// Rule 54: a learner that only copies counts for the stable mark and leases.
     CopyingCounts "copying-counts",
     /// Rule 54: the log is not kept for a learner that only copies.
     CopyingForgotten "copying-forgotten",
     /// Rule 54: a learner is in sync without a message of the epoch in which it began to count.
     PromotedUnheard "promoted-unheard",
+    /// Rule 36: a primary that was moved reads on.
+    DeposedReadsOn "deposed-reads-on",
+    /// Rule 36: an heir takes over without knowing what the codes have.
+    TakesOverWithoutVectors "takes-over-without-vectors",
+    /// Rule 36: an heir takes over while a lease of its predecessor runs.
+    TakesOverUnderALease "takes-over-under-a-lease",
+    /// Rule 36: an heir takes over without the changes that it lacks.
+    TargetNotCaughtUp "target-not-caught-up",
+    /// Rule 36: an heir is complete before its log reaches back to what every code has.
+    HeirLogTooShort "heir-log-too-short",
+    /// Rule 36: where no code is left, an heir takes over without its predecessor's word.
+    AloneWithoutItsWord "alone-without-its-word",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
     /// Rule 50: a former primary that answers is looked for after the losses.

@@ -198,14 +198,7 @@ impl Fused {
                 progress.join = None;
             }
         }
-        for (progress, seat) in self.progress.iter_mut().zip(&config.primaries) {
-            // Whoever was moved has stopped to read before its heir was named (rule 36).
-            if progress
-                .lease
-                .is_some_and(|l| Some(l.to) == seat.moved_from)
-            {
-                progress.lease = None;
-            }
+        for progress in &mut self.progress {
             progress.caught_up &= planted(Fault::PromotedUnheard);
         }
         self.config = config;
@@ -300,7 +293,12 @@ impl Fused {
     ) -> Result<Ack, Refusal> {
         self.check_primary(route, message.index)?;
         self.listening.hear(route.from, now);
-        let leased = self.progress[message.index.index()].leased_to_other(route.from, now);
+        // Who was moved speaks only when the one before has yielded, or every lease of it is over (rule 36).
+        let seat = self.config.primary(message.index);
+        let moved_from = seat.and_then(|s| s.moved_from.as_ref()).map(|f| f.id);
+        let progress = &self.progress[message.index.index()];
+        let yielded = progress.lease.is_some_and(|l| Some(l.to) == moved_from);
+        let leased = !yielded && progress.leased_to_other(route.from, now);
         if leased && !planted(Fault::LeaseOverAtOnce) {
             return Err(Refusal::Leased);
         }
@@ -430,10 +428,18 @@ impl Fused {
         now: Time,
     ) -> Result<RecoveryReply, Refusal> {
         check_route(&self.config, self.id, route)?;
-        let replaced = self.config.index_of(route.from).filter(|&j| {
-            let seat = self.config.primary(j);
-            seat.is_some_and(|s| s.state == PrimaryState::Lost)
-        });
+        let asks = |j: &PrimaryIndex| match self.config.primary(*j) {
+            Some(seat) if seat.state == PrimaryState::Lost => true,
+            // Who takes over is to know what there is, and an heir whether it will be answered (rule 36).
+            Some(seat) if seat.id == route.from => {
+                let changes = matches!(request, RecoveryRequest::Log { index, .. } if index == j);
+                seat.moved_from.is_some() && (changes || *request == RecoveryRequest::Vector)
+            }
+            _ => *request == RecoveryRequest::Vector,
+        };
+        let replaced = self.config.index_of(route.from);
+        let replaced = replaced.or_else(|| self.config.inherits(route.from));
+        let replaced = replaced.filter(asks);
         let replaced = replaced.filter(|_| !self.learning && !self.failed);
         let replaced = replaced.ok_or(Refusal::NotAllowed)?;
         if let Some(snapshot) = self.snapshots.get_mut(&route.from) {
@@ -445,7 +451,11 @@ impl Fused {
                 lease_left: self.lease_left(replaced, now),
             }),
             RecoveryRequest::Log { index, after, upto } => {
-                let log = &self.lost_progress(*index)?.log;
+                let progress = match *index == replaced {
+                    true => &self.progress[index.index()],
+                    false => self.lost_progress(*index)?,
+                };
+                let log = &progress.log;
                 let changes = log
                     .run(*after, *upto, TRANSFER_BYTES)
                     .ok_or(Refusal::NotThere)?;
@@ -481,7 +491,8 @@ impl Fused {
             }
             RecoveryRequest::Pin { .. }
             | RecoveryRequest::PrimarySnapshot { .. }
-            | RecoveryRequest::SnapshotChanges { .. } => Err(Refusal::NotAllowed),
+            | RecoveryRequest::SnapshotChanges { .. }
+            | RecoveryRequest::Yield { .. } => Err(Refusal::NotAllowed),
         }
     }
 

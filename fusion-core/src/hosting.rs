@@ -17,11 +17,13 @@ pub enum Held {
         /// Whether the image is finished.
         image: bool,
     },
-    /// The heir of a primary that is being moved, with or without its structure.
+    /// The heir of a primary that is being moved.
     Heir {
-        /// Whether the structure is there, as it was when the primary stopped in this epoch.
-        image: bool,
+        /// Whether it has everything that it needs to take over.
+        ready: bool,
     },
+    /// A primary that takes over by a move, and does not serve yet.
+    Successor,
     /// A member that a fault of this program has broken: it counts as dead, and is never started again here.
     Broken,
 }
@@ -33,8 +35,12 @@ pub enum Action {
     Adopt,
     /// It was taken for dead: it serves nobody, and keeps its state until a replacement is active (rule 25).
     Suspend,
-    /// The replacement, or the heir, is the primary now.
+    /// The replacement is the primary now.
     Activate,
+    /// The heir is the primary now, and serves as soon as it knows that it may (rule 36).
+    TakeOver,
+    /// It was moved: it serves nobody any more, tells the one that takes over, and keeps its state until it does (rule 36).
+    Retire,
     /// The replacement begins anew, but may keep a finished image (rule 35).
     Restart,
     /// It is not named any more: its state goes, for ever.
@@ -74,14 +80,16 @@ pub fn actions(
             actions.insert(former.id, Action::Suspend);
         }
     }
+    for (_, former) in config.moved() {
+        if held.get(&former.id) == Some(&Held::Primary) {
+            actions.insert(former.id, Action::Retire);
+        }
+    }
     for seat in config.primaries.iter().filter(|s| s.host.server == server) {
         let action = match (held.get(&seat.id), seat.state, seat.origin) {
-            (Some(Held::Primary), PrimaryState::Active, _) => Action::Adopt,
-            (
-                Some(Held::Replacement { image: true } | Held::Heir { image: true }),
-                PrimaryState::Active,
-                _,
-            ) => Action::Activate,
+            (Some(Held::Primary | Held::Successor), PrimaryState::Active, _) => Action::Adopt,
+            (Some(Held::Replacement { image: true }), PrimaryState::Active, _) => Action::Activate,
+            (Some(Held::Heir { ready: true }), PrimaryState::Active, _) => Action::TakeOver,
             (Some(Held::Replacement { .. }), PrimaryState::Lost, _) => Action::Restart,
             (None, PrimaryState::Active, Origin::Created) => Action::CreatePrimary,
             (None, PrimaryState::Lost, _) => Action::StartReplacement,
@@ -190,6 +198,31 @@ mod tests {
         again.primaries[0].state = PrimaryState::Active;
         again.primaries[0].former = None;
         assert_eq!(on(&again, 1, &held), [(1, Action::Drop)]);
+    }
+
+    #[test]
+    fn a_primary_that_was_moved_is_kept_until_the_other_serves() {
+        let first = config();
+        let mut moved = first.successor(2);
+        moved.primaries[0].id = MemberId(4);
+        moved.primaries[0].host.server = ServerId(4);
+        moved.primaries[0].moved_from = Some(crate::config::Former {
+            id: MemberId(1),
+            host: first.primaries[0].host.clone(),
+            origin: Origin::Created,
+            blamed: false,
+        });
+        let held = [(1, Held::Primary)];
+        assert_eq!(on(&moved, 1, &held), [(1, Action::Retire)]);
+        assert_eq!(on(&moved, 1, &[]), [], "never started again");
+        let heir = |ready| [(4, Held::Heir { ready })];
+        assert_eq!(on(&moved, 4, &heir(true)), [(4, Action::TakeOver)]);
+        assert_eq!(on(&moved, 4, &heir(false)), [(4, Action::Missing)]);
+        assert_eq!(on(&moved, 4, &[(4, Held::Successor)]), [(4, Action::Adopt)]);
+        let mut over = moved.successor(3);
+        over.primaries[0].moved_from = None;
+        assert_eq!(on(&over, 1, &held), [(1, Action::Drop)]);
+        assert_eq!(on(&over, 4, &[(4, Held::Primary)]), [(4, Action::Adopt)]);
     }
 
     #[test]

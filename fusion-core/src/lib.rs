@@ -30,4 +30,5 @@ pub mod rebuild;
 pub mod recovery;
 pub mod store;
 pub mod structure;
+pub mod takeover;
 pub mod time;

@@ -87,8 +87,8 @@ impl Bounds {
 pub const MAX_FROZEN_BYTES: u64 = 256 << 20;
 /// A pin or snapshot that its replacement has not asked about for so long goes; the replacement starts again (rule 34).
 pub const MAX_PIN_IDLE: Duration = Duration::from_secs(60);
-/// A primary that has stopped to be moved waits for its heir so long at most, then the move is given up (rule 36).
-pub const MAX_DRAIN: Duration = Duration::from_secs(30);
+/// An heir follows at most about so many bytes of changes while others wait for it.
+pub const FOLLOW_BYTES: usize = 64 << 10;
 /// The most entries that one `range` or `scan` call returns.
 pub const MAX_SCAN_ENTRIES: usize = 4096;
 /// About the most bytes that one `range` or `scan` call returns (one entry is always returned).

@@ -102,7 +102,7 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
                 // Whoever only learns holds up those that go on.
                 return match planner.remove_learners(&mut next) {
                     Some(removed) => planner.change(next, removed),
-                    None => relocation::wait_without_drains(config, nonce, reason),
+                    None => Plan::Wait(reason),
                 };
             }
             Step::Nothing => {}
@@ -114,13 +114,14 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
 type Decide<'a> = fn(&mut Planner<'a>, &mut Configuration) -> Step;
 
 /// In this order: first whatever makes the loss smaller (rule 50), then losses, then what needs a cluster without.
-fn steps<'a>() -> [Decide<'a>; 12] {
+fn steps<'a>() -> [Decide<'a>; 13] {
     [
         Planner::reinstate,
         Planner::activate,
         Planner::promote,
         Planner::lose_primaries,
         Planner::remove_fused,
+        Planner::stop_stuck_moves,
         Planner::reinstate_late,
         Planner::wait_for_members,
         Planner::let_count,
@@ -168,14 +169,6 @@ impl<'a> Planner<'a> {
         self.heard(id).map(|h| h.report.condition)
     }
 
-    /// What it said of a move: of this epoch, as all evidence.
-    fn said_of_move(&self, id: MemberId) -> Option<Condition> {
-        if planted(Fault::OldDrain) {
-            return self.evidence.reports.get(&id).map(|h| h.report.condition);
-        }
-        self.condition(id)
-    }
-
     /// Whether it is given up: gone, or blamed.
     fn dead(&self, id: MemberId, host: &Host) -> bool {
         self.dead_since(id, host).is_some()
@@ -203,7 +196,6 @@ impl<'a> Planner<'a> {
     }
 
     fn change(&self, mut next: Configuration, reason: Reason) -> Plan {
-        relocation::void_drains(&mut next, &reason);
         self.shun(&mut next);
         Plan::Change(Box::new(next), reason)
     }
@@ -236,7 +228,7 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|s| self.dead(s.id, &s.host))
             .collect();
-        let lost = config.lost().count();
+        let lost = config.lost().count() + self.dependent();
         let mut in_sync = config.in_sync().count();
         let mut removed = Vec::new();
         let mut waiting = false;

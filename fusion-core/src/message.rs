@@ -164,8 +164,6 @@ pub struct Replicate {
     pub sent_at: Time,
     /// The snapshot that a learner starts from; `None` for a member in sync.
     pub join: Option<JoinSnapshot>,
-    /// To an heir: the primary executes nothing in this epoch, and this is its last change (rule 36).
-    pub last: Option<Seq>,
     /// The message's number among all that the primary has sent, echoed by whoever acknowledges it: reads rest on it
     /// where they rest on no clock (rule 58). 0 where they rest on leases.
     pub number: u64,
@@ -265,6 +263,12 @@ pub enum RecoveryRequest {
         /// The attempt.
         recovery: RecoveryId,
     },
+    /// Of the primary that the sender was moved from: that it executes nothing any more, and its changes after this one
+    /// (rule 36).
+    Yield {
+        /// Changes after this one.
+        after: Seq,
+    },
 }
 
 /// The answers to [`RecoveryRequest`], in its order.
@@ -320,6 +324,13 @@ pub enum RecoveryReply {
     },
     /// Let go.
     Released,
+    /// It executes nothing any more, and reads nothing.
+    Yielded {
+        /// Its last change.
+        seq: Seq,
+        /// The changes asked for; fewer when they would make a frame too long.
+        changes: ChangeRun,
+    },
 }
 
 /// One request of a client to a primary.
@@ -442,7 +453,7 @@ pub enum Condition {
         /// Chunks known of.
         total: u64,
     },
-    /// A learner with everything (rule 27), or an heir with the whole snapshot (rule 36).
+    /// A learner with everything (rule 27), or an heir that could take over now (rule 36).
     Complete,
     /// A replacement that is recovering: so many of so many pages.
     Recovering {
@@ -451,20 +462,17 @@ pub enum Condition {
         /// Pages known of.
         total: u64,
     },
-    /// A replacement with the image of the lost primary (rule 33), or an heir with the structure of the one that is
-    /// being moved (rule 36).
+    /// A replacement with the image of the lost primary (rule 33).
     Ready {
         /// The change that the image is exactly after.
         seq: Seq,
     },
     /// The configuration names the member, but this process does not hold its state.
     Missing,
-    /// A primary that is being moved: it executes nothing in this epoch, reads neither, and every member that must
-    /// acknowledge has all its changes (rule 36).
-    Drained {
-        /// The last one.
-        seq: Seq,
-    },
+    /// A primary that takes the place of the one that it was moved from, and does not serve yet (rule 36).
+    TakingOver,
+    /// A primary that was moved: it executes nothing any more, and keeps its state for the one that takes over (rule 36).
+    Yielded,
     /// A primary that was taken for dead and is not: it keeps its state, and serves nobody (rule 25).
     Suspended,
     /// Its process has seen two contents of its epoch: it keeps its state, and serves nobody (rule 61).

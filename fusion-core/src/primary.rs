@@ -10,7 +10,7 @@ mod pins;
 use crate::config::{Configuration, PrimaryState, Reads};
 use crate::fault::{Fault, planted};
 use crate::id::{MemberId, PrimaryIndex, Seq, SessionId};
-use crate::limits::{Bounds, MAX_DRAIN};
+use crate::limits::Bounds;
 use crate::listening::Listening;
 use crate::log::ChangeLog;
 use crate::message::{ClientRequest, Condition, Refusal, Route};
@@ -48,10 +48,8 @@ pub enum Submitted {
     Busy,
     /// Not executed: a read, and not every fused member's lease is held (rule 10). Each acknowledgement renews one.
     NoLease,
-    /// Not executed: this primary was taken for dead (rule 25).
+    /// Not executed: this primary was taken for dead (rule 25), or moved (rule 36).
     Suspended,
-    /// Not executed: this primary is being moved, and has stopped; the next epoch says who goes on (rule 36).
-    Moving,
     /// Not executed: a mutation without an id, or a read with one.
     BadRequest,
 }
@@ -62,7 +60,7 @@ pub struct Primary {
     config: Arc<Configuration>,
     id: MemberId,
     index: PrimaryIndex,
-    /// Taken for dead (rule 25).
+    /// Taken for dead (rule 25), or moved (rule 36).
     suspended: bool,
     listening: Listening,
     structure: Structure,
@@ -75,10 +73,6 @@ pub struct Primary {
     bounds: Bounds,
     links: BTreeMap<MemberId, Link>,
     pins: Pins,
-    /// When it last looked at the clock.
-    looked_at: Time,
-    /// The first look at which it had stopped to be moved.
-    drains_since: Option<Time>,
 }
 
 impl Primary {
@@ -113,6 +107,30 @@ impl Primary {
         Primary::start(config, id, index, structure, ChangeLog::after(seq), seq)
     }
 
+    /// Starts from what an heir has, which has learned what the fused members in sync have (rule 36): it sends them what
+    /// they lack.
+    pub(crate) fn moved(
+        config: Arc<Configuration>,
+        id: MemberId,
+        structure: Structure,
+        log: ChangeLog,
+        vectors: &BTreeMap<MemberId, Seq>,
+    ) -> Primary {
+        let index = config
+            .index_of(id)
+            .expect("the configuration names the primary");
+        let base = log.base();
+        let mut primary = Primary::start(config, id, index, structure, log, base);
+        let applied = primary.applied;
+        for (id, link) in &mut primary.links {
+            if link.join.is_none() {
+                link.acked = vectors.get(id).map_or(applied, |&v| v.min(applied));
+            }
+        }
+        primary.settle();
+        primary
+    }
+
     fn start(
         config: Arc<Configuration>,
         id: MemberId,
@@ -142,8 +160,6 @@ impl Primary {
             bounds: Bounds::USUAL,
             links: BTreeMap::new(),
             pins: Pins::default(),
-            looked_at: Time(0),
-            drains_since: None,
         };
         primary.relink(stable);
         primary.settle_lease();
@@ -221,9 +237,9 @@ impl Primary {
     /// that is open already, returns what was returned before.
     ///
     /// Returns `None`, and changes nothing, when a bound on unacknowledged changes was reached, or this primary was taken
-    /// for dead or [has stopped](Self::is_draining): as with a request, to be tried again.
+    /// for dead or moved: as with a request, to be tried again.
     pub fn open_session(&mut self, session: SessionId) -> Option<Seq> {
-        if self.suspended || self.is_draining() {
+        if self.suspended {
             return None;
         }
         let open = self.structure.incarnation(session);
@@ -240,7 +256,6 @@ impl Primary {
     /// it is not open, and nothing at a bound (rule 11): it goes when room is needed, then.
     pub fn close_session(&mut self, session: SessionId, incarnation: Seq) {
         if !self.suspended
-            && !self.is_draining()
             && !self.at_a_bound()
             && let Some(change) = self.structure.close_session(session, incarnation)
         {
@@ -251,16 +266,9 @@ impl Primary {
     /// Executes a request, or answers it from the record of its first execution (rules 9, 10). `now` is read after
     /// the request was received: a read must not rest on a lease that was over before it was asked.
     pub fn submit(&mut self, request: &ClientRequest, now: Time) -> Submitted {
-        if self.suspended {
+        let reads_on = request.id.is_none() && !self.is_suspended();
+        if self.suspended && !reads_on {
             return Submitted::Suspended;
-        }
-        let goes_on = if request.id.is_some() {
-            planted(Fault::GoesOnAfterDrain)
-        } else {
-            planted(Fault::ReadsAfterDrain)
-        };
-        if self.is_draining() && !goes_on {
-            return Submitted::Moving;
         }
         match (request.id, request.op.is_mutation()) {
             (None, false) if !self.may_read(now) => Submitted::NoLease,
@@ -387,10 +395,34 @@ impl Primary {
         self.pins.clear();
     }
 
-    /// Whether it was taken for dead and serves nobody.
+    /// Adopts a higher configuration in which this primary was moved: it executes and reads nothing from now on, for ever,
+    /// and keeps its state until the one that takes over is known to serve (rules 8, 36).
+    ///
+    /// # Panics
+    /// When the configuration is not higher or does not name this primary as the one that was moved (a bug of the caller).
+    pub fn retire(&mut self, config: Arc<Configuration>) {
+        assert!(
+            config.epoch > self.config.epoch,
+            "only a higher configuration is adopted"
+        );
+        assert!(config.moved().any(|(_, f)| f.id == self.id), "was moved");
+        self.config = config;
+        self.suspended = true;
+        self.pins.clear();
+    }
+
+    /// Whether it was moved: the member that takes over.
+    #[must_use]
+    pub fn successor(&self) -> Option<MemberId> {
+        let mut moved = self.config.moved();
+        let (index, _) = moved.find(|(_, f)| f.id == self.id)?;
+        self.config.primary(index).map(|s| s.id)
+    }
+
+    /// Whether it was taken for dead, or moved, and serves nobody.
     #[must_use]
     pub fn is_suspended(&self) -> bool {
-        self.suspended
+        self.suspended && !(planted(Fault::DeposedReadsOn) && self.successor().is_some())
     }
 
     /// Looks at the clock: lets pins go that nobody has asked about for long (rule 34), and counts silence (rule 56).
@@ -400,38 +432,25 @@ impl Primary {
         if self.pins.expire(now) {
             self.settle();
         }
-        if !self.is_draining() {
-            self.drains_since = None;
-        } else if self.stable == self.applied {
-            self.drains_since.get_or_insert(now);
-        }
-        self.looked_at = now;
         let timing = self.config.timing;
         self.listening.look(now, &timing) && !self.suspended
     }
 
-    /// Whether it has stopped because it is being moved: it executes nothing, and opens and closes no session, until the
-    /// next epoch (rule 36).
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.config.drains(self.index)
-    }
-
-    /// What it reports to the coordinator (rules 25, 36).
+    /// What it reports to the coordinator (rules 25, 36). One that was moved here serves once every member that must
+    /// acknowledge has done so: then nobody needs the one that it was moved from.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        if self.suspended {
-            return Condition::Suspended;
+        let takes_over = self.config.takes_over(self.id).is_some();
+        match self.suspended {
+            true if self.successor().is_some() => Condition::Yielded,
+            true => Condition::Suspended,
+            false if takes_over && self.leased_until == Time(0) => Condition::TakingOver,
+            false => Condition::Serving,
         }
-        let all_have_all = self.stable == self.applied || planted(Fault::DrainedTooSoon);
-        if self.is_draining() && all_have_all {
-            return Condition::Drained { seq: self.applied };
-        }
-        Condition::Serving
     }
 
-    /// Those that copy it and that it has not heard of for T_c, that were left behind, and an heir that holds it up, as of
-    /// the last [`tick`](Self::tick); for its next report (rules 22, 54).
+    /// Those that copy it and that it has not heard of for T_c or that were left behind, as of the last
+    /// [`tick`](Self::tick); for its next report (rules 22, 54).
     #[must_use]
     pub fn complaints(&self) -> Vec<MemberId> {
         if self.suspended {
@@ -440,20 +459,9 @@ impl Primary {
         let mut silent = self.listening.complaints(&self.config.timing);
         let behind = self.links.iter().filter(|(_, l)| l.left_behind);
         let mut slow: Vec<MemberId> = behind.map(|(&id, _)| id).collect();
-        slow.extend(self.slow_heir());
         slow.retain(|id| !silent.contains(id));
         silent.extend(slow);
         silent
-    }
-
-    /// A move must not keep clients waiting for long: an heir is complained about, and so the move given up, when this
-    /// primary has stopped for it for [`MAX_DRAIN`].
-    fn slow_heir(&self) -> Option<MemberId> {
-        let heir = self.config.inheritance(self.index)?.id;
-        let drains_long = self.is_draining()
-            && (self.drains_since).is_some_and(|at| self.looked_at.since(at) >= MAX_DRAIN)
-            && self.stable == self.applied;
-        drains_long.then_some(heir)
     }
 }
 

@@ -3,9 +3,9 @@
 //! Insertion appends a slot. Removal moves the last entry of the class into the hole and clears what it leaves, so
 //! that slots stay dense and what is not there counts as zero. Each step is recorded into a change.
 
-use crate::change::ChangeBuf;
+use crate::change::{ChangeBuf, MalformedChange, Write, add_to_pages, validate, writes};
 use crate::class::{CLASS_COUNT, ClassId};
-use crate::limits::MAX_SESSION_SLOTS;
+use crate::limits::{MAX_NEW_PAGES, MAX_SESSION_SLOTS};
 use crate::op::OpError;
 use crate::page::{PageId, PageTable};
 use thiserror::Error;
@@ -306,6 +306,79 @@ impl PrimaryStore {
         Ok((self.insert(purpose, parts, change)?, Some(location)))
     }
 
+    /// The slots that a change of another store writes to, each once, ascending.
+    ///
+    /// # Errors
+    /// [`MalformedChange`] if it is none, or writes far beyond what is here.
+    pub(crate) fn touched(&self, change: &[u8]) -> Result<Vec<Location>, MalformedChange> {
+        validate(change)?;
+        let mut touched = Vec::new();
+        for write in writes(change) {
+            if let Write::Xor { class, slot, .. } = write? {
+                if class.locate(slot).page >= class.pages_for(self.len(class)) + MAX_NEW_PAGES {
+                    return Err(MalformedChange::Gap { class, slot });
+                }
+                touched.push(Location { class, slot });
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        Ok(touched)
+    }
+
+    /// Makes the change of another store that had these pages; `touched` is what [`touched`](Self::touched) says of it.
+    ///
+    /// # Errors
+    /// [`NotDense`] if the slots are not dense afterwards: the store is of no use any more then.
+    pub(crate) fn follow(&mut self, change: &[u8], touched: &[Location]) -> Result<(), NotDense> {
+        let xor = |bytes: &mut [u8], with: &[u8]| {
+            for (byte, with) in bytes.iter_mut().zip(with) {
+                *byte ^= with;
+            }
+        };
+        add_to_pages(&mut self.pages, change, xor).expect("what was touched was checked");
+        for class in touched.chunk_by(|a, b| a.class == b.class) {
+            self.settle(class)?;
+        }
+        Ok(())
+    }
+
+    /// How many slots of a class are in use, of which these were written to.
+    fn settle(&mut self, touched: &[Location]) -> Result<(), NotDense> {
+        let class = touched[0].class;
+        let before = self.len(class);
+        let bytes = |&Location { slot, .. }: &Location| {
+            let place = class.locate(slot);
+            let id = PageId {
+                class,
+                page: place.page,
+            };
+            let page = self.pages.get(id).unwrap_or_default();
+            &page[place.offset..place.offset + class.stride()]
+        };
+        let used = |location: &&Location| bytes(location)[0] != 0;
+        let appended = touched.iter().filter(|l| l.slot >= before).filter(used);
+        let left = touched.iter().filter(|l| l.slot < before);
+        let left = left.filter(|l| !used(l));
+        let len = before + appended.count() as u32 - left.count() as u32;
+        for location in touched {
+            let fits = match location.slot < len {
+                true => used(&location),
+                false => bytes(location).iter().all(|&byte| byte == 0),
+            };
+            if !fits {
+                let page = class.locate(location.slot).page;
+                return Err(NotDense {
+                    page: PageId { class, page },
+                    fault: DensityFault::NotCleared,
+                });
+            }
+        }
+        self.lens[class.index()] = len;
+        self.pages.truncate(class, class.pages_for(len));
+        Ok(())
+    }
+
     /// Removes an entry. If it was not the last of its class, the last one moves into its slot, which is answered.
     ///
     /// # Panics
@@ -350,7 +423,6 @@ impl PrimaryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::{Write, writes};
 
     fn apply(pages: &mut PageTable, change: &[u8]) {
         for write in writes(change) {

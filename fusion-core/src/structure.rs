@@ -1,5 +1,6 @@
 //! The structures: operations in, answers and changes out; rebuilt from pages alone.
 
+mod follow;
 mod list;
 mod map;
 mod order;
@@ -19,6 +20,7 @@ use crate::op::{Kind, Op, OpError, OpResult, Reply};
 use crate::page::PageTable;
 use crate::store::{Location, NotDense, PrimaryStore, Purpose};
 use bytes::Bytes;
+pub use follow::{FollowError, Follower};
 use list::List;
 use map::Map;
 use queue::Queue;

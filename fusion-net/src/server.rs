@@ -8,6 +8,7 @@ mod links;
 mod primary;
 mod replacement;
 mod sound;
+mod successor;
 mod sync;
 
 pub use host::{Host, Peers};

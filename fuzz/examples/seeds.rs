@@ -155,7 +155,6 @@ fn requests() -> Vec<(&'static str, u8, Vec<u8>)> {
             index: PrimaryIndex(1),
             changes: ChangeRun::empty(Seq(6)),
             stable: Seq(5),
-            last: None,
             number: 0,
             sent_at: Time(1),
             join: join.then_some(JoinSnapshot {

@@ -37,6 +37,9 @@ pub enum ConfigError {
     /// A former primary of a seat that is not lost.
     #[error("an active primary has a former one")]
     Former,
+    /// A primary that is lost, or begins to be moved, and is still on its way from another move.
+    #[error("a primary that was moved is lost, or moved again, before it serves")]
+    MovedTwice,
     /// An address that nobody can have.
     #[error("an address of {bytes} bytes; at most {MAX_ADDRESS_BYTES} are possible")]
     Address {
@@ -81,7 +84,7 @@ impl Configuration {
             return Err(ConfigError::Number { number });
         }
         let mut ids = BTreeSet::new();
-        let formers = self.formers().map(|(_, f)| f.id);
+        let formers = self.formers().chain(self.moved()).map(|(_, f)| f.id);
         for id in self.members().chain(formers) {
             if id.0 == 0 || id.0 >= self.next_id || !ids.insert(id) {
                 return Err(ConfigError::Id { id });
@@ -99,7 +102,14 @@ impl Configuration {
         if self.primaries_in(PrimaryState::Active).any(active) {
             return Err(ConfigError::Former);
         }
-        let formers = self.formers().map(|(_, f)| &f.host);
+        let twice = |seat: &super::PrimarySeat| {
+            let settled = seat.state == PrimaryState::Active && seat.heir.is_none();
+            seat.moved_from.is_some() && !settled
+        };
+        if self.primaries.iter().any(twice) {
+            return Err(ConfigError::MovedTwice);
+        }
+        let formers = self.formers().chain(self.moved()).map(|(_, f)| &f.host);
         let fused = self.fused.iter().map(|s| &s.host);
         let hosts = self.primaries.iter().map(|s| &s.host);
         let heirs = self.heirs().map(|(_, h)| &h.host);
@@ -136,7 +146,7 @@ impl Configuration {
     fn places(&self) -> BTreeMap<MemberId, Place> {
         let seats = self.primaries.iter().enumerate();
         let seats = seats.map(|(i, s)| (s.id, Place::Primary(i)));
-        let formers = self.formers();
+        let formers = self.formers().chain(self.moved());
         let formers = formers.map(|(i, f)| (f.id, Place::Primary(i.index())));
         let heirs = self.heirs().map(|(i, h)| (h.id, Place::Primary(i.index())));
         let fused = self.fused.iter().map(|s| (s.id, Place::Row(s.row)));
@@ -188,6 +198,24 @@ mod tests {
                 blamed: false,
             });
         });
+        let moved = |c: &mut Configuration| {
+            c.next_id = 6;
+            c.primaries[0].moved_from = Some(Former {
+                id: MemberId(5),
+                host: c.primaries[0].host.clone(),
+                origin: Origin::Created,
+                blamed: false,
+            });
+        };
+        let mut config = good();
+        moved(&mut config);
+        assert_eq!(config.check(), Ok(()));
+        config.primaries[0].state = PrimaryState::Lost;
+        assert_eq!(config.check(), Err(ConfigError::MovedTwice));
+        config.primaries[0].state = PrimaryState::Active;
+        config.next_id = 5;
+        let id = MemberId(5);
+        assert_eq!(config.check(), Err(ConfigError::Id { id }));
     }
 
     #[test]

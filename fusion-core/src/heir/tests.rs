@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{ClusterShape, HeirSeat, Host, MovePhase};
+use crate::config::{ClusterShape, HeirSeat, Host};
 use crate::id::{ClusterId, RequestId, ServerId, SessionId};
 use crate::message::ClientRequest;
 use crate::op::{Kind, Op};
@@ -22,12 +22,12 @@ fn first() -> Configuration {
     Configuration::create(1, ClusterId(1), 1, &shape, &[host(1), host(2)])
 }
 
-fn moving(before: &Configuration, phase: MovePhase) -> Arc<Configuration> {
+fn moving(before: &Configuration) -> Arc<Configuration> {
     let mut next = before.successor(before.nonce + 1);
+    next.next_id = 4;
     next.primaries[0].heir = Some(HeirSeat {
         id: B,
         host: host(3),
-        phase,
     });
     Arc::new(next)
 }
@@ -45,7 +45,7 @@ impl Move {
         primary.limit_chunks(1);
         primary.open_session(SessionId(1));
         let mut this = Move {
-            heir: Heir::create(moving(&first(), MovePhase::Copying), B),
+            heir: Heir::create(moving(&first()), B),
             primary,
             number: 0,
         };
@@ -94,17 +94,29 @@ impl Move {
         ack
     }
 
-    fn next(&mut self, phase: MovePhase) {
-        let next = moving(self.primary.config(), phase);
+    fn next(&mut self) {
+        let next = moving(self.primary.config());
         self.primary.adopt(Arc::clone(&next));
         self.heir.adopt(next);
     }
 
-    fn rebuild(&mut self) {
+    fn build(&mut self) {
         let copy = self.heir.take_copy().expect("all is there");
         assert!(self.heir.take_copy().is_none(), "once");
-        let image = Image::rebuild(copy.seq, copy.pages, copy.expected);
-        self.heir.on_image(image);
+        let built = copy.build().map_err(FollowError::from);
+        assert!(self.heir.on_built(built).is_none());
+    }
+
+    /// The fused member answers what the heir asks.
+    fn probe(&mut self) {
+        let asked = self.heir.requests(NOW);
+        assert_eq!(asked, [(FUSED, RecoveryRequest::Vector)]);
+        let from_heir = Route {
+            from: B,
+            to: FUSED,
+            ..self.route()
+        };
+        self.heir.on_reply(from_heir);
     }
 
     /// The fused member acknowledges everything.
@@ -125,51 +137,93 @@ impl Move {
 }
 
 #[test]
-fn an_heir_that_copied_while_the_primary_served_has_its_very_pages() {
+fn an_heir_is_complete_when_it_follows_and_every_code_has_answered_it_in_this_epoch() {
     let mut m = Move::new();
-    assert_eq!(
-        m.heir.condition(),
-        Condition::Learning { done: 0, total: 0 }
-    );
+    let learning = |done, total| Condition::Learning { done, total };
+    assert_eq!(m.heir.condition(), learning(0, 0));
+    assert!(m.heir.requests(NOW).is_empty(), "not before it is ready");
     m.put();
     m.changes();
     m.chunks();
     m.put();
     m.changes();
-    assert_eq!(m.heir.condition(), Condition::Complete);
-    assert!(m.heir.take_copy().is_none(), "the primary still serves");
-    m.next(MovePhase::Draining);
-    assert_eq!(m.put(), Submitted::Moving);
+    let chunks = m.heir.copied.as_ref().unwrap().added.len() as u64;
+    assert_eq!(m.heir.condition(), learning(chunks, chunks));
+    m.build();
+    m.put();
     m.changes();
-    m.rebuild();
-    let seq = m.primary.applied();
-    assert_eq!(m.heir.condition(), Condition::Ready { seq });
-    assert_eq!(m.primary.condition(), Condition::Serving, "not stable yet");
+    m.probe();
+    assert_eq!(
+        m.heir.condition(),
+        learning(chunks, chunks),
+        "a code may lack what came before its log"
+    );
     m.settle();
-    assert_eq!(m.primary.condition(), Condition::Drained { seq });
-    let structure = m.heir.into_image().unwrap().into_structure().unwrap();
+    m.changes();
+    assert_eq!(m.heir.condition(), Condition::Complete);
+    m.next();
+    assert_eq!(
+        m.heir.condition(),
+        learning(chunks, chunks),
+        "that it is answered was true of the old epoch"
+    );
+    m.probe();
+    assert_eq!(m.heir.condition(), Condition::Complete);
+    let Inheritance { follower, seq, .. } = m.heir.into_inheritance().unwrap();
+    assert_eq!(seq, m.primary.applied());
+    let structure = follower.into_structure();
     assert_eq!(structure.snapshot(), m.primary.structure().snapshot());
 }
 
 #[test]
-fn if_the_epoch_changes_otherwise_the_primary_goes_on_and_the_image_is_void() {
+fn what_comes_while_the_structure_is_built_is_followed_in_pieces() {
     let mut m = Move::new();
+    m.settle();
+    m.changes();
+    m.chunks();
+    let copy = m.heir.take_copy().unwrap();
+    for _ in 0..60 {
+        m.put();
+    }
+    m.settle();
+    while m.heir.seq() < m.primary.applied() {
+        m.changes();
+    }
+    let mut built = copy.build().map_err(FollowError::from);
+    let mut pieces = 0;
+    while let Some(behind) = m.heir.on_built(built) {
+        built = behind.follow();
+        pieces += 1;
+    }
+    assert!(pieces > 0 && m.heir.is_ready(), "{pieces}");
+    let Inheritance { follower, .. } = m.heir.into_inheritance().unwrap();
+    let (found, expected) = (follower.structure(), m.primary.structure());
+    assert_eq!(found.snapshot(), expected.snapshot());
+    assert_eq!(found.len(), expected.len());
+}
+
+#[test]
+fn an_heir_that_holds_too_much_is_busy_and_lets_go_what_all_have() {
+    let mut m = Move::new();
+    m.heir.limit_log(1000);
     m.chunks();
     m.changes();
-    m.next(MovePhase::Draining);
+    m.build();
+    let mut refused = false;
+    for _ in 0..20 {
+        m.put();
+        let message = m.primary.replicate(B, 1 << 20, NOW).unwrap();
+        let answer = m.heir.on_replicate(m.route(), &message, NOW);
+        refused |= answer == Err(Refusal::Busy);
+        if let Ok(ack) = answer {
+            m.primary.on_ack(m.route(), ack, NOW);
+        }
+    }
+    assert!(refused);
+    m.settle();
     m.changes();
-    m.rebuild();
-    assert!(m.heir.has_image());
-    m.next(MovePhase::Copying);
-    assert!(!m.heir.has_image());
-    assert_eq!(m.heir.condition(), Condition::Complete, "its copy stays");
-    assert!(matches!(m.put(), Submitted::Done { .. }));
     m.changes();
-    m.next(MovePhase::Draining);
-    m.changes();
-    m.rebuild();
-    let seq = m.primary.applied();
-    assert_eq!(m.heir.condition(), Condition::Ready { seq });
+    assert_eq!(m.heir.seq(), m.primary.applied());
 }
 
 #[test]
@@ -200,44 +254,6 @@ fn what_is_no_change_makes_an_heir_leave_and_an_older_epoch_is_refused() {
     let refused = m.heir.on_replicate(m.route(), &message, NOW);
     assert_eq!(refused, Err(Refusal::Malformed));
     assert_eq!(m.heir.condition(), Condition::Missing);
-}
-
-/// Lets the primary look for so long, once a heartbeat, while everybody answers; what it said at last.
-fn complaints_after(m: &mut Move, ms: u64) -> Vec<MemberId> {
-    let heartbeat = m.primary.config().timing.heartbeat();
-    let (mut now, mut said) = (NOW, Vec::new());
-    while now.since(NOW) < std::time::Duration::from_millis(ms) {
-        now = now.after(heartbeat);
-        for to in [FUSED, B] {
-            let seq = m.primary.acked(to).unwrap();
-            let message = m.primary.replicate(to, 0, now).unwrap();
-            let route = Route { to, ..m.route() };
-            let ack = Ack {
-                seq,
-                sent_at: message.sent_at,
-                number: message.number,
-            };
-            m.primary.on_ack(route, ack, now);
-        }
-        m.primary.tick(now);
-        said = m.primary.complaints();
-    }
-    said
-}
-
-#[test]
-fn a_primary_that_has_stopped_for_long_complains_about_its_heir() {
-    let mut m = Move::new();
-    m.settle();
-    m.changes();
-    assert_eq!(complaints_after(&mut m, 60_000), [], "it serves");
-    m.next(MovePhase::Draining);
-    let most = crate::limits::MAX_DRAIN.as_millis() as u64;
-    assert_eq!(complaints_after(&mut m, most / 2), []);
-    m.next(MovePhase::Copying);
-    assert_eq!(complaints_after(&mut m, most), [], "it went on meanwhile");
-    m.next(MovePhase::Draining);
-    assert_eq!(complaints_after(&mut m, 2 * most), [B]);
 }
 
 #[test]

@@ -24,6 +24,8 @@ enum Cost {
 struct Budget {
     /// Primaries lost, gone or blamed.
     lost: usize,
+    /// Primaries that were moved and may still need a code to take over.
+    dependent: usize,
     /// Codes in sync that are neither gone nor blamed.
     codes: usize,
     /// Servers that nobody needs yet.
@@ -119,6 +121,7 @@ impl Budget {
         let needed = newly + unplaced.count();
         Budget {
             lost: planner.lost_or_gone().len(),
+            dependent: planner.taking_over().count(),
             codes: planner.codes_left(),
             servers: planner.free_servers().len().saturating_sub(needed),
         }
@@ -130,7 +133,10 @@ impl Budget {
         }
         match cost {
             Cost::Replacement | Cost::MoveTarget | Cost::Learner => true,
-            Cost::InSync => self.codes > self.lost.max(usize::from(others_kept)),
+            Cost::InSync => {
+                let needed = self.lost + self.dependent;
+                self.codes > needed.max(usize::from(others_kept))
+            }
             // Where nobody could take its place, nothing would be better for it.
             Cost::Primary => self.lost < self.codes && self.servers > 0,
         }

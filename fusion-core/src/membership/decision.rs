@@ -31,15 +31,15 @@ pub enum Reason {
     LearnersPromoted(Vec<Row>),
     /// A primary is to be moved: its heir begins to copy it.
     PrimaryMoves(PrimaryIndex),
-    /// Its heir has the snapshot: the primary stops.
-    PrimaryDrains(PrimaryIndex),
     /// The heir has everything, and is the primary.
     PrimaryMoved(PrimaryIndex),
+    /// Primaries that were moved serve at their new places: those that they were moved from go.
+    MovesEnded(Vec<PrimaryIndex>),
     /// It stands closer to other members than it must, and a server that is further away is there: it begins to move.
     MemberSpreads(What),
     /// An operator wants a member to stay where it is.
     MoveCancelled(What),
-    /// The heirs of these died, or nothing can be decided for now: their primaries go on where they are.
+    /// The heirs of these died, or codes come first: their primaries stay where they are.
     MovesGivenUp(Vec<PrimaryIndex>),
 }
 
@@ -83,8 +83,11 @@ impl fmt::Display for Reason {
                 r.iter().map(|r| r.0).collect(),
             ),
             Reason::PrimaryMoves(p) => ("primaries being copied to another server", vec![p.0]),
-            Reason::PrimaryDrains(p) => ("primaries stopped, to be moved", vec![p.0]),
             Reason::PrimaryMoved(p) => ("primaries moved", vec![p.0]),
+            Reason::MovesEnded(p) => (
+                "primaries serve where they were moved to",
+                p.iter().map(|p| p.0).collect(),
+            ),
             Reason::MovesGivenUp(p) => (
                 "moves given up, primaries stay where they are",
                 p.iter().map(|p| p.0).collect(),

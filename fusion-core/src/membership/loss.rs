@@ -167,7 +167,7 @@ fn all_members(config: &Configuration) -> impl Iterator<Item = Placed> + '_ {
         };
         (s.id, part, &s.host)
     });
-    let formers = config.formers();
+    let formers = config.formers().chain(config.moved());
     let formers = formers.map(|(j, f)| (f.id, Part::Primary(j), &f.host));
     let heirs = config.heirs();
     let heirs = heirs.map(|(j, h)| (h.id, Part::CopyOf(j), &h.host));

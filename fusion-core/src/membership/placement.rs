@@ -256,7 +256,8 @@ impl<'a> Planner<'a> {
                 alive && self.condition(s.id) != Some(Condition::Missing)
             }
         });
-        let formers = c.formers().filter(|(_, f)| !self.gone(f.id, &f.host));
+        let formers = c.formers().chain(c.moved());
+        let formers = formers.filter(|(_, f)| !self.gone(f.id, &f.host));
         let heirs = c.heirs().filter(|(_, h)| !self.dead(h.id, &h.host));
         let fused = c.fused.iter().filter(|s| !self.dead(s.id, &s.host));
         primaries

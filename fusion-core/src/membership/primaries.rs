@@ -126,8 +126,11 @@ impl Planner<'_> {
     fn lose(&mut self, next: &mut Configuration, j: PrimaryIndex) {
         let id = next.take_id();
         let seat = &mut next.primaries[j.index()];
-        let missing = self.condition(seat.id) == Some(Condition::Missing);
-        seat.former = (!missing).then(|| Former {
+        let said = self.condition(seat.id);
+        // Nobody can tell whether one that was just moved here has served yet, unless it said so (rule 36).
+        let served = seat.moved_from.is_none() || said == Some(Condition::Serving);
+        let missing = said == Some(Condition::Missing);
+        seat.former = (served && !missing).then(|| Former {
             id: seat.id,
             host: seat.host.clone(),
             origin: seat.origin,

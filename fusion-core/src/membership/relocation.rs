@@ -1,15 +1,14 @@
 //! Moving a member to another server without loss of tolerance (PROTOCOL rules 26, 27, 36).
 //!
 //! A learner of the same row takes a fused member's place in the compare-and-swap in which it is complete. An heir copies
-//! a primary while that one serves; then the primary stops, and when both have said so in one epoch, the heir is the
-//! primary. An operator moves one member, or empties a server: then all that it has are moved, one of each cluster at a
-//! time.
+//! a primary while that one serves, and is the primary in the compare-and-swap in which it is complete; the one that was
+//! keeps its state until the heir is known to serve. An operator moves one member, or empties a server: then all that it
+//! has are moved, one of each cluster at a time.
 
-use super::{Evidence, Plan, Planner, Reason, Step, Waiting};
+use super::{Evidence, Planner, Reason, Step, Waiting};
 use crate::config::{
-    Configuration, FusedSeat, HeirSeat, Host, MovePhase, Origin, PrimarySeat, PrimaryState,
+    Configuration, Former, FusedSeat, HeirSeat, Host, Origin, PrimarySeat, PrimaryState,
 };
-use crate::fault::{Fault, planted};
 use crate::id::{PrimaryIndex, Row, ServerId};
 use crate::message::Condition;
 use serde::{Deserialize, Serialize};
@@ -125,8 +124,8 @@ pub fn move_member(
     Ok(next)
 }
 
-/// The next configuration, in which `what` stays where it is: its learner or heir goes. A primary that has stopped for it
-/// goes on.
+/// The next configuration, in which `what` stays where it is: its learner or heir goes. What was moved already is not
+/// moved back.
 ///
 /// # Errors
 /// [`MoveError::NotMoving`].
@@ -153,8 +152,14 @@ pub fn cancel_move(
     if !moves {
         return Err(MoveError::NotMoving { what });
     }
-    void_drains(&mut next, &Reason::MoveCancelled(what));
     Ok(next)
+}
+
+fn give_up(next: &mut Configuration, moves: Vec<PrimaryIndex>) -> Step {
+    for &j in &moves {
+        next.primaries[j.index()].heir = None;
+    }
+    Step::Change(Reason::MovesGivenUp(moves))
 }
 
 pub(super) fn begin(next: &mut Configuration, what: What, host: Host) {
@@ -162,44 +167,9 @@ pub(super) fn begin(next: &mut Configuration, what: What, host: Host) {
         What::Row(row) => next.add_learner(row, host),
         What::Primary(j) => {
             let id = next.take_id();
-            next.primaries[j.index()].heir = Some(HeirSeat {
-                id,
-                host,
-                phase: MovePhase::Copying,
-            });
+            next.primaries[j.index()].heir = Some(HeirSeat { id, host });
         }
     }
-}
-
-/// If the epoch changes otherwise, whoever has stopped goes on: the drain is void (rule 36).
-pub(super) fn void_drains(next: &mut Configuration, reason: &Reason) {
-    let of_the_move = match reason {
-        Reason::PrimaryDrains(j) => Some(*j),
-        _ => None,
-    };
-    for (j, seat) in next.primaries.iter_mut().enumerate() {
-        if Some(PrimaryIndex(j as u16)) != of_the_move
-            && let Some(heir) = &mut seat.heir
-        {
-            heir.phase = MovePhase::Copying;
-        }
-    }
-}
-
-/// Nothing can be decided, perhaps for long: whoever has stopped to be moved goes on meanwhile.
-pub(super) fn wait_without_drains(config: &Configuration, nonce: u64, waiting: Waiting) -> Plan {
-    let stopped = config
-        .heirs()
-        .filter(|(_, h)| h.phase == MovePhase::Draining);
-    let stopped: Vec<PrimaryIndex> = stopped.map(|(j, _)| j).collect();
-    if stopped.is_empty() {
-        return Plan::Wait(waiting);
-    }
-    let mut next = config.successor(nonce);
-    for &j in &stopped {
-        next.primaries[j.index()].heir = None;
-    }
-    Plan::Change(Box::new(next), Reason::MovesGivenUp(stopped))
 }
 
 impl Planner<'_> {
@@ -212,55 +182,105 @@ impl Planner<'_> {
         });
         let settled = c.lost().next().is_none() && c.learners().next().is_none();
         let rows = c.in_sync().count() == usize::from(c.faults);
-        !dead && settled && rows && c.heirs().next().is_none()
+        !dead && settled && rows && c.heirs().next().is_none() && c.moved().next().is_none()
     }
 
-    /// Rule 36, from step to step.
+    /// Rule 36, from step to step: an heir that is complete is the primary; one that serves needs the one before it no
+    /// more.
     pub(super) fn go_on_moving(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
         let dead = config.heirs().filter(|(_, h)| self.dead(h.id, &h.host));
         let dead: Vec<PrimaryIndex> = dead.map(|(j, _)| j).collect();
         if !dead.is_empty() {
-            for &j in &dead {
-                next.primaries[j.index()].heir = None;
+            return give_up(next, dead);
+        }
+        let moved: Vec<PrimaryIndex> = config.moved().map(|(j, _)| j).collect();
+        let serves = |j: &PrimaryIndex| {
+            self.condition(config.primaries[j.index()].id) == Some(Condition::Serving)
+        };
+        let over: Vec<PrimaryIndex> = moved.iter().copied().filter(serves).collect();
+        if !over.is_empty() {
+            for &j in &over {
+                next.primaries[j.index()].moved_from = None;
             }
-            return Step::Change(Reason::MovesGivenUp(dead));
+            return Step::Change(Reason::MovesEnded(over));
         }
         let Some((j, heir)) = config.heirs().next() else {
-            return Step::Nothing;
+            return match moved.is_empty() {
+                true => Step::Nothing,
+                false => Step::Wait(Waiting::Moving),
+            };
         };
         // A learner has its snapshots from the primaries that are: it comes first.
-        if config.lost().next().is_some() || config.learners().next().is_some() {
+        let learns = config.learners().next().is_some();
+        if config.lost().next().is_some() || learns || !moved.is_empty() {
+            return Step::Wait(Waiting::Moving);
+        }
+        // Nobody makes the missing codes: perhaps for want of the very server that the heir has.
+        if config.in_sync().count() < usize::from(config.faults) {
+            return give_up(next, vec![j]);
+        }
+        if self.condition(heir.id) != Some(Condition::Complete) {
             return Step::Wait(Waiting::Moving);
         }
         let seat = &mut next.primaries[j.index()];
-        let (said, its) = (self.said_of_move(seat.id), self.said_of_move(heir.id));
-        let stopped = match (said, its) {
-            (Some(Condition::Drained { seq }), Some(Condition::Ready { seq: has })) => seq == has,
-            (Some(Condition::Drained { .. }), _) => planted(Fault::HeirUnconfirmed),
-            _ => false,
+        let before = Former {
+            id: seat.id,
+            host: seat.host.clone(),
+            origin: seat.origin,
+            blamed: false,
         };
-        let drains = heir.phase == MovePhase::Draining || planted(Fault::OldDrain);
-        if drains && stopped {
-            *seat = PrimarySeat {
-                id: heir.id,
-                host: heir.host.clone(),
-                state: PrimaryState::Active,
-                origin: Origin::Recovered,
-                former: None,
-                heir: None,
-                moved_from: Some(seat.id),
-            };
-            return Step::Change(Reason::PrimaryMoved(j));
+        *seat = PrimarySeat {
+            id: heir.id,
+            host: heir.host.clone(),
+            state: PrimaryState::Active,
+            origin: Origin::Recovered,
+            former: None,
+            heir: None,
+            moved_from: Some(before),
+        };
+        Step::Change(Reason::PrimaryMoved(j))
+    }
+
+    /// The primaries that were moved and are not known to serve, with those that they were moved from (rule 36).
+    pub(super) fn taking_over(&self) -> impl Iterator<Item = (PrimaryIndex, &Former)> {
+        let serves = |j: PrimaryIndex| self.condition(self.config.primaries[j.index()].id);
+        let moved = self.config.moved();
+        moved.filter(move |&(j, _)| serves(j) != Some(Condition::Serving))
+    }
+
+    /// How many of them have only the codes to tell them what they lack: those that they were moved from are gone, or have
+    /// not said that they have yielded. They need codes as lost primaries do (rules 23, 36).
+    pub(super) fn dependent(&self) -> usize {
+        let alone = |(_, former): &(PrimaryIndex, &Former)| {
+            let yields = self.condition(former.id) == Some(Condition::Yielded);
+            !yields || self.gone(former.id, &former.host)
+        };
+        self.taking_over().filter(alone).count()
+    }
+
+    /// Primaries that were moved, say that they do not serve yet, and never will: no code is left, and the one that was
+    /// moved is gone.
+    fn stuck(&self) -> Vec<PrimaryIndex> {
+        if self.codes_left() > 0 {
+            return Vec::new();
         }
-        if heir.phase == MovePhase::Copying && self.condition(heir.id) == Some(Condition::Complete)
-        {
-            if let Some(heir) = &mut seat.heir {
-                heir.phase = MovePhase::Draining;
-            }
-            return Step::Change(Reason::PrimaryDrains(j));
+        let moved = self.config.moved().filter(|(j, former)| {
+            let seat = &self.config.primaries[j.index()];
+            self.condition(seat.id) == Some(Condition::TakingOver)
+                && self.gone(former.id, &former.host)
+        });
+        moved.map(|(j, _)| j).collect()
+    }
+
+    /// Nothing can be decided for them: only who was moved knows what they lack (rules 25, 36).
+    pub(super) fn stop_stuck_moves(&mut self, _: &mut Configuration) -> Step {
+        let primaries = self.stuck();
+        let in_sync = 0;
+        match primaries.is_empty() {
+            true => Step::Nothing,
+            false => Step::Stop(Waiting::MoreThanF { primaries, in_sync }),
         }
-        Step::Wait(Waiting::Moving)
     }
 
     /// One member more is moved off a server that is to be emptied.

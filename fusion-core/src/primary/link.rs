@@ -198,7 +198,6 @@ impl Primary {
         if self.suspended {
             return None;
         }
-        let last = self.is_draining().then_some(self.applied);
         let link = self.links.get_mut(&to)?;
         link.sent_at = link.sent_at.max(now);
         let changes = self.log.run(link.needs_after(), self.applied, max_bytes);
@@ -213,7 +212,6 @@ impl Primary {
             stable: self.stable,
             sent_at: now,
             join: link.join.as_ref().map(|j| j.about),
-            last: last.filter(|_| link.part == Part::Inherits),
             number,
         })
     }
@@ -225,7 +223,6 @@ impl Primary {
         if self.suspended {
             return None;
         }
-        let last = self.is_draining().then_some(self.applied);
         let link = self.links.get_mut(&to)?;
         let overdue = now.since(link.sent_at) >= self.config.timing.renew_after() * 3 / 2;
         if !overdue || link.left_behind {
@@ -238,7 +235,6 @@ impl Primary {
             stable: self.stable,
             sent_at: now,
             join: link.join.as_ref().map(|j| j.about),
-            last: last.filter(|_| link.part == Part::Inherits),
             number: self.confirmation.number(self.config.reads),
         })
     }

@@ -103,6 +103,9 @@ impl Primary {
         now: Time,
     ) -> Result<RecoveryReply, Refusal> {
         check_route(&self.config, self.id, route)?;
+        if let RecoveryRequest::Yield { after } = *request {
+            return self.yield_to(route.from, after);
+        }
         if self.suspended {
             return Err(Refusal::NotAllowed);
         }
@@ -188,7 +191,20 @@ impl Primary {
             RecoveryRequest::Vector
             | RecoveryRequest::Log { .. }
             | RecoveryRequest::RollForward { .. }
-            | RecoveryRequest::FusedSnapshot { .. } => Err(Refusal::NotAllowed),
+            | RecoveryRequest::FusedSnapshot { .. }
+            | RecoveryRequest::Yield { .. } => Err(Refusal::NotAllowed),
         }
+    }
+
+    /// Says to the one that takes over that nothing is executed here any more, and hands it what it lacks (rule 36).
+    fn yield_to(&self, from: MemberId, after: Seq) -> Result<RecoveryReply, Refusal> {
+        if !self.suspended || self.successor() != Some(from) {
+            return Err(Refusal::NotAllowed);
+        }
+        let changes = self.log.run(after, self.applied, TRANSFER_BYTES);
+        Ok(RecoveryReply::Yielded {
+            seq: self.applied,
+            changes: changes.ok_or(Refusal::NotThere)?,
+        })
     }
 }

@@ -1,10 +1,10 @@
 //! A list: each entry names the next one; an order-statistic tree finds the entry at an index.
 
-use super::order::{NodeId, Order};
+use super::order::{NodeId, Order, Places};
 use super::{Effect, RebuildError, Room, check_value};
 use crate::change::ChangeBuf;
 use crate::class::CLASS_COUNT;
-use crate::entry::{Header, ID_LIMIT, ListEntry, NEXT_OFFSET, expect_list, u48};
+use crate::entry::{Entry, Header, ID_LIMIT, ListEntry, NEXT_OFFSET, expect_list, u48};
 use crate::op::{Kind, Op, OpError, OpResult, Reply};
 use crate::store::{Location, Moved, PrimaryStore, Purpose};
 use bytes::Bytes;
@@ -18,6 +18,15 @@ pub(super) struct List {
     /// The id of the next entry to be made.
     next_id: u64,
     payload_bytes: u64,
+}
+
+/// What [`List::follow`] needs to know of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Linked {
+    pub(super) location: Location,
+    pub(super) next: u64,
+    /// Of its value.
+    pub(super) len: u64,
 }
 
 /// Which node an entry's slot belongs to: the way back of the paper's bidirectional pointers.
@@ -45,9 +54,13 @@ impl Owners {
     }
 
     fn get(&self, location: Location) -> NodeId {
-        let node = self.by_class[location.class.index()][location.slot as usize];
-        assert_ne!(node, NOBODY, "every element has its node");
-        NodeId::from_number(node)
+        self.find(location).expect("every element has its node")
+    }
+
+    fn find(&self, location: Location) -> Option<NodeId> {
+        let nodes = &self.by_class[location.class.index()];
+        let node = *nodes.get(location.slot as usize)?;
+        (node != NOBODY).then(|| NodeId::from_number(node))
     }
 
     fn clear(&mut self, location: Location) {
@@ -205,6 +218,99 @@ impl List {
         self.owners.set(to, node);
         self.owners.clear(from);
         self.order.set_location(node, to);
+    }
+
+    /// Below which node each one hangs, for [`follow`](Self::follow).
+    pub(super) fn places(&self) -> Places {
+        Places::of(&self.order)
+    }
+
+    /// Takes in what a change of another structure did to entries: those before it and after it, each by ascending id.
+    ///
+    /// Whoever names an entry as its next one stands before it, and a new entry that none names is the first: so the
+    /// slots that a change touches tell where it belongs. That the order holds is checked at each of them.
+    pub(super) fn follow(
+        &mut self,
+        store: &PrimaryStore,
+        before: &[(u64, Linked)],
+        after: &[(u64, Linked)],
+        places: &mut Places,
+    ) -> Result<(), RebuildError> {
+        let find = |all: &[(u64, Linked)], id: u64| all.binary_search_by_key(&id, |e| e.0).ok();
+        let nodes = before.iter().map(|(_, e)| self.owners.find(e.location));
+        let nodes: Option<Vec<NodeId>> = nodes.collect();
+        let nodes = nodes.ok_or_else(|| self.broken())?;
+        for (_, entry) in before {
+            self.owners.clear(entry.location);
+            self.payload_bytes -= entry.len;
+        }
+        let mut checked = Vec::with_capacity(after.len() + 1);
+        for &(id, entry) in after {
+            if let Some(i) = find(before, id) {
+                self.owners.set(entry.location, nodes[i]);
+                self.order.set_location(nodes[i], entry.location);
+                checked.push(nodes[i]);
+            }
+            self.payload_bytes += entry.len;
+        }
+        for (&(id, _), &node) in before.iter().zip(&nodes) {
+            if find(after, id).is_none() {
+                let index = self.order.index_of(node, places);
+                self.order.remove_with(index, places);
+                checked.retain(|&other| other != node);
+                checked.extend(index.checked_sub(1).map(|i| self.order.get(i)));
+            }
+        }
+        for &(id, entry) in after.iter().filter(|(id, _)| find(before, *id).is_none()) {
+            if id < self.next_id || self.len() >= Order::MAX_LEN {
+                return Err(RebuildError::duplicate(entry.location));
+            }
+            let named = after.iter().find(|(_, e)| e.next == id);
+            let index = match named.map(|(_, e)| self.owners.find(e.location)) {
+                None => 0,
+                Some(Some(node)) => self.order.index_of(node, places) + 1,
+                Some(None) => return Err(self.broken()),
+            };
+            let node = self.order.insert_with(index, entry.location, places);
+            self.owners.set(entry.location, node);
+            self.next_id = id + 1;
+            checked.push(node);
+        }
+        for node in checked {
+            self.check_next(store, node, places)?;
+        }
+        if self.order.is_sparse() {
+            self.renumber();
+            *places = self.places();
+        }
+        Ok(())
+    }
+
+    fn check_next(
+        &self,
+        store: &PrimaryStore,
+        node: NodeId,
+        places: &Places,
+    ) -> Result<(), RebuildError> {
+        let entry = |location| match Entry::parse(store.slot(location)) {
+            Ok(Entry::List(entry)) => Ok((entry.id, entry.next)),
+            _ => Err(self.broken()),
+        };
+        let (_, next) = entry(self.order.location(node))?;
+        let follows = match self.location(self.order.index_of(node, places) + 1) {
+            Ok(location) => entry(location)?.0,
+            Err(_) => 0,
+        };
+        if follows == next {
+            return Ok(());
+        }
+        Err(self.broken())
+    }
+
+    fn broken(&self) -> RebuildError {
+        let elements = self.len();
+        let linked = elements;
+        RebuildError::BrokenOrder { linked, elements }
     }
 
     fn location(&self, index: u64) -> Result<Location, OpError> {

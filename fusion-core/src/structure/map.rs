@@ -52,13 +52,7 @@ impl Map {
         };
         for found in entries {
             let (location, found) = found?;
-            let same = |&other: &PackedLocation| entry(store, other).key == found.key;
-            let rehash = |&other: &PackedLocation| hash(entry(store, other).key);
-            match map.index.entry(hash(found.key), same, rehash) {
-                hash_table::Entry::Occupied(_) => return Err(RebuildError::duplicate(location)),
-                hash_table::Entry::Vacant(vacant) => vacant.insert(location.into()),
-            };
-            map.payload_bytes += (found.key.len() + found.value.len()) as u64;
+            map.learn(store, found, location)?;
         }
         Ok(map)
     }
@@ -153,6 +147,40 @@ impl Map {
         *place = moved.to.into();
     }
 
+    /// An entry is about to be changed by a change of another structure that this one follows.
+    pub(super) fn forget(&mut self, found: MapEntry<'_>, location: Location) -> Option<()> {
+        let place = PackedLocation::from(location);
+        let same = |&other: &PackedLocation| other == place;
+        self.index.find_entry(hash(found.key), same).ok()?.remove();
+        self.payload_bytes -= (found.key.len() + found.value.len()) as u64;
+        Some(())
+    }
+
+    /// An entry is there after such a change.
+    pub(super) fn learn(
+        &mut self,
+        store: &PrimaryStore,
+        found: MapEntry<'_>,
+        location: Location,
+    ) -> Result<(), RebuildError> {
+        let same = |&other: &PackedLocation| entry(store, other).key == found.key;
+        let rehash = |&other: &PackedLocation| hash(entry(store, other).key);
+        match self.index.entry(hash(found.key), same, rehash) {
+            hash_table::Entry::Occupied(_) => return Err(RebuildError::duplicate(location)),
+            hash_table::Entry::Vacant(vacant) => vacant.insert(location.into()),
+        };
+        self.payload_bytes += (found.key.len() + found.value.len()) as u64;
+        Ok(())
+    }
+
+    /// After many were forgotten: the index of a map that was longer gives its memory back.
+    pub(super) fn shrink(&mut self, store: &PrimaryStore) {
+        if self.index.capacity() > SMALL_INDEX && self.index.len() * 8 < self.index.capacity() {
+            let rehash = |&location: &PackedLocation| hash(entry(store, location).key);
+            self.index.shrink_to(self.index.len() * 2, rehash);
+        }
+    }
+
     fn get<'a>(&self, store: &'a PrimaryStore, key: &[u8]) -> Option<&'a [u8]> {
         let same = |&location: &PackedLocation| entry(store, location).key == key;
         let location = *self.index.find(hash(key), same)?;
@@ -193,10 +221,7 @@ impl Map {
         let (location, _) = self.index.find_entry(hash(key), same).ok()?.remove();
         let removed = entry(store, location);
         self.payload_bytes -= (removed.key.len() + removed.value.len()) as u64;
-        if self.index.capacity() > SMALL_INDEX && self.index.len() * 8 < self.index.capacity() {
-            let rehash = |&location: &PackedLocation| hash(entry(store, location).key);
-            self.index.shrink_to(self.index.len() * 2, rehash);
-        }
+        self.shrink(store);
         Some(location.into())
     }
 }

@@ -51,6 +51,51 @@ enum Link {
     Right(u32),
 }
 
+/// Who must know below which node each one hangs: nobody (`()`), or [`Places`].
+pub(super) trait Watch {
+    fn hangs(&mut self, node: u32, below: u32);
+}
+
+impl Watch for () {
+    #[inline]
+    fn hangs(&mut self, _: u32, _: u32) {}
+}
+
+/// Below which node each one hangs, so that a node's index can be told. Only who follows another structure's changes
+/// needs that: it knows nodes, where an operation knows indexes.
+#[derive(Debug, Default)]
+pub(super) struct Places(Vec<u32>);
+
+impl Watch for Places {
+    fn hangs(&mut self, node: u32, below: u32) {
+        let place = node as usize;
+        if place >= self.0.len() {
+            self.0.resize(place + 1, NONE);
+        }
+        self.0[place] = below;
+    }
+}
+
+impl Places {
+    /// The places of all nodes. Takes linear time.
+    pub(super) fn of(order: &Order) -> Places {
+        let mut places = Places(vec![NONE; order.nodes.len()]);
+        // A node that is not in use any more hangs nowhere, and what hung below it hangs elsewhere.
+        let mut pending = vec![order.root];
+        while let Some(at) = pending.pop() {
+            if at == NONE {
+                continue;
+            }
+            let Node { left, right, .. } = order.nodes[at as usize];
+            for child in [left, right].into_iter().filter(|&child| child != NONE) {
+                places.0[child as usize] = at;
+                pending.push(child);
+            }
+        }
+        places
+    }
+}
+
 /// splitmix64's finalizer: looks random, and differs for each node.
 fn priority(node: u32) -> u64 {
     let mut mixed = u64::from(node).wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -151,8 +196,35 @@ impl Order {
         }
     }
 
+    /// The index of a node that is in the order.
+    pub(super) fn index_of(&self, node: NodeId, places: &Places) -> u64 {
+        let mut at = node.0;
+        let mut index = u64::from(self.size(self.nodes[at as usize].left));
+        loop {
+            let above = places.0[at as usize];
+            if above == NONE {
+                return index;
+            }
+            let parent = &self.nodes[above as usize];
+            if parent.right == at {
+                index += u64::from(self.size(parent.left)) + 1;
+            }
+            at = above;
+        }
+    }
+
     /// Puts a new node before the one at `index`, or at the end.
     pub(super) fn insert(&mut self, index: u64, location: Location) -> NodeId {
+        self.insert_with(index, location, &mut ())
+    }
+
+    /// The same, told to `watch`.
+    pub(super) fn insert_with(
+        &mut self,
+        index: u64,
+        location: Location,
+        watch: &mut impl Watch,
+    ) -> NodeId {
         assert!(
             index <= self.len() && self.len() < Self::MAX_LEN,
             "the caller checks the index"
@@ -173,14 +245,19 @@ impl Order {
             }
         }
         let size = self.size(at) + 1;
-        self.set(link, new);
-        self.split(at, index, new);
+        self.set(link, new, watch);
+        self.split(at, index, new, watch);
         self.nodes[new as usize].size = size;
         NodeId(new)
     }
 
     /// Takes the node at an index below the length out; its number may be given to a new one.
     pub(super) fn remove(&mut self, index: u64) -> NodeId {
+        self.remove_with(index, &mut ())
+    }
+
+    /// The same, told to `watch`.
+    pub(super) fn remove_with(&mut self, index: u64, watch: &mut impl Watch) -> NodeId {
         assert!(index < self.len(), "the caller checks the index");
         let mut index = index as u32;
         let (mut link, mut at) = (Link::Root, self.root);
@@ -199,7 +276,7 @@ impl Order {
             }
         }
         let Node { left, right, .. } = self.nodes[at as usize];
-        self.merge(link, left, right);
+        self.merge(link, left, right, watch);
         self.free.push(at);
         if self.root == NONE {
             *self = Order::new();
@@ -252,11 +329,24 @@ impl Order {
         self.nodes[node as usize].size = self.size(left) + self.size(right) + 1;
     }
 
-    fn set(&mut self, link: Link, node: u32) {
-        match link {
-            Link::Root => self.root = node,
-            Link::Left(parent) => self.nodes[parent as usize].left = node,
-            Link::Right(parent) => self.nodes[parent as usize].right = node,
+    #[inline]
+    fn set(&mut self, link: Link, node: u32, watch: &mut impl Watch) {
+        let below = match link {
+            Link::Root => {
+                self.root = node;
+                NONE
+            }
+            Link::Left(parent) => {
+                self.nodes[parent as usize].left = node;
+                parent
+            }
+            Link::Right(parent) => {
+                self.nodes[parent as usize].right = node;
+                parent
+            }
+        };
+        if node != NONE {
+            watch.hangs(node, below);
         }
     }
 
@@ -276,7 +366,7 @@ impl Order {
     }
 
     /// Parts the subtree `at`: its first `index` nodes become the left subtree of `new`, the others the right one.
-    fn split(&mut self, mut at: u32, mut index: u32, new: u32) {
+    fn split(&mut self, mut at: u32, mut index: u32, new: u32, watch: &mut impl Watch) {
         let (mut smaller, mut greater) = (Link::Left(new), Link::Right(new));
         while at != NONE {
             let before = self.size(self.nodes[at as usize].left);
@@ -284,22 +374,22 @@ impl Order {
             if index <= before {
                 node.size -= index;
                 let next = node.left;
-                self.set(greater, at);
+                self.set(greater, at, watch);
                 (greater, at) = (Link::Left(at), next);
             } else {
                 node.size = index;
                 index -= before + 1;
                 let next = node.right;
-                self.set(smaller, at);
+                self.set(smaller, at, watch);
                 (smaller, at) = (Link::Right(at), next);
             }
         }
-        self.set(smaller, NONE);
-        self.set(greater, NONE);
+        self.set(smaller, NONE, watch);
+        self.set(greater, NONE, watch);
     }
 
     /// Joins two subtrees, all of `left` before all of `right`, and hangs them at `link`.
-    fn merge(&mut self, mut link: Link, mut left: u32, mut right: u32) {
+    fn merge(&mut self, mut link: Link, mut left: u32, mut right: u32, watch: &mut impl Watch) {
         while left != NONE && right != NONE {
             let size = self.size(left) + self.size(right);
             let top = if priority(left) >= priority(right) {
@@ -307,7 +397,7 @@ impl Order {
             } else {
                 right
             };
-            self.set(link, top);
+            self.set(link, top, watch);
             let node = &mut self.nodes[top as usize];
             node.size = size;
             if top == left {
@@ -316,7 +406,7 @@ impl Order {
                 (link, right) = (Link::Left(top), node.left);
             }
         }
-        self.set(link, if left == NONE { right } else { left });
+        self.set(link, if left == NONE { right } else { left }, watch);
     }
 }
 
@@ -341,18 +431,20 @@ mod tests {
         ) {
             let mut model: Vec<u32> = (0..initial).collect();
             let mut order = Order::from_sequence(model.clone().into_iter().map(at));
+            let mut places = Places::of(&order);
             for (next, (insert, index)) in (initial..).zip(ops) {
                 if insert || model.is_empty() {
                     let index = index.index(model.len() + 1);
                     model.insert(index, next);
-                    let node = order.insert(index as u64, at(next));
+                    let node = order.insert_with(index as u64, at(next), &mut places);
                     prop_assert_eq!(order.location(node), at(next));
                 } else {
                     let index = index.index(model.len());
                     let slot = model.remove(index);
                     let node = order.get(index as u64);
                     prop_assert_eq!(order.location(node), at(slot));
-                    prop_assert_eq!(order.remove(index as u64), node);
+                    prop_assert_eq!(order.index_of(node, &places), index as u64);
+                    prop_assert_eq!(order.remove_with(index as u64, &mut places), node);
                 }
                 prop_assert_eq!(order.len(), model.len() as u64);
                 let start = model.len() / 3;
@@ -360,7 +452,10 @@ mod tests {
                 prop_assert_eq!(&found[..], &model[start..]);
             }
             for (index, &slot) in model.iter().enumerate() {
-                prop_assert_eq!(order.location(order.get(index as u64)), at(slot));
+                let node = order.get(index as u64);
+                prop_assert_eq!(order.location(node), at(slot));
+                prop_assert_eq!(order.index_of(node, &places), index as u64);
+                prop_assert_eq!(order.index_of(node, &Places::of(&order)), index as u64);
             }
         }
     }

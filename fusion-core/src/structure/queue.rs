@@ -126,15 +126,75 @@ impl Queue {
                     return Ok((Reply::Maybe(None), None));
                 };
                 self.head += 1;
-                if self.ring.capacity() > SMALL_RING && self.ring.len() * 8 < self.ring.capacity() {
-                    self.ring.shrink_to(self.ring.len() * 2);
-                }
+                self.shrink();
                 let value = value(store, front);
                 self.payload_bytes -= value.len() as u64;
                 Ok((Reply::Maybe(Some(value)), Some(front.into())))
             }
             _ => Err(OpError::WrongKind { kind: Kind::Queue }),
         }
+    }
+
+    fn shrink(&mut self) {
+        if self.ring.capacity() > SMALL_RING && self.ring.len() * 8 < self.ring.capacity() {
+            self.ring.shrink_to(self.ring.len() * 2);
+        }
+    }
+
+    /// Takes in what a change of another structure did to entries: numbers before and after it, each ascending, with
+    /// places and lengths.
+    pub(super) fn follow(
+        &mut self,
+        before: &[(u64, (Location, u64))],
+        after: &[(u64, (Location, u64))],
+    ) -> Result<(), RebuildError> {
+        for &(seq, (location, len)) in before {
+            let place = seq.checked_sub(self.head).map(|i| i as usize);
+            let known = place.and_then(|i| self.ring.get(i)) == Some(&location.into());
+            if !known {
+                return Err(self.broken());
+            }
+            self.payload_bytes -= len;
+        }
+        // What goes is the front; the others that were touched are there still.
+        while let Some(seq) = (!self.ring.is_empty()).then_some(self.head)
+            && before.binary_search_by_key(&seq, |b| b.0).is_ok()
+            && after.binary_search_by_key(&seq, |a| a.0).is_err()
+        {
+            self.ring.pop_front();
+            self.head += 1;
+        }
+        let mut kept = 0;
+        for &(seq, (location, len)) in after {
+            if self.ring.is_empty() {
+                self.head = seq;
+            }
+            let place = seq.checked_sub(self.head).map(|i| i as usize);
+            match place {
+                Some(i) if i < self.ring.len() => {
+                    if before.binary_search_by_key(&seq, |b| b.0).is_err() {
+                        return Err(RebuildError::duplicate(location));
+                    }
+                    self.ring[i] = location.into();
+                    kept += 1;
+                }
+                Some(i) if i == self.ring.len() => self.ring.push_back(location.into()),
+                _ => return Err(self.broken()),
+            }
+            self.payload_bytes += len;
+        }
+        let gone = before.iter().filter(|(seq, _)| *seq < self.head).count();
+        if gone + kept != before.len() {
+            return Err(self.broken());
+        }
+        self.shrink();
+        Ok(())
+    }
+
+    fn broken(&self) -> RebuildError {
+        let elements = self.len();
+        let linked = elements;
+        RebuildError::BrokenOrder { linked, elements }
     }
 
     /// An entry that the index names was moved by the removal of another one.

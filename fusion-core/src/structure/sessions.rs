@@ -137,6 +137,11 @@ impl Sessions {
             .is_some_and(|record| self.records[record as usize].state == RecordState::Live)
     }
 
+    /// Whether there is a record of that session and slot, whatever incarnation it belongs to.
+    pub(super) fn has_any_record(&self, session: SessionId, slot: u16) -> bool {
+        self.find(session, slot).is_some()
+    }
+
     pub(super) fn lookup(&self, store: &PrimaryStore, request: RequestId) -> SessionState {
         let record = self
             .find(request.session, request.slot)
@@ -304,6 +309,100 @@ impl Sessions {
             .find(session, slot)
             .expect("every record is in the index");
         self.records[index as usize].location = moved.to;
+    }
+
+    /// A session's mark is there after a change of another structure, and was not before.
+    pub(super) fn follow_opening(&mut self, session: SessionId, incarnation: Seq, mark: Location) {
+        self.add_session(session, incarnation, mark);
+    }
+
+    /// A session's mark lies elsewhere after a change of another structure.
+    pub(super) fn follow_mark(
+        &mut self,
+        session: SessionId,
+        incarnation: Seq,
+        mark: Location,
+    ) -> Option<()> {
+        let &index = self.by_id.get(&session)?;
+        let session = &mut self.sessions[index as usize];
+        session.mark = mark;
+        (session.incarnation == incarnation).then_some(())
+    }
+
+    /// A record is there after a change of another structure: a new one, another one than before, or elsewhere.
+    pub(super) fn follow_record(&mut self, entry: &SlotRecord<'_>, location: Location) {
+        let SlotRecord {
+            session: id,
+            slot,
+            number,
+            seq,
+            ..
+        } = *entry;
+        let open = self.by_id.get(&id).copied();
+        let session = open.filter(|&s| seq > self.sessions[s as usize].incarnation);
+        let (index, asked) = match self.find(id, slot) {
+            None => {
+                let index = self.add_record((id, slot), number, location);
+                if session.is_none() {
+                    self.orphans.push_back(index);
+                }
+                (index, true)
+            }
+            Some(index) => {
+                let record = &mut self.records[index as usize];
+                let before = record.bytes();
+                let asked = record.number != number;
+                (record.number, record.location) = (number, location);
+                if record.state == RecordState::Live {
+                    self.live_bytes = self.live_bytes - before + record.bytes();
+                }
+                (index, asked)
+            }
+        };
+        let Some(session) = session else { return };
+        if self.records[index as usize].state == RecordState::Orphan {
+            self.adopt(index, session);
+        }
+        if asked {
+            self.touch(session);
+        }
+    }
+
+    /// A record is not there any more after a change of another structure.
+    pub(super) fn follow_removal(&mut self, session: SessionId, slot: u16) -> Option<()> {
+        let index = self.find(session, slot)?;
+        let record = &self.records[index as usize];
+        let hash_of_slot = hash(record.session, record.slot);
+        let place = self
+            .by_slot
+            .find_entry(hash_of_slot, |&o| o == index)
+            .ok()?;
+        if record.state == RecordState::Live {
+            self.live_records -= 1;
+            self.live_bytes -= record.bytes();
+            let session = self.by_id[&record.session] as usize;
+            let next = record.next;
+            let mut at = self.sessions[session].records;
+            if at == index {
+                self.sessions[session].records = next;
+            }
+            while at != NONE {
+                let after = self.records[at as usize].next;
+                if after == index {
+                    self.records[at as usize].next = next;
+                }
+                at = after;
+            }
+        }
+        place.remove();
+        self.records[index as usize].state = RecordState::Free;
+        self.free_records.push(index);
+        // As the structure that is followed lets them go in order, so does this one.
+        let free = |&index: &u32| self.records[index as usize].state != RecordState::Orphan;
+        while self.orphans.front().is_some_and(free) {
+            self.orphans.pop_front();
+        }
+        Some(())
     }
 
     /// A session's mark found in pages.

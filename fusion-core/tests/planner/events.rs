@@ -204,12 +204,11 @@ impl State {
             any |= !missed.is_empty();
             let complaints = if complains { missed } else { Vec::new() };
             let server = &mut self.servers[i];
-            if let (
-                Condition::Ready { .. },
-                Some(Held::Replacement { image } | Held::Heir { image }),
-            ) = (condition, server.held.get_mut(&id))
-            {
-                *image = true;
+            match (condition, server.held.get_mut(&id)) {
+                (Condition::Ready { .. }, Some(Held::Replacement { image })) => *image = true,
+                (Condition::Complete, Some(Held::Heir { ready })) => *ready = true,
+                (Condition::Serving, Some(held @ Held::Successor)) => *held = Held::Primary,
+                _ => {}
             }
             let said = Reported {
                 condition,
@@ -228,12 +227,13 @@ impl State {
         let server = &mut self.servers[i];
         for (member, action) in actions {
             let held = match action {
-                Action::Adopt | Action::Suspend | Action::Restart => continue,
+                Action::Adopt | Action::Suspend | Action::Retire | Action::Restart => continue,
                 Action::Missing => Held::Broken,
                 Action::Activate | Action::CreatePrimary => Held::Primary,
                 Action::CreateFused => Held::Fused,
                 Action::StartReplacement => Held::Replacement { image: false },
-                Action::StartHeir => Held::Heir { image: false },
+                Action::StartHeir => Held::Heir { ready: false },
+                Action::TakeOver => Held::Successor,
                 _ => {
                     server.held.remove(&member);
                     continue;
@@ -246,11 +246,12 @@ impl State {
 
     /// The members that the configuration names on a server, and those that may serve again there.
     fn named(&self, i: usize) -> Vec<MemberId> {
-        let formers = self.config.formers().map(|(_, f)| f.id);
-        let all = self.config.members().chain(formers);
+        let formers = self.config.formers().chain(self.config.moved());
+        let formers: Vec<MemberId> = formers.map(|(_, f)| f.id).collect();
+        let all = self.config.members().chain(formers.iter().copied());
         let here = |id: &MemberId| self.config.host_of(*id).is_some_and(|h| index(h) == i);
         let held = &self.servers[i].held;
-        let former = |id: &MemberId| self.config.formers().any(|(_, f)| f.id == *id);
+        let former = |id: &MemberId| formers.contains(id);
         all.filter(here)
             .filter(|id| held.contains_key(id) || !former(id))
             .collect()
@@ -261,7 +262,8 @@ impl State {
         let config = &self.config;
         let active = || config.active().map(|(_, s)| s.id);
         if let Some(j) = config.inherits(id) {
-            return vec![config.primaries[j.index()].id];
+            let primary = config.primaries[j.index()].id;
+            return config.in_sync().map(|s| s.id).chain([primary]).collect();
         }
         if let Some(seat) = config.fused_seat(id) {
             return match seat.state {
@@ -300,13 +302,17 @@ impl State {
             Some(Held::Primary) if config.formers().any(|(_, f)| f.id == id) => {
                 Condition::Suspended
             }
-            Some(Held::Primary) => {
-                let drains = config.index_of(id).is_some_and(|j| config.drains(j));
-                let stopped = drains && all();
-                if stopped {
-                    Condition::Drained { seq: Seq(1) }
-                } else {
-                    Condition::Serving
+            Some(Held::Primary) if config.moved().any(|(_, f)| f.id == id) => Condition::Yielded,
+            Some(Held::Primary) => Condition::Serving,
+            Some(Held::Successor) => {
+                let mut before = config
+                    .moved()
+                    .filter(|(j, _)| config.takes_over(id) == Some(*j));
+                let told = config.in_sync().next().is_some()
+                    || before.all(|(_, former)| self.hears(i, former.id));
+                match told && all() {
+                    true => Condition::Serving,
+                    false => Condition::TakingOver,
                 }
             }
             Some(Held::Fused) => {
@@ -319,14 +325,8 @@ impl State {
             }
             Some(Held::Replacement { .. }) if all() => Condition::Ready { seq: Seq(1) },
             Some(Held::Replacement { .. }) => Condition::Recovering { done, total },
-            Some(Held::Heir { image }) => {
-                let drains = config.inherits(id).is_some_and(|j| config.drains(j));
-                match (drains && (all() || *image), all()) {
-                    (true, _) => Condition::Ready { seq: Seq(1) },
-                    (false, true) => Condition::Complete,
-                    (false, false) => Condition::Learning { done, total },
-                }
-            }
+            Some(Held::Heir { .. }) if all() => Condition::Complete,
+            Some(Held::Heir { .. }) => Condition::Learning { done, total },
         }
     }
 }

@@ -24,7 +24,7 @@ impl State {
         let said = server.reports.get(&id).map(|r| r.condition);
         let held = match server.held.get(&id) {
             Some(Held::Broken) => eye == Eye::Coordinator && said != Some(Condition::Missing),
-            Some(Held::Replacement { image } | Held::Heir { image }) => *image,
+            Some(Held::Replacement { image: whole } | Held::Heir { ready: whole }) => *whole,
             Some(_) => true,
             // It begins empty, when its server hears of it.
             None => origin == Origin::Created && !server.current,

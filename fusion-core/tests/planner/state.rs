@@ -189,7 +189,7 @@ impl State {
     pub(crate) fn normalize(&mut self) {
         let config = &mut self.config;
         let mut ids: BTreeMap<MemberId, MemberId> = BTreeMap::new();
-        let formers = config.formers().map(|(_, f)| f.id);
+        let formers = config.formers().chain(config.moved()).map(|(_, f)| f.id);
         let all: Vec<MemberId> = config.members().chain(formers).collect();
         for id in all {
             let fresh = MemberId(ids.len() as u64 + 1);
@@ -197,8 +197,7 @@ impl State {
         }
         for seat in &mut config.primaries {
             seat.id = ids[&seat.id];
-            seat.moved_from = None;
-            if let Some(Former { id, .. }) = &mut seat.former {
+            for Former { id, .. } in seat.former.iter_mut().chain(&mut seat.moved_from) {
                 *id = ids[&*id];
             }
             if let Some(heir) = &mut seat.heir {
@@ -250,6 +249,7 @@ impl State {
             moved(&mut seat.host.server);
             seat.former
                 .iter_mut()
+                .chain(&mut seat.moved_from)
                 .for_each(|f| moved(&mut f.host.server));
             seat.heir.iter_mut().for_each(|h| moved(&mut h.host.server));
         }
@@ -275,7 +275,8 @@ impl State {
         let id = ServerId(i as u64 + 1);
         let config = &self.config;
         for (j, seat) in config.primaries.iter().enumerate() {
-            let former = seat.former.as_ref().map(|f| f.host.server == id);
+            let former = seat.former.as_ref().or(seat.moved_from.as_ref());
+            let former = former.map(|f| f.host.server == id);
             let heir = seat.heir.as_ref().map(|h| h.host.server == id);
             (j, seat.host.server == id, former, heir).hash(&mut hash);
         }
@@ -302,7 +303,8 @@ impl State {
                 Held::Primary => 0,
                 Held::Fused => 1,
                 Held::Replacement { image } => 2 + u8::from(*image),
-                Held::Heir { image } => 4 + u8::from(*image),
+                Held::Heir { ready } => 4 + u8::from(*ready),
+                Held::Successor => 7,
                 Held::Broken => 6,
             };
             (id, held).hash(hash);
@@ -324,8 +326,9 @@ impl State {
                 let former = seat.former.as_ref();
                 former.map(|f| (f.host.server, f.blamed)).hash(&mut hash);
                 let heir = seat.heir.as_ref();
-                heir.map(|h| (h.host.server, self.config.drains_at(h.id)))
-                    .hash(&mut hash);
+                heir.map(|h| h.host.server).hash(&mut hash);
+                let moved = seat.moved_from.as_ref();
+                moved.map(|f| f.host.server).hash(&mut hash);
             }
             for seat in &self.config.fused {
                 let (state, origin) = (seat.state as u8, seat.origin as u8);
@@ -371,16 +374,5 @@ impl fmt::Display for State {
             writeln!(f, "server {}: {server:?}", i + 1)?;
         }
         writeln!(f, "cut {:?}", self.cut)
-    }
-}
-
-/// Whether the primary of a copy has stopped, for the key.
-trait DrainsAt {
-    fn drains_at(&self, heir: MemberId) -> bool;
-}
-
-impl DrainsAt for Configuration {
-    fn drains_at(&self, heir: MemberId) -> bool {
-        self.inherits(heir).is_some_and(|j| self.drains(j))
     }
 }

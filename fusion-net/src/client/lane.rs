@@ -166,6 +166,8 @@ enum Answered {
     Not {
         unsure: bool,
     },
+    /// Not executed: the primary is elsewhere, and the route says where.
+    Elsewhere,
 }
 
 struct Driver {
@@ -379,6 +381,11 @@ impl Driver {
                 }
                 return;
             }
+            Answered::Elsewhere => {
+                self.waiting.put_back(calls.into_iter());
+                self.take_news(Refreshed::Newer);
+                return;
+            }
             Answered::Not { unsure } => {
                 self.waiting.put_back(calls.into_iter().map(|c| Pending {
                     unsure: c.unsure || unsure,
@@ -530,6 +537,8 @@ async fn send(
         tokio::select! {
             answer = &mut call => break match answer.inspect(|_| peer.heard()) {
                 Ok(Ok(answers)) => Answered::Replies(answers),
+                // It was moved, and says where to: no coordinator is needed for that.
+                Ok(Err(Refusal::Epoch(config))) if route.learn(Arc::clone(&config)) => Answered::Elsewhere,
                 Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
                 Err(_) => {
                     connections.primaries.forget(&peer);

@@ -57,11 +57,14 @@ impl Route {
         config.active().any(|(_, seat)| seat.id == member)
     }
 
-    fn learn(&self, config: Arc<Configuration>) {
+    /// Takes a newer configuration of the same cluster; answers whether it is one.
+    pub(crate) fn learn(&self, config: Arc<Configuration>) -> bool {
         let mut known = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        if config.epoch > known.epoch {
+        let newer = config.cluster == known.cluster && config.epoch > known.epoch;
+        if newer {
             *known = config;
         }
+        newer
     }
 
     /// Asks the coordinator for a newer configuration, which may take up to `wait` to come.

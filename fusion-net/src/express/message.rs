@@ -22,7 +22,6 @@ struct Head {
     stable: Seq,
     sent_at: Time,
     join: Option<JoinSnapshot>,
-    last: Option<Seq>,
     number: u64,
 }
 
@@ -117,7 +116,6 @@ pub(super) fn append_changes(
         stable: message.stable,
         sent_at: message.sent_at,
         join: message.join,
-        last: message.last,
         number: message.number,
     };
     append(out, number, &head, &message.changes.bytes)
@@ -141,7 +139,6 @@ pub fn decode_changes(frame: &[u8]) -> io::Result<(u64, Route, Replicate)> {
         stable: head.stable,
         sent_at: head.sent_at,
         join: head.join,
-        last: head.last,
         number: head.number,
     };
     Ok((number, head.route, message))

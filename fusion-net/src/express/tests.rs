@@ -39,7 +39,6 @@ fn changes(bytes: usize) -> Replicate {
             seq: Seq(1),
             chunks: 2,
         }),
-        last: None,
         number: 0,
     }
 }

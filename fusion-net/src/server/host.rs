@@ -4,6 +4,7 @@ use super::heir::HeirCell;
 use super::primary::PrimaryCell;
 use super::replacement::Replacement;
 use super::sound::{Broken, Sound};
+use super::successor::Successor;
 use crate::clock;
 use crate::express::{self, Changes};
 use crate::peer::{Pool, within};
@@ -63,6 +64,8 @@ pub(crate) enum Member {
     Fused(Arc<Sound<Fused>>),
     Replacement(Arc<Replacement>),
     Heir(Arc<HeirCell>),
+    /// A primary that was moved here and does not serve yet.
+    Successor(Arc<Successor>),
     /// It was here until a fault of this program broke it.
     Broken,
 }
@@ -76,8 +79,9 @@ impl Member {
                 image: replacement.has_image(),
             },
             Member::Heir(heir) => Held::Heir {
-                image: heir.has_image(),
+                ready: heir.is_ready(),
             },
+            Member::Successor(_) => Held::Successor,
             Member::Broken => Held::Broken,
         }
     }
@@ -89,6 +93,7 @@ impl Member {
             Member::Fused(fused) => (fused.lock()).is_ok_and(|mut f| f.tick(clock::now())),
             Member::Replacement(replacement) => replacement.look(timing),
             Member::Heir(heir) => heir.look(),
+            Member::Successor(successor) => successor.tick(),
             Member::Broken => false,
         }
     }
@@ -99,6 +104,7 @@ impl Member {
             Member::Primary(cell) => cell.is_broken(),
             Member::Fused(fused) => fused.is_broken(),
             Member::Heir(heir) => heir.is_broken(),
+            Member::Successor(successor) => successor.is_broken(),
             Member::Replacement(replacement) => replacement.is_broken(),
             Member::Broken => false,
         }
@@ -109,6 +115,7 @@ impl Member {
         match &self {
             Member::Primary(cell) => cell.close(),
             Member::Replacement(replacement) => replacement.stop(),
+            Member::Successor(successor) => successor.stop(),
             Member::Fused(_) | Member::Heir(_) | Member::Broken => {}
         }
         ended.0.push(self);
@@ -161,6 +168,7 @@ impl Slot {
             match member {
                 Member::Primary(cell) => cell.close(),
                 Member::Replacement(replacement) => replacement.stop(),
+                Member::Successor(successor) => successor.stop(),
                 Member::Fused(_) | Member::Heir(_) | Member::Broken => {}
             }
         }
@@ -177,6 +185,7 @@ impl Slot {
                 Member::Replacement(replacement) => {
                     Replacement::restart(replacement, host, Arc::clone(&self.config));
                 }
+                Member::Successor(successor) => Successor::drive(successor, host),
                 Member::Fused(_) | Member::Heir(_) | Member::Broken => {}
             }
         }
@@ -367,20 +376,53 @@ impl Host {
         }
     }
 
-    /// Tells another member's process a configuration.
-    pub(crate) async fn tell(&self, config: &Arc<Configuration>, to: MemberId) {
+    /// Tells another member's process a configuration; answers whether it has heard.
+    pub(crate) async fn tell(&self, config: &Arc<Configuration>, to: MemberId) -> bool {
         let Some(host) = config.host_of(to) else {
-            return;
+            return false;
         };
         let context = within(Duration::from_secs(2));
         if config.index_of(to).is_some() {
-            if let Ok(peer) = self.peers.primaries.get(&host.address).await {
-                let told = peer.client().adopt(context, Arc::clone(config)).await;
-                let _ = told.inspect(|()| peer.heard());
-            }
-        } else if let Ok(peer) = self.peers.fused.get(&host.address).await {
+            let Ok(peer) = self.peers.primaries.get(&host.address).await else {
+                return false;
+            };
             let told = peer.client().adopt(context, Arc::clone(config)).await;
-            let _ = told.inspect(|()| peer.heard());
+            told.inspect(|()| peer.heard()).is_ok()
+        } else {
+            let Ok(peer) = self.peers.fused.get(&host.address).await else {
+                return false;
+            };
+            let told = peer.client().adopt(context, Arc::clone(config)).await;
+            told.inspect(|()| peer.heard()).is_ok()
+        }
+    }
+
+    /// A primary that was moved here may serve: it does from now on (rule 36).
+    pub(crate) fn take_over(self: &Arc<Self>, cluster: ClusterId, id: MemberId) {
+        let mut clusters = lock(&self.clusters);
+        let Some(slot) = clusters.get_mut(&cluster) else {
+            return;
+        };
+        let Some(Member::Successor(successor)) = slot.members.get(&id).cloned() else {
+            return;
+        };
+        // Should a fault strike now, the member is broken.
+        slot.members.insert(id, Member::Broken);
+        let after = match successor.take_primary() {
+            Some(primary) => Member::Primary(PrimaryCell::start(self, primary)),
+            None => Member::Successor(Arc::clone(&successor)),
+        };
+        slot.members.insert(id, after);
+        drop(clusters);
+        successor.is_done();
+        self.news.notify_one();
+    }
+
+    /// Tells a client whose primary is not here where it may be.
+    pub(crate) fn elsewhere(&self, cluster: ClusterId, member: MemberId) -> Refusal {
+        match lock(&self.clusters).get(&cluster) {
+            Some(slot) => Refusal::Epoch(Arc::clone(&slot.config)),
+            None => Refusal::NotMember { cluster, member },
         }
     }
 
@@ -492,12 +534,19 @@ impl Host {
                 heir.adopt(config);
                 Some(Member::Heir(heir))
             }
-            (Some(Member::Heir(heir)), Action::Activate) => {
-                let image = heir.take_image()?;
-                let primary = Primary::recovered(config, id, image);
-                Some(Member::Primary(PrimaryCell::start(self, primary)))
+            (Some(Member::Heir(heir)), Action::TakeOver) => {
+                let takeover = heir.take_over(config)?;
+                Some(Member::Successor(Successor::start(self, takeover)))
             }
-            (None, Action::StartHeir) => Some(Member::Heir(HeirCell::start(config, id))),
+            (Some(Member::Successor(successor)), Action::Adopt) => {
+                Successor::adopt(&successor, self, config);
+                Some(Member::Successor(successor))
+            }
+            (Some(Member::Primary(cell)), Action::Retire) => {
+                cell.retire(self, config);
+                Some(Member::Primary(cell))
+            }
+            (None, Action::StartHeir) => Some(Member::Heir(HeirCell::start(self, config, id))),
             (Some(Member::Replacement(replacement)), Action::Restart) => {
                 Replacement::restart(&replacement, self, config);
                 Some(Member::Replacement(replacement))
@@ -593,6 +642,13 @@ impl Host {
                         MemberReport {
                             complaints,
                             taken_bytes: heir.taken_bytes(),
+                            ..blank(id, condition)
+                        }
+                    }
+                    Member::Successor(successor) => {
+                        let (condition, complaints) = successor.condition();
+                        MemberReport {
+                            complaints,
                             ..blank(id, condition)
                         }
                     }

@@ -195,7 +195,7 @@ async fn replicate_to(
     if let (Ok(ack), Some(primary)) = (&answer, cell.upgrade())
         && primary.take_ack(route, *ack)
     {
-        // Its clients wait for nothing but the coordinator now.
+        // It serves where it was moved to, and nobody needs the one before.
         host.news.notify_one();
     }
     Some(answer.map(|_| ()))
@@ -309,7 +309,7 @@ async fn settle(host: &Arc<Host>, config: &Arc<Configuration>, refusal: Refusal,
     match refusal {
         Refusal::Epoch(theirs) => host.reconcile(config, theirs, to).await,
         // It has not heard of its membership yet, or is gone: tell it; the coordinator settles the rest.
-        Refusal::NotMember { .. } => host.tell(config, to).await,
+        Refusal::NotMember { .. } => drop(host.tell(config, to).await),
         refusal => {
             tracing::warn!(cluster = %config.name, member = %to, %refusal, "a fused member refused changes")
         }

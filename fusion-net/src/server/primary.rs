@@ -4,24 +4,27 @@ use super::host::{Host, Member, Peers};
 use super::link;
 use super::links::Links;
 use super::sound::{Broken, Sound};
+use super::successor::Successor;
 use crate::clock;
+use crate::peer::Backoff;
 use crate::service::{self, Answers, Counted};
 use crate::wire::Guest;
 use fusion_core::config::{Configuration, Reads};
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{
-    Ack, ClientBatch, ClientReply, Condition, MemberReport, RecoveryReply, RecoveryRequest,
-    Refusal, Route,
+    Ack, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Route,
 };
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::time::Time;
 use std::sync::Arc;
+use std::time::Duration;
 use tarpc::context::Context;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// About how many bytes of answers go into one frame; the rest of a batch is put off.
 const MAX_REPLY_BYTES: usize = 4 << 20;
+const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
 /// What moves as a primary works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +40,6 @@ pub(crate) struct Marks {
     /// Reads that rest on no lease may go out up to this round, and wait up to that one; 0 where they rest on leases.
     pub confirmed: u64,
     pub asked: u64,
-    /// It has stopped, to be moved: whoever asks waits for the next epoch.
-    pub stopped: bool,
     /// Not a member any more.
     pub closed: bool,
 }
@@ -52,7 +53,6 @@ impl Marks {
             leased_until: primary.leased_until(),
             confirmed: primary.confirmed(),
             asked: primary.asked(),
-            stopped: primary.is_draining(),
             closed: false,
         }
     }
@@ -150,6 +150,32 @@ impl PrimaryCell {
         })
     }
 
+    /// It was moved: it serves nobody any more, and tells the one that takes over until that has heard (rule 36).
+    pub(crate) fn retire(self: &Arc<Self>, host: &Arc<Host>, config: Arc<Configuration>) {
+        self.with(|primary| primary.retire(Arc::clone(&config)));
+        self.close();
+        let (host, me) = (Arc::clone(host), Arc::downgrade(self));
+        tokio::spawn(async move {
+            let mut backoff = Backoff::new(MAX_BACKOFF);
+            while let Some(cell) = me.upgrade() {
+                let Ok((current, to)) = cell.primary.lock().map(|primary| {
+                    let current = primary.config().epoch == config.epoch;
+                    (current, primary.successor())
+                }) else {
+                    return;
+                };
+                drop(cell);
+                let Some(to) = to.filter(|_| current) else {
+                    return;
+                };
+                if host.tell(&config, to).await {
+                    return;
+                }
+                sleep(backoff.wait()).await;
+            }
+        });
+    }
+
     /// Taken for dead: no link speaks until it is named again. Who waits for an answer waits on: it may come yet.
     pub(crate) fn suspend(&self, config: Arc<Configuration>) {
         self.with(|primary| primary.suspend(config));
@@ -174,18 +200,18 @@ impl PrimaryCell {
         });
     }
 
-    /// Takes an acknowledgement. Answers whether it has stopped, with nothing left to be acknowledged.
+    /// Takes an acknowledgement. Answers whether it is the one by which a primary that was moved here is known to serve.
     pub(crate) fn take_ack(&self, route: Route, ack: Ack) -> bool {
-        let (stopped, completed) = self.with(|primary| {
-            let before = primary.stable();
-            let taken = primary.on_ack(route, ack, clock::now());
-            let stopped = taken && matches!(primary.condition(), Condition::Drained { .. });
-            (stopped, before < primary.stable())
+        let (settled, completed) = self.with(|primary| {
+            let unleased = primary.leased_until() == Time(0);
+            let completed = primary.on_ack(route, ack, clock::now());
+            let settled = unleased && primary.leased_until() > Time(0);
+            (settled, completed)
         });
         if completed {
             self.links.was_last(route.to);
         }
-        stopped
+        settled
     }
 
     /// The member is no more: waiting callers are told so and look for its successor.
@@ -220,13 +246,6 @@ impl PrimaryCell {
         let _ = timeout(most, leased).await;
     }
 
-    /// While it is being moved, and has stopped: waits until the next epoch says who goes on (rule 36). Answers whether
-    /// that is this primary.
-    async fn wait_for_the_move(&self, marks: &mut watch::Receiver<Marks>) -> bool {
-        let settled = marks.wait_for(|m| m.closed || !m.stopped).await;
-        settled.is_ok_and(|m| !m.closed)
-    }
-
     /// Executes a batch, then waits until all that its answers depend on is stable, and its reads are confirmed where they
     /// rest on no lease (rules 11, 58).
     async fn execute(
@@ -235,33 +254,34 @@ impl PrimaryCell {
         guest: &Guest,
     ) -> Result<Answers, Refusal> {
         let mut marks = self.watch();
-        loop {
-            if !self.wait_for_the_move(&mut marks).await {
-                return Err(Refusal::NotMember {
-                    cluster: batch.message.cluster,
-                    member: batch.message.member,
-                });
-            }
-            match self.execute_now(&batch.message, guest, &mut marks).await {
-                Some((answers, after, round)) => {
-                    // What waits for the others holds its answers, and no requests: neither their memory nor room for it.
-                    drop(batch);
-                    let is_safe = |m: &Marks| m.stable >= after && m.confirmed >= round;
-                    let settled = marks.wait_for(|m| m.closed || is_safe(m)).await;
-                    let safe = settled.is_ok_and(|m| is_safe(&m));
-                    return if safe {
-                        Ok(answers)
-                    } else {
-                        Err(Refusal::Deposed)
-                    };
-                }
-                None if marks.borrow_and_update().stopped => {}
-                None => return Err(Refusal::Deposed),
-            }
+        let executed = self.execute_now(&batch.message, guest, &mut marks).await;
+        let Some((answers, after, round)) = executed else {
+            return Err(self.refusal());
+        };
+        // What waits for the others holds its answers, and no requests: neither their memory nor room for it.
+        drop(batch);
+        let is_safe = |m: &Marks| m.stable >= after && m.confirmed >= round;
+        let settled = marks.wait_for(|m| m.closed || is_safe(m)).await;
+        let safe = settled.is_ok_and(|m| is_safe(&m));
+        if safe {
+            Ok(answers)
+        } else {
+            Err(Refusal::Deposed)
         }
     }
 
-    /// Executes a batch; `None` when it has stopped or was taken for dead, and nothing was executed.
+    /// Why nothing is executed: it was moved, and says where to, or it was taken for dead.
+    fn refusal(&self) -> Refusal {
+        let Ok(primary) = self.primary.lock() else {
+            return Refusal::Deposed;
+        };
+        match primary.successor() {
+            Some(_) => Refusal::Epoch(Arc::clone(primary.config())),
+            None => Refusal::Deposed,
+        }
+    }
+
+    /// Executes a batch; `None` when it was taken for dead or moved, and nothing was executed.
     async fn execute_now(
         &self,
         batch: &ClientBatch,
@@ -275,7 +295,7 @@ impl PrimaryCell {
         let now = clock::now();
         // No await from here to the end of this statement: see the type's comment.
         let (replies, after, round, bytes) = self.with(|primary| {
-            if primary.is_suspended() || primary.is_draining() {
+            if primary.is_suspended() {
                 return None;
             }
             let (mut after, mut round) = (Seq(0), 0);
@@ -311,7 +331,7 @@ impl PrimaryCell {
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
                     Submitted::Busy => ClientReply::Busy,
                     Submitted::NoLease => ClientReply::NoLease,
-                    Submitted::Suspended | Submitted::Moving => ClientReply::NoLease,
+                    Submitted::Suspended => ClientReply::NoLease,
                 };
                 executed = false;
                 refusal
@@ -357,16 +377,14 @@ impl PrimaryServer {
         &self,
         batch: Counted<ClientBatch>,
     ) -> Result<Answers, Refusal> {
-        let gone = Refusal::NotMember {
-            cluster: batch.message.cluster,
-            member: batch.message.member,
-        };
-        match self
-            .host
-            .member(batch.message.cluster, batch.message.member)
-        {
+        let (cluster, member) = (batch.message.cluster, batch.message.member);
+        if let Some(Member::Successor(successor)) = self.host.member(cluster, member) {
+            // It takes over, and tells its clients so when it has.
+            Successor::wait(successor).await;
+        }
+        match self.host.member(cluster, member) {
             Some(Member::Primary(cell)) => cell.execute(batch, &self.guest).await,
-            _ => Err(gone),
+            _ => Err(self.host.elsewhere(cluster, member)),
         }
     }
 }
@@ -395,6 +413,8 @@ impl service::Primary for PrimaryServer {
                 self.guest.is_member();
                 Ok(Counted::answer(reply, room))
             }
+            // It takes over: whoever recovers another primary asks again.
+            Some(Member::Successor(_)) => Err(Refusal::Busy),
             _ => Err(self.host.not_here(route)),
         }
     }

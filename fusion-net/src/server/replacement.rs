@@ -174,7 +174,7 @@ impl Replacement {
             let releases = recovery.requests(Time(0));
             async move {
                 for (to, request) in releases {
-                    let _ = call(&host, &config, me, to, &request).await;
+                    let _ = call(&host, &config, me, to, &request, CALL).await;
                 }
             }
         });
@@ -256,7 +256,7 @@ async fn ask(
 ) -> Answer {
     let mut backoff = Backoff::new(MAX_BACKOFF);
     loop {
-        match call(host, config, me, to, &request).await {
+        match call(host, config, me, to, &request, CALL).await {
             Some(Err(Refusal::Epoch(theirs))) => host.reconcile(config, theirs, to).await,
             Some(Err(Refusal::NotMember { .. } | Refusal::Busy | Refusal::TwoContents)) | None => {}
             Some(answer) => return (to, request, answer),
@@ -265,20 +265,22 @@ async fn ask(
     }
 }
 
-async fn call(
+/// Asks once; `None` when the way is broken, or no answer comes in time.
+pub(super) async fn call(
     host: &Arc<Host>,
     config: &Arc<Configuration>,
     me: MemberId,
     to: MemberId,
     request: &RecoveryRequest,
+    limit: Duration,
 ) -> Option<Result<RecoveryReply, Refusal>> {
     let address = &config.host_of(to)?.address;
     let route = config.route(me, to);
-    if config.index_of(to).is_some() {
+    if config.fused_seat(to).is_none() {
         let peer = host.peers.primaries.get(address).await.ok()?;
         let answer = peer
             .client()
-            .recover(within(CALL), route, request.clone())
+            .recover(within(limit), route, request.clone())
             .await;
         answer
             .inspect(|_| peer.heard())
@@ -289,7 +291,7 @@ async fn call(
         let peer = host.peers.fused.get(address).await.ok()?;
         let answer = peer
             .client()
-            .recover(within(CALL), route, request.clone())
+            .recover(within(limit), route, request.clone())
             .await;
         answer
             .inspect(|_| peer.heard())

@@ -312,7 +312,6 @@ mod tests {
                 seq: Seq(u64::MAX),
                 chunks: u32::MAX,
             }),
-            last: Some(Seq(u64::MAX)),
             number: u64::MAX,
         };
         let request = Request {

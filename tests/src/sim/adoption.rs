@@ -2,7 +2,7 @@
 
 use super::process::ProcessId;
 use super::replacing::Replacing;
-use super::server::{Copying, Node, Server, Serving};
+use super::server::{Copying, Node, Server, Serving, Succeeding};
 use super::world::World;
 use fusion_core::config::Configuration;
 use fusion_core::fused::Fused;
@@ -10,6 +10,7 @@ use fusion_core::heir::Heir;
 use fusion_core::hosting::{self, Action, Held};
 use fusion_core::id::MemberId;
 use fusion_core::primary::Primary;
+use fusion_core::takeover::Takeover;
 use std::sync::Arc;
 
 /// Little: a learner gets each primary's pages in several chunks.
@@ -35,8 +36,9 @@ impl World {
                 image: r.image.is_some(),
             },
             Node::Heir(h) => Held::Heir {
-                image: h.heir.has_image(),
+                ready: h.heir.is_ready(),
             },
+            Node::Successor(_) => Held::Successor,
         };
         let held = server.nodes.iter().map(|(&id, node)| (id, held(node)));
         let held = held.collect();
@@ -77,14 +79,21 @@ impl World {
                 h.heir.adopt(config);
                 Some(Node::Heir(h))
             }
-            (Some(Node::Heir(h)), Action::Activate) => {
-                let image = h.heir.into_image()?;
-                let primary = Primary::recovered(config, member, image);
-                Some(self.serving(primary))
+            (Some(Node::Primary(mut s)), Action::Retire) => {
+                s.primary.retire(config);
+                Some(Node::Primary(s))
+            }
+            (Some(Node::Heir(h)), Action::TakeOver) => {
+                let takeover = Takeover::new(config, h.heir)?;
+                Some(Node::Successor(Box::new(Succeeding { takeover })))
+            }
+            (Some(Node::Successor(mut s)), Action::Adopt) => {
+                s.takeover.adopt(config);
+                Some(Node::Successor(s))
             }
             (None, Action::StartHeir) => {
                 let heir = Heir::create(config, member);
-                Some(Node::Heir(Box::new(Copying { heir, copy: None })))
+                Some(Node::Heir(Box::new(Copying::new(heir))))
             }
             (Some(Node::Replacement(r)), Action::Activate) => {
                 let image = r.image?;
@@ -112,7 +121,7 @@ impl World {
         }
     }
 
-    fn serving(&mut self, mut primary: Primary) -> Node {
+    pub(super) fn serving(&mut self, mut primary: Primary) -> Node {
         primary.limit_chunks(CHUNK_BYTES);
         primary.limit_sessions(self.session_slots);
         let pages = primary.structure().snapshot();

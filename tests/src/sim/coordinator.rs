@@ -365,13 +365,8 @@ impl World {
                     self.activated(&next, j);
                 }
             }
-            Reason::PrimaryMoved(j) => {
-                self.stats.primaries_moved += 1;
-                checks::level::on_activation(self, &[*j]);
-                self.activated(&next, *j);
-            }
+            Reason::PrimaryMoved(_) => self.stats.primaries_moved += 1,
             Reason::MoveCancelled(_) => self.stats.cancelled += 1,
-            Reason::PrimaryDrains(_) => self.stats.drains += 1,
             Reason::PrimariesReturned(indices) => self.stats.returns += indices.len() as u64,
             Reason::LearnersCaughtUp(rows) => self.stats.caught_up += rows.len() as u64,
             Reason::LearnersPromoted(rows) => self.stats.promotions += rows.len() as u64,
@@ -407,7 +402,6 @@ impl World {
         let server = self.servers.get(&seat.host.server);
         let seq = match server.and_then(|s| s.nodes.get(&seat.id)) {
             Some(Node::Replacement(replacing)) => replacing.image_seq(),
-            Some(Node::Heir(copying)) => Some(copying.heir.seq()),
             _ => None,
         };
         if let Some(seq) = seq {

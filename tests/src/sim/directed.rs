@@ -4,15 +4,11 @@ mod time;
 
 use super::decisions;
 use fusion_core::code::Code;
-use fusion_core::config::{
-    ClusterShape, Configuration, FusedState, HeirSeat, MovePhase, PrimaryState, Reads,
-};
+use fusion_core::config::{ClusterShape, Configuration, FusedState, PrimaryState, Reads};
 use fusion_core::detector::Detector;
 use fusion_core::fused::Fused;
-use fusion_core::id::{
-    ClusterId, MemberId, PrimaryIndex, RequestId, Row, Seq, ServerId, SessionId,
-};
-use fusion_core::membership::{self, Evidence, Heard, Plan, Reason, ServerView};
+use fusion_core::id::{ClusterId, MemberId, PrimaryIndex, Row, Seq, ServerId, SessionId};
+use fusion_core::membership::{self, Evidence, Plan, ServerView};
 use fusion_core::message::{Ack, ClientRequest, Condition, MemberReport, Refusal, Route};
 use fusion_core::op::{Kind, Op};
 use fusion_core::primary::{Primary, Submitted};
@@ -29,7 +25,6 @@ pub const SCHEDULES: &[Schedule] = &[
     ("a late acknowledgement", a_late_acknowledgement),
     ("clocks that drift apart", clocks_that_drift_apart),
     ("an unstable snapshot", an_unstable_snapshot),
-    ("a drain of an older epoch", a_drain_of_an_older_epoch),
     ("a learner's lease", a_learners_lease),
     (
         "a spare that nobody can reach",
@@ -203,84 +198,6 @@ fn an_unstable_snapshot() -> Result<(), String> {
         return Err("invariant 8: a learner is complete while its snapshot is not stable".into());
     }
     Ok(())
-}
-
-/// A primary stops to be moved, and so it and its heir say; then the epoch changes otherwise, it goes on, and a client is
-/// told that its write is safe. What both said before that must move nobody any more (rules 7, 36).
-fn a_drain_of_an_older_epoch() -> Result<(), String> {
-    let mut pair = Pair::new();
-    let now = Time(1_000_000);
-    let heir = |phase| {
-        Some(HeirSeat {
-            id: MemberId(3),
-            host: super::world::host(3),
-            phase,
-        })
-    };
-    let session = SessionId(1);
-    let incarnation = pair.primary.open_session(session);
-    let incarnation = incarnation.ok_or("there is room")?;
-    let mut drains = pair.primary.config().successor(2);
-    drains.primaries[0].heir = heir(MovePhase::Draining);
-    let drains = Arc::new(drains);
-    pair.adopt(&drains);
-    let ack = pair.replicate(now, now)?;
-    let route = pair.route(2);
-    pair.primary.on_ack(route, ack, now);
-    let Condition::Drained { seq } = pair.primary.condition() else {
-        return Err("invariant 9: it has stopped, and everybody has everything".into());
-    };
-    let mut evidence = Evidence::default();
-    let said = [
-        (MemberId(1), Condition::Drained { seq }),
-        (MemberId(3), Condition::Ready { seq }),
-    ];
-    for (member, condition) in said {
-        let report = MemberReport::new(drains.cluster, member, drains.epoch, condition);
-        let at_ms = 1;
-        evidence.reports.insert(member, Heard { report, at_ms });
-    }
-    for server in 1..=3 {
-        let view = ServerView {
-            address: String::new(),
-            last_heard_ms: 1,
-            suspected_since_ms: None,
-            load: 1,
-            draining: false,
-            ..ServerView::default()
-        };
-        evidence.servers.insert(ServerId(server), view);
-    }
-    let mut void = drains.successor(3);
-    void.primaries[0].heir = heir(MovePhase::Copying);
-    let void = Arc::new(void);
-    pair.adopt(&void);
-    let id = RequestId {
-        session,
-        incarnation,
-        slot: 0,
-        number: 1,
-    };
-    let write = ClientRequest {
-        id: Some(id),
-        op: Op::Put {
-            key: vec![1].into(),
-            value: vec![2].into(),
-        },
-        follows: false,
-    };
-    if !matches!(pair.primary.submit(&write, now), Submitted::Done { .. }) {
-        return Err("invariant 9: it goes on when its drain is void".into());
-    }
-    let ack = pair.replicate(now, now)?;
-    pair.primary.on_ack(pair.route(2), ack, now);
-    let answered = pair.primary.stable() == pair.primary.applied();
-    match membership::plan(&void, &evidence, 4) {
-        Plan::Change(_, Reason::PrimaryMoved(_)) if answered => Err(format!(
-            "invariant 4: a write after change {seq} was answered, and the heir has none"
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// The code in sync renews the lease of a primary, its learner does not. Then the learner takes its place, and the primary

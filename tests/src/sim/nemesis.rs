@@ -8,7 +8,7 @@ use super::moods::Mood;
 use super::process::ProcessId;
 use super::rng::Rng;
 use super::world::{Event, World};
-use fusion_core::config::{PrimaryState, Reads};
+use fusion_core::config::{PrimarySeat, PrimaryState, Reads};
 use fusion_core::id::ServerId;
 use std::collections::BTreeMap;
 
@@ -159,8 +159,11 @@ impl World {
                 || self.nemesis.afflicted.contains_key(&server)
                 || !self.servers.contains_key(&server)
         };
+        // One that was just moved may yet need the one before.
+        let moved = |s: &PrimarySeat| s.moved_from.as_ref().is_some_and(|f| gone(f.host.server));
         let primaries = config.primaries.iter();
-        let primaries = primaries.filter(|s| s.state == PrimaryState::Lost || gone(s.host.server));
+        let primaries =
+            primaries.filter(|s| s.state == PrimaryState::Lost || gone(s.host.server) || moved(s));
         let codes = config.in_sync().filter(|s| !gone(s.host.server)).count();
         primaries.count() <= codes
     }

@@ -118,7 +118,21 @@ impl World {
         answer: Result<RecoveryReply, Refusal>,
         now: Time,
     ) {
+        match (server.nodes.get_mut(&route.from), &answer) {
+            (Some(Node::Heir(h)), Ok(_)) => h.heir.on_reply(route),
+            (Some(Node::Successor(s)), _) if s.takeover.config().epoch != route.epoch => return,
+            (Some(Node::Successor(s)), Ok(reply)) => {
+                s.takeover.on_reply(route.to, request, reply.clone(), now);
+            }
+            (Some(Node::Successor(s)), Err(refusal)) => {
+                s.takeover.on_refusal(route.to, request, refusal);
+            }
+            _ => {}
+        }
         let Some(Node::Replacement(replacing)) = server.nodes.get_mut(&route.from) else {
+            if let Err(refusal) = answer {
+                self.settle(me, server, from, route, refusal);
+            }
             return;
         };
         if replacing.recovery.config().epoch != route.epoch {

@@ -9,11 +9,14 @@ use super::world::World;
 use fusion_core::config::{Configuration, Reads};
 use fusion_core::fault::{Fault, planted};
 use fusion_core::fused::Fused;
-use fusion_core::heir::{Copy, Heir};
+use fusion_core::heir::{Built, Copy, Heir};
 use fusion_core::id::{Epoch, MemberId, Seq, ServerId, SessionId};
-use fusion_core::message::{ClientRequest, Condition, MemberReport, Refusal, Route};
+use fusion_core::message::{
+    ClientRequest, Condition, MemberReport, RecoveryRequest, Refusal, Route,
+};
 use fusion_core::primary::{Primary, Submitted};
-use fusion_core::recovery::Image;
+use fusion_core::structure::FollowError;
+use fusion_core::takeover::Takeover;
 use fusion_core::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,13 +55,34 @@ impl Serving {
     }
 }
 
-/// An heir, and what it is rebuilding.
+/// An heir, and what is being built for it.
 #[derive(Debug)]
 pub struct Copying {
     /// The member.
     pub heir: Heir,
-    /// Taken, and done at the next look: other things may happen meanwhile.
-    pub(super) copy: Option<Copy>,
+    /// Taken, and done at a later look: other things may happen meanwhile.
+    work: Option<Work>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Build(Copy),
+    Follow(Built),
+}
+
+impl Copying {
+    /// It has nothing yet.
+    #[must_use]
+    pub fn new(heir: Heir) -> Copying {
+        Copying { heir, work: None }
+    }
+}
+
+/// A primary that was moved here and does not serve yet.
+#[derive(Debug)]
+pub struct Succeeding {
+    /// The member.
+    pub takeover: Takeover,
 }
 
 /// A member.
@@ -72,6 +96,8 @@ pub enum Node {
     Replacement(Box<Replacing>),
     /// The heir of a primary that is being moved.
     Heir(Box<Copying>),
+    /// A primary that takes over from the one that was moved.
+    Successor(Box<Succeeding>),
 }
 
 impl Node {
@@ -82,6 +108,7 @@ impl Node {
             Node::Fused(fused) => fused.tick(now),
             Node::Replacement(replacing) => replacing.recovery.tick(now),
             Node::Heir(copying) => copying.heir.tick(now),
+            Node::Successor(s) => s.takeover.tick(now),
         };
     }
 }
@@ -117,12 +144,26 @@ impl World {
                 node.look(now);
             }
             match node {
-                Node::Primary(serving) => self.replicate(me, serving, now),
+                Node::Primary(serving) => {
+                    self.replicate(me, serving, now);
+                    self.tell_successor(me, &serving.primary);
+                }
                 Node::Fused(_) => {}
                 Node::Replacement(replacing) => self.ask_on(me, member, replacing, now),
-                Node::Heir(copying) => self.rebuild(copying),
+                Node::Heir(copying) => {
+                    self.build(copying);
+                    let config = Arc::clone(copying.heir.config());
+                    let requests = copying.heir.requests(now);
+                    self.ask_all(me, &config, member, requests);
+                }
+                Node::Successor(s) => {
+                    let config = Arc::clone(s.takeover.config());
+                    let requests = s.takeover.requests(now);
+                    self.ask_all(me, &config, member, requests);
+                }
             }
         }
+        self.take_over(&mut server);
         self.servers.insert(id, server);
         self.rng.range(4_000, 12_000)
     }
@@ -221,6 +262,8 @@ impl World {
             Packet::Ask(route, request) => {
                 let answer = match server.nodes.get_mut(&route.to) {
                     Some(Node::Primary(s)) => s.primary.on_recovery(route, &request, now),
+                    // Not yet: whoever asks it asks again.
+                    Some(Node::Successor(_)) => Err(Refusal::Busy),
                     Some(Node::Fused(f)) => f.on_recovery(route, &request, now),
                     _ => Err(not_here(server, route)),
                 };
@@ -229,6 +272,7 @@ impl World {
             Packet::Ack(route, Err(refusal)) => self.settle(me, server, from, route, refusal),
             Packet::Answer(route, request, answer) => {
                 self.on_answer(me, server, from, route, &request, answer, now);
+                self.take_over(server);
             }
             Packet::Request {
                 member,
@@ -253,14 +297,64 @@ impl World {
         }
     }
 
-    /// An heir makes a structure of what it has copied.
-    fn rebuild(&mut self, copying: &mut Copying) {
-        if let Some(copy) = copying.copy.take() {
-            checks::images::on_copied(self, &copying.heir, &copy);
-            let image = Image::rebuild(copy.seq, copy.pages, copy.expected);
-            copying.heir.on_image(image);
+    /// An heir makes a structure of what it has copied, and follows.
+    fn build(&mut self, copying: &mut Copying) {
+        if self.rng.permille(500) {
+            return;
         }
-        copying.copy = copying.heir.take_copy();
+        let built = match copying.work.take() {
+            Some(Work::Build(copy)) => {
+                checks::images::on_copied(self, &copying.heir, &copy);
+                copy.build().map_err(FollowError::from)
+            }
+            Some(Work::Follow(built)) => built.follow(),
+            None => {
+                copying.work = copying.heir.take_copy().map(Work::Build);
+                return;
+            }
+        };
+        copying.work = copying.heir.on_built(built).map(Work::Follow);
+    }
+
+    fn ask_all(
+        &mut self,
+        me: ProcessId,
+        config: &Configuration,
+        from: MemberId,
+        requests: Vec<(MemberId, RecoveryRequest)>,
+    ) {
+        for (to, request) in requests {
+            if let Some(place) = World::place(config, to) {
+                let route = World::route(config, from, to);
+                self.send(me, place, Packet::Ask(route, request));
+            }
+        }
+    }
+
+    /// Who was moved tells the one that takes over: no coordinator is needed for that.
+    fn tell_successor(&mut self, me: ProcessId, primary: &Primary) {
+        let config = primary.config();
+        let place = primary.successor().and_then(|id| World::place(config, id));
+        if let Some(place) = place {
+            self.send(me, place, Packet::Tell(Arc::clone(config)));
+        }
+    }
+
+    /// Who was moved here serves as soon as it may.
+    fn take_over(&mut self, server: &mut Server) {
+        let may = |node: &Node| matches!(node, Node::Successor(s) if s.takeover.may_serve());
+        let ready = server.nodes.iter().filter(|(_, node)| may(node));
+        for id in ready.map(|(&id, _)| id).collect::<Vec<_>>() {
+            let Some(Node::Successor(s)) = server.nodes.remove(&id) else {
+                continue;
+            };
+            let (config, seq) = (Arc::clone(s.takeover.config()), s.takeover.seq());
+            checks::lost_writes::on_activation(self, &config, id, seq);
+            self.truth.served.insert(id);
+            self.stats.taken_over += 1;
+            let node = self.serving(s.takeover.into_primary());
+            server.nodes.insert(id, node);
+        }
     }
 
     /// The pages are other ones now, if there was a change.
@@ -322,7 +416,6 @@ impl World {
         } = submitted
         else {
             self.stats.unleased += u64::from(submitted == Submitted::NoLease);
-            self.stats.stopped += u64::from(submitted == Submitted::Moving);
             let answer = match submitted {
                 Submitted::SessionUnknown => Answer::SessionUnknown,
                 _ => Answer::Refused,
@@ -408,6 +501,10 @@ impl World {
                 Node::Heir(h) => MemberReport {
                     complaints: h.heir.complaints(),
                     ..report(member, h.heir.condition())
+                },
+                Node::Successor(s) => MemberReport {
+                    complaints: s.takeover.complaints(),
+                    ..report(member, s.takeover.condition(now))
                 },
             });
         }

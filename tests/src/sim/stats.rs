@@ -104,10 +104,10 @@ stats! {
     moves,
     /// Moves that an operator cancelled.
     cancelled,
-    /// Primaries that stopped to be moved.
-    drains,
     /// Primaries that were moved.
     primaries_moved,
+    /// Those that served where they were moved to.
+    taken_over,
     /// Servers that an operator wanted empty.
     servers_drained,
     /// Writes answered.
@@ -122,8 +122,6 @@ stats! {
     sessions_unknown,
     /// Reads refused for want of a lease.
     unleased,
-    /// Requests refused by a primary that had stopped to be moved.
-    stopped,
     /// Runs that lost more than f at once by bad luck.
     beyond_f,
     /// Looks at a primary while at most f members were away and a spare was there (invariant 11).

@@ -52,6 +52,8 @@ pub struct Truth {
     pub histories: BTreeMap<MemberId, BTreeMap<Seq, (RequestId, OpResult)>>,
     /// Its pages after each change.
     pub states: BTreeMap<MemberId, BTreeMap<Seq, PageTable>>,
+    /// Those that were moved somewhere and served there.
+    pub served: BTreeSet<MemberId>,
     /// Who gave answers in an epoch.
     pub acknowledging: BTreeMap<(Epoch, PrimaryIndex), MemberId>,
     /// Primaries that have heard that they are.

@@ -152,6 +152,10 @@ impl Registry {
         let condition = report.map(|r| r.condition);
         let state = match (alive, building, condition) {
             (false, _, _) | (_, _, Some(Condition::Missing)) => MemberState::Dead,
+            // It was moved, and is not known to serve yet.
+            (_, false, _) if config.takes_over(id).is_some() => {
+                MemberState::Moving { done: 1, total: 1 }
+            }
             (_, false, _) => match self.copied(config, (role, index)) {
                 Some((done, total)) => MemberState::Moving { done, total },
                 None => MemberState::Active,
@@ -172,10 +176,7 @@ impl Registry {
         };
         // Who is still being made, or has nothing, has no figures to tell.
         let figures = report.filter(|r| match role {
-            Role::Primary => matches!(
-                r.condition,
-                Condition::Serving | Condition::Suspended | Condition::Drained { .. }
-            ),
+            Role::Primary => matches!(r.condition, Condition::Serving | Condition::Suspended),
             Role::Fused => r.condition != Condition::Missing,
         });
         MemberStatus {

@@ -4,7 +4,7 @@
 use crate::sim::moods::Mood;
 use crate::sim::truth::Place;
 use crate::sim::world::World;
-use fusion_core::config::{Configuration, PrimaryState};
+use fusion_core::config::{Configuration, PrimarySeat, PrimaryState};
 use fusion_core::id::{MemberId, PrimaryIndex};
 use fusion_core::membership::{Evidence, Plan, Waiting};
 use fusion_core::message::Condition;
@@ -42,10 +42,17 @@ pub fn are_unheard(config: &Configuration, evidence: &Evidence, what: &str) {
         report.is_some_and(|r| r.epoch == config.epoch && r.condition == Condition::Suspended)
             && !is_unheard(config, evidence, member)
     };
+    // It needs the one that was moved, as long as it does not serve (rule 36).
+    let stuck = |seat: &PrimarySeat| {
+        let report = evidence.reports.get(&seat.id).map(|h| &h.report);
+        let waits = report.is_some_and(|r| r.condition == Condition::TakingOver);
+        let former = seat.moved_from.as_ref().filter(|_| waits);
+        former.is_some_and(|f| is_unheard(config, evidence, f.id))
+    };
     let gone = |j: &PrimaryIndex| {
         let seat = &config.primaries[j.index()];
         match seat.state {
-            PrimaryState::Active => is_unheard(config, evidence, seat.id),
+            PrimaryState::Active => is_unheard(config, evidence, seat.id) || stuck(seat),
             PrimaryState::Lost => !seat.former.as_ref().is_some_and(|f| answers(f.id)),
         }
     };

@@ -42,6 +42,7 @@ pub fn is_whole(world: &World) -> bool {
         && config.in_sync().count() == usize::from(config.faults)
         && config.learners().next().is_none()
         && config.heirs().next().is_none()
+        && config.moved().next().is_none()
         && world.clients.iter().all(|c| c.is_idle())
 }
 

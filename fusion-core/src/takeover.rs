@@ -1,0 +1,335 @@
+//! How the heir of a primary becomes the primary, in the epoch that names it (PROTOCOL rule 36).
+//!
+//! Nothing had to stop for it before, and nobody has to help it but those whom it asks: every fused member in sync, what
+//! it has of the primary, which seals it, and whether a lease of the predecessor still runs; and the predecessor, whether
+//! it has yielded. What it lacks of the changes it takes from either. Like [`recovery`](crate::recovery) it is a state
+//! machine: [`requests`](Takeover::requests) are what to ask of whom, each answer goes into
+//! [`on_reply`](Takeover::on_reply), and when it [may serve](Takeover::may_serve), it [is the
+//! primary](Takeover::into_primary).
+
+use crate::config::{Configuration, PrimaryState};
+use crate::fault::{Fault, planted};
+use crate::heir::{Heir, Inheritance};
+use crate::id::{MemberId, PrimaryIndex, Seq};
+use crate::listening::Listening;
+use crate::log::ChangeLog;
+use crate::message::{ChangeRun, Condition, RecoveryReply, RecoveryRequest, Refusal};
+use crate::primary::Primary;
+use crate::structure::Follower;
+use crate::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who does not answer is asked again after this time.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// A fused member is not asked more often whether a lease is over.
+const LEASE_POLL: Duration = Duration::from_millis(5);
+
+/// A primary that does not serve yet.
+#[derive(Debug)]
+pub struct Takeover {
+    config: Arc<Configuration>,
+    id: MemberId,
+    index: PrimaryIndex,
+    follower: Box<Follower>,
+    seq: Seq,
+    log: ChangeLog,
+    /// What the fused members in sync have of it, as they said in this epoch (rule 28).
+    vectors: BTreeMap<MemberId, Seq>,
+    /// Those whose lease of the predecessor is not known to be over.
+    leases: BTreeSet<MemberId>,
+    /// The predecessor executes nothing any more, and this was its last change. That stays true.
+    yielded: Option<Seq>,
+    /// Whom to ask, and when.
+    asks: BTreeMap<MemberId, Time>,
+    /// Whose logs do not reach back to what it has.
+    unhelpful: BTreeSet<MemberId>,
+    /// Since when it lacks changes that nobody hands it.
+    stuck_since: Option<Time>,
+    /// Changes that it was handed are none of this structure: it counts as dead.
+    failed: bool,
+    listening: Listening,
+}
+
+impl Takeover {
+    /// Begins as what the heir was; `None` if that was not ready.
+    ///
+    /// # Panics
+    /// When `config` does not name the heir as the active primary (a bug of the caller).
+    #[must_use]
+    pub fn new(config: Arc<Configuration>, heir: Heir) -> Option<Takeover> {
+        let (id, index) = (heir.id(), heir.index());
+        let seat = config.primary(index);
+        assert!(
+            seat.is_some_and(|s| s.id == id && s.state == PrimaryState::Active),
+            "the configuration names it"
+        );
+        let Inheritance { follower, seq, log } = heir.into_inheritance()?;
+        let mut takeover = Takeover {
+            config,
+            id,
+            index,
+            follower,
+            seq,
+            log,
+            vectors: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            yielded: None,
+            asks: BTreeMap::new(),
+            unhelpful: BTreeSet::new(),
+            stuck_since: None,
+            failed: false,
+            listening: Listening::default(),
+        };
+        takeover.begin_epoch();
+        Some(takeover)
+    }
+
+    /// Everybody is asked in each epoch; what came of changes stays (rule 35).
+    fn begin_epoch(&mut self) {
+        let in_sync: BTreeSet<MemberId> = self.config.in_sync().map(|s| s.id).collect();
+        self.vectors.clear();
+        self.unhelpful.clear();
+        self.stuck_since = None;
+        let others = in_sync.iter().copied().chain(self.predecessor());
+        self.asks = others.map(|m| (m, Time(0))).collect();
+        self.listening.to([]);
+        self.leases = in_sync;
+    }
+
+    /// Adopts a higher configuration that still names it as the primary.
+    ///
+    /// # Panics
+    /// When the configuration is not higher or does not name it (a bug of the caller).
+    pub fn adopt(&mut self, config: Arc<Configuration>) {
+        assert!(
+            config.epoch > self.config.epoch,
+            "only a higher configuration is adopted"
+        );
+        assert_eq!(config.index_of(self.id), Some(self.index), "still named");
+        self.config = config;
+        self.begin_epoch();
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Configuration> {
+        &self.config
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// The last change that it has.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    fn predecessor(&self) -> Option<MemberId> {
+        let seat = self.config.primary(self.index)?;
+        seat.moved_from.as_ref().map(|f| f.id)
+    }
+
+    /// What it reports to the coordinator. One that lacks what nobody hands it any more counts as dead: the codes have it.
+    #[must_use]
+    pub fn condition(&self, now: Time) -> Condition {
+        let most = self.config.timing.complain_after();
+        let stuck = self.stuck_since.is_some_and(|at| now.since(at) >= most);
+        if self.failed || stuck {
+            Condition::Missing
+        } else {
+            Condition::TakingOver
+        }
+    }
+
+    /// Looks at the clock and counts silence (rule 56). To be called by a timer of the process's own, T_h / 4 to T_h
+    /// apart; returns whether there is something new to complain about.
+    pub fn tick(&mut self, now: Time) -> bool {
+        let timing = self.config.timing;
+        self.listening.look(now, &timing)
+    }
+
+    /// The fused members that had not answered for T_c at the last [`tick`](Self::tick), for its next report (rule 22).
+    #[must_use]
+    pub fn complaints(&self) -> Vec<MemberId> {
+        self.listening.complaints(&self.config.timing)
+    }
+
+    /// The last change that anybody is known to have of it: what it needs to have.
+    fn target(&self) -> Seq {
+        let vectors = self.vectors.values().copied();
+        vectors.chain(self.yielded).max().unwrap_or_default()
+    }
+
+    fn has_vectors(&self) -> bool {
+        self.vectors.len() == self.config.in_sync().count()
+    }
+
+    /// Takes what is to be asked of whom now.
+    pub fn requests(&mut self, now: Time) -> Vec<(MemberId, RecoveryRequest)> {
+        let predecessor = self.predecessor();
+        let helper = self.helper();
+        let due: Vec<MemberId> = self.due(now).collect();
+        let mut requests = Vec::new();
+        for to in due {
+            self.asks.insert(to, now.after(ASK_AGAIN));
+            if Some(to) == predecessor {
+                let after = self.seq;
+                requests.push((to, RecoveryRequest::Yield { after }));
+                continue;
+            }
+            self.listening.also_to(to);
+            if !self.vectors.contains_key(&to) || self.leases.contains(&to) {
+                requests.push((to, RecoveryRequest::Vector));
+            }
+            if Some(to) == helper {
+                let request = RecoveryRequest::Log {
+                    index: self.index,
+                    after: self.seq,
+                    upto: self.target(),
+                };
+                requests.push((to, request));
+            }
+        }
+        let stuck = self.has_vectors() && self.seq < self.target() && helper.is_none();
+        match stuck {
+            true => drop(self.stuck_since.get_or_insert(now)),
+            false => self.stuck_since = None,
+        }
+        requests
+    }
+
+    fn due(&self, now: Time) -> impl Iterator<Item = MemberId> {
+        let due = self.asks.iter().filter(move |(_, at)| **at <= now);
+        due.map(|(&m, _)| m)
+    }
+
+    /// Who has changes that it lacks, and a log that may reach back to what it has.
+    fn helper(&self) -> Option<MemberId> {
+        if !self.has_vectors() {
+            return None;
+        }
+        let has_more = |(m, v): &(&MemberId, &Seq)| **v > self.seq && !self.unhelpful.contains(m);
+        let found = self.vectors.iter().find(has_more);
+        found.map(|(&m, _)| m)
+    }
+
+    /// When to look for requests again though no answer came.
+    #[must_use]
+    pub fn wake_at(&self) -> Time {
+        self.asks.values().copied().min().unwrap_or(Time::NEVER)
+    }
+
+    /// Takes the answer to a request that was sent in this epoch.
+    pub fn on_reply(
+        &mut self,
+        from: MemberId,
+        request: &RecoveryRequest,
+        reply: RecoveryReply,
+        now: Time,
+    ) {
+        self.listening.hear(from, now);
+        match (request, reply) {
+            (RecoveryRequest::Vector, RecoveryReply::Vector { vector, lease_left }) => {
+                let Some(&has) = vector.get(self.index.index()) else {
+                    return;
+                };
+                self.vectors.insert(from, has);
+                if lease_left.is_zero() {
+                    self.leases.remove(&from);
+                    self.asks.remove(&from);
+                    self.listening.no_more_to(from);
+                } else {
+                    let left = lease_left.max(LEASE_POLL);
+                    self.asks.insert(from, now.after(left));
+                }
+                self.ask_the_helper();
+            }
+            (RecoveryRequest::Log { .. }, RecoveryReply::Log { changes }) => {
+                self.take(&changes);
+                self.asks.remove(&from);
+                self.listening.no_more_to(from);
+                if self.leases.contains(&from) {
+                    self.asks.insert(from, now.after(LEASE_POLL));
+                }
+                self.ask_the_helper();
+            }
+            (RecoveryRequest::Yield { .. }, RecoveryReply::Yielded { seq, changes }) => {
+                self.yielded = Some(seq);
+                self.take(&changes);
+                if self.seq < seq {
+                    self.asks.insert(from, Time(0));
+                } else {
+                    self.asks.remove(&from);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn ask_the_helper(&mut self) {
+        if let Some(helper) = self.helper() {
+            self.asks.insert(helper, Time(0));
+        }
+    }
+
+    /// Takes a refusal: a log that does not reach back is not asked for again.
+    pub fn on_refusal(&mut self, from: MemberId, request: &RecoveryRequest, refusal: &Refusal) {
+        if let (RecoveryRequest::Log { .. }, Refusal::NotThere) = (request, refusal) {
+            self.unhelpful.insert(from);
+            self.ask_the_helper();
+        }
+    }
+
+    fn take(&mut self, run: &ChangeRun) {
+        let Ok(changes) = run.unpack() else {
+            self.failed = true;
+            return;
+        };
+        for (seq, change) in changes {
+            if seq != self.seq.next() {
+                continue;
+            }
+            if self.follower.follow(&change).is_err() {
+                self.failed = true;
+                return;
+            }
+            self.log.push(change);
+            self.seq = seq;
+        }
+    }
+
+    /// Whether it may serve: it knows what all fused members in sync have, which seals them, and has it; and its
+    /// predecessor reads nothing any more, since it has yielded, or no lease of it is left. Where no code is left, nobody
+    /// but the predecessor can say so, and what its last change was.
+    #[must_use]
+    pub fn may_serve(&self) -> bool {
+        let sealed = self.has_vectors() || planted(Fault::TakesOverWithoutVectors);
+        let has_all = self.seq >= self.target() || planted(Fault::TargetNotCaughtUp);
+        let codes = self.config.in_sync().next().is_some();
+        let alone = self.predecessor().is_none() || planted(Fault::AloneWithoutItsWord);
+        let reads_nothing = self.yielded.is_some()
+            || planted(Fault::TakesOverUnderALease)
+            || if codes { self.leases.is_empty() } else { alone };
+        sealed && has_all && reads_nothing && !self.failed
+    }
+
+    /// The primary, which serves from now on.
+    ///
+    /// # Panics
+    /// When it [may not](Self::may_serve) (a bug of the caller).
+    #[must_use]
+    pub fn into_primary(self) -> Primary {
+        assert!(self.may_serve(), "it may serve");
+        let structure = self.follower.into_structure();
+        Primary::moved(self.config, self.id, structure, self.log, &self.vectors)
+    }
+}
+
+#[cfg(test)]
+mod tests;

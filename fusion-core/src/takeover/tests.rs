@@ -1,0 +1,276 @@
+use super::*;
+use crate::code::Code;
+use crate::config::{ClusterShape, Former, HeirSeat, Host, Origin};
+use crate::fused::Fused;
+use crate::id::{ClusterId, RequestId, ServerId, SessionId};
+use crate::message::{Ack, ClientRequest, Route};
+use crate::op::{Kind, Op};
+use crate::primary::Submitted;
+use crate::structure::FollowError;
+
+const A: MemberId = MemberId(1);
+const FUSED: MemberId = MemberId(2);
+const B: MemberId = MemberId(3);
+const J: PrimaryIndex = PrimaryIndex(0);
+const NOW: Time = Time(1_000_000);
+
+fn host(i: u64) -> Host {
+    Host {
+        server: ServerId(i),
+        address: String::new(),
+    }
+}
+
+/// A primary (1), a code (2), and an heir (3) that is complete, in epoch 2.
+struct Move {
+    primary: Primary,
+    fused: Fused,
+    heir: Option<Heir>,
+    number: u64,
+}
+
+impl Move {
+    fn new() -> Move {
+        let shape = ClusterShape::new("c", Kind::Map, 1, 1, false).unwrap();
+        let first = Configuration::create(1, ClusterId(1), 1, &shape, &[host(1), host(2)]);
+        let first = Arc::new(first);
+        let mut next = first.successor(2);
+        next.next_id = 4;
+        next.primaries[0].heir = Some(HeirSeat {
+            id: B,
+            host: host(3),
+        });
+        let next = Arc::new(next);
+        let mut primary = Primary::create(Arc::clone(&first), A);
+        primary.open_session(SessionId(1));
+        let mut fused = Fused::create(first, FUSED, Code::new(1, 1).unwrap());
+        primary.adopt(Arc::clone(&next));
+        fused.adopt(Arc::clone(&next));
+        let mut this = Move {
+            primary,
+            fused,
+            heir: Some(Heir::create(next, B)),
+            number: 0,
+        };
+        this.put();
+        this.replicate();
+        this.copy();
+        while let Some(chunk) = this.primary.chunk(B, 0) {
+            let route = this.route(A, B);
+            let heir = this.heir.as_mut().unwrap();
+            heir.on_chunk(route, &chunk, NOW).unwrap();
+            this.primary.on_chunk_ack(route, chunk.number);
+        }
+        let heir = this.heir.as_mut().unwrap();
+        let built = heir.take_copy().unwrap().build();
+        assert!(heir.on_built(built.map_err(FollowError::from)).is_none());
+        this
+    }
+
+    fn route(&self, from: MemberId, to: MemberId) -> Route {
+        self.primary.config().route(from, to)
+    }
+
+    fn put(&mut self) -> Submitted {
+        self.number += 1;
+        let request = ClientRequest {
+            id: Some(RequestId {
+                session: SessionId(1),
+                incarnation: Seq(2),
+                slot: 0,
+                number: self.number,
+            }),
+            op: Op::Put {
+                key: vec![self.number as u8].into(),
+                value: vec![7; 40].into(),
+            },
+            follows: false,
+        };
+        self.primary.submit(&request, NOW)
+    }
+
+    fn replicate(&mut self) -> Ack {
+        let message = self.primary.replicate(FUSED, 1 << 20, NOW).unwrap();
+        let route = self.route(A, FUSED);
+        let ack = self.fused.on_replicate(route, &message, NOW).unwrap();
+        self.primary.on_ack(route, ack, NOW);
+        ack
+    }
+
+    fn copy(&mut self) {
+        let message = self.primary.replicate(B, 1 << 20, NOW).unwrap();
+        let route = self.route(A, B);
+        let heir = self.heir.as_mut().unwrap();
+        let ack = heir.on_replicate(route, &message, NOW).unwrap();
+        self.primary.on_ack(route, ack, NOW);
+    }
+
+    /// The heir is named; nobody else has heard of it.
+    fn named(&mut self) -> Takeover {
+        let next = moved(self.primary.config());
+        let heir = self.heir.take().unwrap();
+        Takeover::new(next, heir).expect("it is ready")
+    }
+
+    /// The code and the predecessor answer what they are asked, if they may.
+    fn answer(&mut self, takeover: &mut Takeover, who: &[MemberId], now: Time) {
+        for (to, request) in takeover.requests(now) {
+            if !who.contains(&to) {
+                continue;
+            }
+            let route = takeover.config().route(B, to);
+            let answer = match to {
+                A => self.primary.on_recovery(route, &request, now),
+                _ => self.fused.on_recovery(route, &request, now),
+            };
+            match answer {
+                Ok(reply) => takeover.on_reply(to, &request, reply, now),
+                Err(refusal) => takeover.on_refusal(to, &request, &refusal),
+            }
+        }
+    }
+}
+
+fn moved(before: &Configuration) -> Arc<Configuration> {
+    let mut next = before.successor(3);
+    let seat = &mut next.primaries[0];
+    let heir = seat.heir.take().unwrap();
+    seat.moved_from = Some(Former {
+        id: A,
+        host: host(1),
+        origin: Origin::Created,
+        blamed: false,
+    });
+    (seat.id, seat.host) = (heir.id, heir.host);
+    Arc::new(next)
+}
+
+#[test]
+fn with_the_word_of_its_predecessor_an_heir_serves_at_once() {
+    let mut m = Move::new();
+    m.put();
+    m.replicate();
+    m.put();
+    m.copy();
+    m.put();
+    let applied = m.primary.applied();
+    let mut takeover = m.named();
+    assert_eq!(takeover.condition(NOW), Condition::TakingOver);
+    m.fused.adopt(Arc::clone(takeover.config()));
+    m.primary.retire(Arc::clone(takeover.config()));
+    assert_eq!(m.primary.condition(), Condition::Yielded);
+    assert_eq!(m.put(), Submitted::Suspended);
+    m.answer(&mut takeover, &[A, FUSED], NOW);
+    assert!(takeover.may_serve());
+    let mut primary = takeover.into_primary();
+    assert_eq!(primary.applied(), applied, "what nobody else had, too");
+    assert!(primary.stable() < applied, "no code has it");
+    assert_eq!(primary.condition(), Condition::TakingOver);
+    // The code, whose lease to the predecessor still runs, takes its word that that one has yielded.
+    let message = primary.replicate(FUSED, 1 << 20, NOW).unwrap();
+    let route = primary.config().route(B, FUSED);
+    let ack = m.fused.on_replicate(route, &message, NOW).unwrap();
+    primary.on_ack(route, ack, NOW);
+    assert_eq!(primary.stable(), applied);
+    assert_eq!(primary.condition(), Condition::Serving);
+    let pages = m.primary.structure().snapshot();
+    assert_eq!(primary.structure().snapshot(), pages);
+}
+
+#[test]
+fn without_its_word_an_heir_waits_for_the_leases_and_takes_what_it_lacks_from_the_code() {
+    let mut m = Move::new();
+    m.put();
+    let ack = m.replicate();
+    let mut takeover = m.named();
+    m.fused.adopt(Arc::clone(takeover.config()));
+    m.answer(&mut takeover, &[FUSED], NOW);
+    m.answer(&mut takeover, &[FUSED], NOW);
+    assert_eq!(takeover.seq(), ack.seq);
+    assert!(!takeover.may_serve(), "the predecessor may still read");
+    let over = NOW.after(m.primary.config().timing.lease_fused());
+    assert!(takeover.wake_at() <= over);
+    m.answer(&mut takeover, &[FUSED], over);
+    assert!(takeover.may_serve());
+    assert_eq!(takeover.into_primary().stable(), ack.seq);
+}
+
+#[test]
+fn nobody_is_answered_who_is_not_at_that_epoch_and_the_primary_until_then_serves() {
+    let mut m = Move::new();
+    let mut takeover = m.named();
+    m.answer(&mut takeover, &[A, FUSED], NOW);
+    assert!(!takeover.may_serve());
+    assert!(matches!(m.put(), Submitted::Done { .. }));
+    m.replicate();
+    assert_eq!(m.primary.stable(), m.primary.applied());
+}
+
+#[test]
+fn where_no_code_is_left_only_its_predecessor_can_say_what_an_heir_lacks() {
+    let mut m = Move::new();
+    m.put();
+    m.replicate();
+    let answered = m.primary.stable();
+    let mut takeover = m.named();
+    let mut alone = takeover.config().successor(4);
+    alone.fused.clear();
+    let alone = Arc::new(alone);
+    takeover.adopt(Arc::clone(&alone));
+    m.answer(&mut takeover, &[], NOW);
+    assert!(!takeover.may_serve());
+    m.primary.retire(alone);
+    let later = NOW.after(ASK_AGAIN);
+    m.answer(&mut takeover, &[A], later);
+    assert!(takeover.may_serve());
+    assert_eq!(takeover.into_primary().stable(), answered);
+}
+
+#[test]
+fn one_that_nobody_can_hand_what_it_lacks_counts_as_dead() {
+    let mut m = Move::new();
+    // The code lets go what all that count have; the heir was not told.
+    m.put();
+    m.replicate();
+    m.put();
+    m.replicate();
+    m.replicate();
+    let mut takeover = m.named();
+    m.fused.adopt(Arc::clone(takeover.config()));
+    let mut now = NOW;
+    for _ in 0..3 {
+        m.answer(&mut takeover, &[FUSED], now);
+        now = now.after(ASK_AGAIN);
+    }
+    assert!(!takeover.may_serve());
+    assert_eq!(takeover.condition(now), Condition::TakingOver);
+    let long = now.after(m.primary.config().timing.complain_after());
+    assert_eq!(takeover.condition(long), Condition::Missing);
+    // Its predecessor kept them for it, and answers late.
+    m.primary.retire(Arc::clone(takeover.config()));
+    m.answer(&mut takeover, &[A], long);
+    m.answer(&mut takeover, &[FUSED], long);
+    assert!(takeover.may_serve());
+}
+
+#[test]
+fn in_another_epoch_everybody_is_asked_again_and_what_came_stays() {
+    let mut m = Move::new();
+    m.put();
+    m.replicate();
+    let mut takeover = m.named();
+    m.fused.adopt(Arc::clone(takeover.config()));
+    m.primary.retire(Arc::clone(takeover.config()));
+    m.answer(&mut takeover, &[A, FUSED], NOW);
+    assert!(takeover.may_serve());
+    let seq = takeover.seq();
+    let next = Arc::new(takeover.config().successor(4));
+    takeover.adopt(Arc::clone(&next));
+    assert!(!takeover.may_serve());
+    assert_eq!(takeover.seq(), seq);
+    m.fused.adopt(next);
+    m.answer(&mut takeover, &[FUSED], NOW);
+    assert!(takeover.may_serve(), "that it has yielded stays true");
+    assert_eq!(takeover.id(), B);
+    assert_eq!(takeover.config().index_of(B), Some(J));
+}
