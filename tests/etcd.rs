@@ -2,7 +2,7 @@
 //! fails is mended, and no two coordinators ever decide differently.
 
 use fusion_core::config::Configuration;
-use fusion_core::id::{ClusterId, Epoch, MemberId};
+use fusion_core::id::{ClusterId, Epoch, MemberId, ServerId};
 use fusion_core::message::{RecoveryRequest, Refusal, Route};
 use fusion_core::op::Op;
 use fusion_net::client::{Attempt, Client, ClientOptions, Error, Kind, Raw};
@@ -237,6 +237,8 @@ async fn a_coordinator_that_was_stopped_for_a_while_does_not_act_on_what_it_beli
         [Seat::Fused(1), Seat::Primary(0)],
     ] {
         let before = stage.rig.client.cluster("c").await.unwrap();
+        let mut living: BTreeMap<MemberId, ServerId> =
+            before.members.iter().map(|m| (m.id, m.server)).collect();
         let mut killed = stage.rig.kill("c", &victims[..1]).await;
         stage.rig.wait_epoch_after("c", before.epoch).await;
         let paused = stage.active().await;
@@ -254,6 +256,18 @@ async fn a_coordinator_that_was_stopped_for_a_while_does_not_act_on_what_it_beli
         let next = stage.active().await;
         assert_ne!(next, paused);
         wait_mended(&stage.rig, &killed).await;
+        // Servers hung on the one that was stopped, and were yet to find the next one: nobody was replaced for that.
+        living.retain(|_, server| killed.iter().all(|k| k.id != *server));
+        let after = stage.rig.client.cluster("c").await.unwrap();
+        let after: BTreeMap<MemberId, ServerId> =
+            after.members.iter().map(|m| (m.id, m.server)).collect();
+        for (id, server) in living {
+            assert_eq!(
+                after.get(&id),
+                Some(&server),
+                "member {id} lives: {after:?}"
+            );
+        }
         // It wakes up with its old term, its old configurations, and servers that it has not heard of for long.
         pause(&stage.rig, false);
         let what = "the one that was stopped stands by";
