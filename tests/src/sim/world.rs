@@ -16,7 +16,9 @@ use fusion_core::config::{ClusterShape, Configuration, Host, Reads};
 use fusion_core::id::{ClusterId, PrimaryIndex, ServerId};
 use fusion_core::op::Kind;
 use fusion_core::time::{Time, Timing};
-use std::collections::BTreeMap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 /// What may happen.
@@ -54,6 +56,35 @@ pub enum Event {
     /// Who is away, and who was served?
     Look,
 }
+
+/// Something that is to happen: the earliest comes out of a heap first, and of two at one moment the one that was put in
+/// first.
+#[derive(Debug)]
+struct Due {
+    /// The moment, and a number that no other has.
+    at: Reverse<(u64, u64)>,
+    event: Event,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Due) -> Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Due {}
 
 /// How large a run is.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +138,7 @@ pub struct World {
     pub stats: Stats,
     /// No more faults and no new requests.
     pub quiet: bool,
-    events: BTreeMap<(u64, u64), Event>,
+    events: BinaryHeap<Due>,
     tie: u64,
 }
 
@@ -171,7 +202,7 @@ impl World {
             watch: Watch::default(),
             stats: Stats::default(),
             quiet: false,
-            events: BTreeMap::new(),
+            events: BinaryHeap::new(),
             tie: 0,
             rng,
         };
@@ -206,7 +237,10 @@ impl World {
     /// Schedules something `delay` microseconds from now.
     pub fn at(&mut self, delay: u64, event: Event) {
         self.tie += 1;
-        self.events.insert((self.now + delay, self.tie), event);
+        self.events.push(Due {
+            at: Reverse((self.now + delay, self.tie)),
+            event,
+        });
     }
 
     fn start(&mut self, id: ProcessId) {
@@ -234,16 +268,18 @@ impl World {
 
     /// Lets everything up to a true moment happen.
     pub fn run_until(&mut self, end: u64) {
-        while let Some(next) = self.events.first_entry() {
-            if next.key().0 > end {
-                break;
-            }
-            let ((now, _), event) = next.remove_entry();
-            self.now = now;
+        while let Some(Due { at, event }) = self.next_until(end) {
+            self.now = at.0.0;
             self.stats.events += 1;
             self.happen(event);
         }
         self.now = end;
+    }
+
+    /// Takes out what is to happen next, if that is not after a true moment.
+    fn next_until(&mut self, end: u64) -> Option<Due> {
+        let next = self.events.peek_mut()?;
+        (next.at.0.0 <= end).then(|| PeekMut::pop(next))
     }
 
     fn happen(&mut self, event: Event) {
