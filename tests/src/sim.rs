@@ -3,6 +3,7 @@
 //! that both act. One seed gives one run.
 
 pub mod adoption;
+pub mod agenda;
 pub mod checks;
 pub mod client;
 pub mod coordinator;

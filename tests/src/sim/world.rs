@@ -1,5 +1,6 @@
 //! One run: true time, what is to happen, and everybody it happens to.
 
+use super::agenda::Agenda;
 use super::checks::available::Watch;
 use super::client::Client;
 use super::coordinator::{Coordinator, Store, Swap};
@@ -16,9 +17,7 @@ use fusion_core::config::{ClusterShape, Configuration, Host, Reads};
 use fusion_core::id::{ClusterId, PrimaryIndex, ServerId};
 use fusion_core::op::Kind;
 use fusion_core::time::{Time, Timing};
-use std::cmp::{Ordering, Reverse};
-use std::collections::binary_heap::PeekMut;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What may happen.
@@ -56,35 +55,6 @@ pub enum Event {
     /// Who is away, and who was served?
     Look,
 }
-
-/// Something that is to happen: the earliest comes out of a heap first, and of two at one moment the one that was put in
-/// first.
-#[derive(Debug)]
-struct Due {
-    /// The moment, and a number that no other has.
-    at: Reverse<(u64, u64)>,
-    event: Event,
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Due) -> Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Due) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Due) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Due {}
 
 /// How large a run is.
 #[derive(Clone, Copy, Debug)]
@@ -138,8 +108,7 @@ pub struct World {
     pub stats: Stats,
     /// No more faults and no new requests.
     pub quiet: bool,
-    events: BinaryHeap<Due>,
-    tie: u64,
+    agenda: Agenda,
 }
 
 impl World {
@@ -202,8 +171,7 @@ impl World {
             watch: Watch::default(),
             stats: Stats::default(),
             quiet: false,
-            events: BinaryHeap::new(),
-            tie: 0,
+            agenda: Agenda::default(),
             rng,
         };
         for _ in 0..all {
@@ -236,11 +204,7 @@ impl World {
 
     /// Schedules something `delay` microseconds from now.
     pub fn at(&mut self, delay: u64, event: Event) {
-        self.tie += 1;
-        self.events.push(Due {
-            at: Reverse((self.now + delay, self.tie)),
-            event,
-        });
+        self.agenda.put(self.now + delay, event);
     }
 
     fn start(&mut self, id: ProcessId) {
@@ -268,18 +232,12 @@ impl World {
 
     /// Lets everything up to a true moment happen.
     pub fn run_until(&mut self, end: u64) {
-        while let Some(Due { at, event }) = self.next_until(end) {
-            self.now = at.0.0;
+        while let Some((now, event)) = self.agenda.next_until(end) {
+            self.now = now;
             self.stats.events += 1;
             self.happen(event);
         }
         self.now = end;
-    }
-
-    /// Takes out what is to happen next, if that is not after a true moment.
-    fn next_until(&mut self, end: u64) -> Option<Due> {
-        let next = self.events.peek_mut()?;
-        (next.at.0.0 <= end).then(|| PeekMut::pop(next))
     }
 
     fn happen(&mut self, event: Event) {
