@@ -61,8 +61,8 @@ fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {
 
 #[test]
 fn directed_schedules_find_nothing_wrong() {
-    for (name, schedule) in sim::directed::SCHEDULES {
-        assert_eq!(schedule(), Ok(()), "{name}");
+    for schedule in sim::directed::SCHEDULES {
+        assert_eq!(sim::directed::play(schedule), Ok(()), "{}", schedule.0);
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 const USAGE: &str = "\
 usage: sim [--seeds N] [--from SEED] [--seed SEED] [--jobs N] [--most-failures N] [--mood NAME]... [--fault NAME]
        sim --trace SEED [--mood NAME]... [--fault NAME]
-       sim --table N [--jobs N]
+       sim --table N [--fault NAME] [--jobs N]
 
 Runs N seeds (1000) from SEED (0) on, or one, on as many threads as there are processors, or N. Says how far it is, and
 each seed that fails, as it goes. It may be stopped (Ctrl-C): it ends the runs that have begun, says what came of them and
@@ -18,7 +18,8 @@ with which --from to go on; at the latest after --most-failures (100). Each seed
 its moods from the usual ones; with --mood every run has the moods that are named and no others, `--mood any` draws from
 all, `--mood none` leaves all out. --trace prints
 what strikes one run and what is decided. --fault breaks the
-protocol in one way, --table looks for each such fault for at most N seeds; both need a build with --profile sim
+protocol in one way, --table looks for each such fault, or that one, for at most N seeds, and then by the directed
+schedules; both need a build with --profile sim
 --features planted-faults.";
 
 fn main() -> ExitCode {
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
     }
     fusion_tests::sim::keep_panics_quiet();
     let sound = match table {
-        Some(most) => faults::print_table(most, runs.jobs),
+        Some(most) => faults::print_table(most, runs.jobs, fault.as_deref()),
         None => run(&runs, fault.as_deref()),
     };
     if sound {
@@ -189,11 +190,12 @@ mod faults {
     }
 
     #[cfg(feature = "planted-faults")]
-    pub(super) fn print_table(most: u64, jobs: usize) -> bool {
+    pub(super) fn print_table(most: u64, jobs: usize, only: Option<&str>) -> bool {
         use fusion_tests::sim::{directed, runner};
         let mut missed = 0;
         println!("| fault | what is broken | seeds | found by |\n|---|---|---|---|");
-        for &fault in Fault::ALL {
+        let wanted = |fault: &&Fault| only.is_none_or(|name| fault.name() == name);
+        for &fault in Fault::ALL.iter().filter(wanted) {
             let chance = runner::first_failure(most, jobs, || fault::plant(Some(fault)));
             fault::plant(Some(fault));
             let mut by_hand = directed::SCHEDULES.iter();
@@ -201,7 +203,9 @@ mod faults {
                 let known = what.strip_prefix("invariant ").and_then(|w| w.get(..1));
                 let by = known.map_or("an assertion".to_owned(), |n| format!("invariant {n}"));
                 ((seed + 1).to_string(), by)
-            } else if let Some((name, _)) = by_hand.find(|(_, run)| run().is_err()) {
+            } else if let Some((name, _)) =
+                by_hand.find(|schedule| directed::play(schedule).is_err())
+            {
                 let by = format!("the directed schedule `{name}`");
                 (format!("more than {most}"), by)
             } else {
@@ -222,7 +226,7 @@ mod faults {
     pub(super) fn plant(_: Option<&str>) {}
 
     #[cfg(not(feature = "planted-faults"))]
-    pub(super) fn print_table(_: u64, _: usize) -> bool {
+    pub(super) fn print_table(_: u64, _: usize, _: Option<&str>) -> bool {
         eprintln!(
             "sim: this build has no faults to plant; add --profile sim --features planted-faults"
         );
