@@ -3,27 +3,37 @@
 use fusion_core::id::PrimaryIndex;
 use fusion_core::membership::{Plan, Waiting};
 use fusion_tests::sim::checks::liveness::{self, Rest};
-use fusion_tests::sim::stats::Stats;
+use fusion_tests::sim::runner::{self, Hooks, Runs};
 use fusion_tests::sim::world::World;
 use fusion_tests::sim::{self, checks};
+use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 const SEEDS: u64 = 1500;
 
 #[test]
 fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {
     sim::keep_panics_quiet();
-    let mut sum = Stats::default();
-    let mut failures = Vec::new();
-    for seed in 0..SEEDS {
-        match sim::run(seed) {
-            Ok(stats) => sum += stats,
-            Err(what) => failures.push(format!(
-                "seed {seed}: {what}\n  replay: cargo run -p fusion-tests --bin sim -- --seed {seed}"
-            )),
-        }
-    }
+    let failures = RefCell::new(Vec::new());
+    let failed = |seed: u64, what: &str| {
+        failures.borrow_mut().push(format!(
+            "seed {seed}: {what}\n  replay: cargo run -p fusion-tests --bin sim -- --seed {seed}"
+        ));
+    };
+    let runs = Runs {
+        seeds: SEEDS,
+        ..Runs::default()
+    };
+    let hooks = Hooks {
+        prepare: &|| {},
+        failed: &failed,
+        progress: &|_| {},
+        stop: &AtomicBool::new(false),
+    };
+    let sum = runner::run(&runs, &hooks).stats;
     let _ = std::panic::take_hook();
+    let failures = failures.into_inner();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     println!("{:?}", sum.table());
     // The schedules must bite.
@@ -51,8 +61,8 @@ fn no_invariant_is_violated_over_a_fixed_set_of_seeds() {
 
 #[test]
 fn directed_schedules_find_nothing_wrong() {
-    for (name, schedule) in sim::directed::SCHEDULES {
-        assert_eq!(schedule(), Ok(()), "{name}");
+    for schedule in sim::directed::SCHEDULES {
+        assert_eq!(sim::directed::play(schedule), Ok(()), "{}", schedule.0);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::class::{CLASS_COUNT, ClassId};
 use crate::code::{Code, CodeError, add_product};
 use crate::id::{PrimaryIndex, Row};
 use crate::limits::{MAX_NEW_PAGE_BYTES, MAX_NEW_PAGES};
-use crate::page::{PageError, PageId, PageTable};
+use crate::page::{PageError, PageId, PageTable, is_zero};
 use jerasure::Multiplier;
 use std::ops::Range;
 use thiserror::Error;
@@ -335,11 +335,4 @@ fn check_new_pages(pages: u32, bytes: usize) -> Result<(), MalformedChange> {
         max_pages: MAX_NEW_PAGES,
         max_bytes: MAX_NEW_PAGE_BYTES,
     })
-}
-
-/// Without an early end within a block, so that whole blocks are compared at once.
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes
-        .chunks(256)
-        .all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
 }

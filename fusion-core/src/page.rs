@@ -126,6 +126,9 @@ impl Bytes {
 
 impl From<&[u8]> for Bytes {
     fn from(from: &[u8]) -> Bytes {
+        if from.len() < MAPPED_BYTES {
+            return Bytes::Heap(from.into());
+        }
         let mut bytes = Bytes::zeros(from.len());
         bytes.copy_from_slice(from);
         bytes
@@ -169,6 +172,32 @@ impl PartialEq for Bytes {
 impl Eq for Bytes {}
 
 type Pages = Vec<Option<Arc<Bytes>>>;
+
+/// Whether all bytes are zero. Without an early end within a block, so that whole blocks are compared at once.
+#[must_use]
+pub fn is_zero(bytes: &[u8]) -> bool {
+    bytes
+        .chunks(256)
+        .all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
+/// The pages of a [`PageTable`] at one moment, in as little memory as they take: for snapshots that are kept for long
+/// and seldom looked at. Pages are shared until written.
+#[derive(Clone)]
+pub struct SparsePages(Box<[(PageId, Arc<Bytes>)]>);
+
+impl SparsePages {
+    /// All pages, by class and then by number.
+    pub fn iter(&self) -> impl Iterator<Item = (PageId, &[u8])> {
+        self.0.iter().map(|(id, bytes)| (*id, &***bytes))
+    }
+}
+
+impl fmt::Debug for SparsePages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SparsePages").field(&self.0.len()).finish()
+    }
+}
 
 /// The pages of one structure, by class and number. Cloning is a cheap snapshot: pages are shared until written.
 ///
@@ -286,7 +315,7 @@ impl PageTable {
     pub(crate) fn drop_zeros(&mut self) {
         let zero: Vec<PageId> = self
             .iter()
-            .filter(|(_, bytes)| bytes.iter().all(|&byte| byte == 0))
+            .filter(|(_, bytes)| is_zero(bytes))
             .map(|(id, _)| id)
             .collect();
         for id in zero {
@@ -310,7 +339,7 @@ impl PageTable {
         let table = &mut self.classes[class.index()];
         while table.len() > pages as usize {
             if let Some(page) = table.pop().flatten() {
-                debug_assert!(page.iter().all(|&byte| byte == 0), "what goes is zero");
+                debug_assert!(is_zero(&page), "what goes is zero");
                 self.spare.put(page);
             }
         }
@@ -326,13 +355,23 @@ impl PageTable {
 
     /// All pages, by class and then by number.
     pub fn iter(&self) -> impl Iterator<Item = (PageId, &[u8])> {
-        ClassId::all().flat_map(move |class| {
-            (0u32..)
-                .zip(&self.classes[class.index()])
-                .filter_map(move |(page, bytes)| {
-                    Some((PageId { class, page }, &***bytes.as_ref()?))
-                })
+        self.shared().map(|(id, bytes)| (id, &***bytes))
+    }
+
+    fn shared(&self) -> impl Iterator<Item = (PageId, &Arc<Bytes>)> {
+        let classes = ClassId::all().zip(&self.classes);
+        let used = classes.filter(|(_, pages)| !pages.is_empty());
+        used.flat_map(|(class, pages)| {
+            let pages = (0u32..).zip(pages);
+            pages.filter_map(move |(page, bytes)| Some((PageId { class, page }, bytes.as_ref()?)))
         })
+    }
+
+    /// A snapshot that takes little memory.
+    #[must_use]
+    pub fn to_sparse(&self) -> SparsePages {
+        let pages = self.shared().map(|(id, bytes)| (id, Arc::clone(bytes)));
+        SparsePages(pages.collect())
     }
 
     /// The number of pages.
@@ -422,6 +461,30 @@ mod tests {
         assert_eq!(table.end(ClassId::new(4).unwrap()), 0);
         table.get_mut(id(3, 0))[5] = 7;
         assert_eq!(snapshot, table);
+    }
+
+    #[test]
+    fn a_sparse_snapshot_has_the_pages_of_its_moment() {
+        let mut table = PageTable::new();
+        for (class, page) in [(3, 0), (3, 2), (9, 1)] {
+            table.get_mut(id(class, page))[5] = 7;
+        }
+        let (sparse, whole) = (table.to_sparse(), table.clone());
+        table.get_mut(id(3, 2))[5] = 8;
+        table.remove(id(9, 1));
+        assert!(sparse.iter().eq(whole.iter()));
+        assert_eq!(sparse.iter().count(), 3);
+    }
+
+    #[test]
+    fn a_byte_anywhere_is_not_zero() {
+        let mut bytes = vec![0; 300];
+        assert!(is_zero(&bytes) && is_zero(&[]));
+        for at in [0, 255, 256, 299] {
+            bytes[at] = 1;
+            assert!(!is_zero(&bytes));
+            bytes[at] = 0;
+        }
     }
 
     #[test]

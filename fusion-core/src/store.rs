@@ -7,7 +7,7 @@ use crate::change::{ChangeBuf, MalformedChange, Write, add_to_pages, validate, w
 use crate::class::{CLASS_COUNT, ClassId};
 use crate::limits::{MAX_NEW_PAGES, MAX_SESSION_SLOTS};
 use crate::op::OpError;
-use crate::page::{PageId, PageTable};
+use crate::page::{PageId, PageTable, is_zero};
 use thiserror::Error;
 
 /// Slots of each class that elements leave to the records of sessions, so that an answer can always be recorded.
@@ -248,7 +248,7 @@ impl PrimaryStore {
         }
         let location = Location { class, slot };
         let bytes = Self::slot_mut(&mut self.pages, location);
-        debug_assert!(bytes.iter().all(|&byte| byte == 0), "a free slot is zero");
+        debug_assert!(is_zero(bytes), "a free slot is zero");
         let write = change.open(class, slot, 0);
         let mut at = 0;
         for part in parts {

@@ -324,7 +324,8 @@ impl Structure {
     }
 
     /// The pages themselves.
-    pub(crate) fn pages(&self) -> &PageTable {
+    #[must_use]
+    pub fn pages(&self) -> &PageTable {
         self.store.pages()
     }
 

@@ -3,6 +3,7 @@
 //! that both act. One seed gives one run.
 
 pub mod adoption;
+pub mod agenda;
 pub mod checks;
 pub mod client;
 pub mod coordinator;
@@ -41,7 +42,7 @@ pub fn run(seed: u64) -> Result<Stats, String> {
 /// # Errors
 /// As [`run`].
 pub fn run_in(seed: u64, moods: Choice) -> Result<Stats, String> {
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    caught(|| {
         let mut world = World::in_moods(seed, moods.of(seed));
         let start = world.now;
         let end = start + world.shape.active_us;
@@ -55,8 +56,12 @@ pub fn run_in(seed: u64, moods: Choice) -> Result<Stats, String> {
         }
         world.stats.virtual_us = world.now - start;
         world.stats
-    }));
-    outcome.map_err(|panic| {
+    })
+}
+
+/// What comes of it; an assertion that does not hold is its message.
+fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         text.unwrap_or_else(|| "a panic without words".to_owned())

@@ -124,7 +124,7 @@ impl World {
     pub(super) fn serving(&mut self, mut primary: Primary) -> Node {
         primary.limit_chunks(CHUNK_BYTES);
         primary.limit_sessions(self.session_slots);
-        let pages = primary.structure().snapshot();
+        let pages = primary.structure().pages().to_sparse();
         self.truth.began.insert(primary.id());
         self.truth.changed(primary.id(), primary.applied(), pages);
         Node::Primary(Serving::new(primary))

@@ -318,7 +318,8 @@ impl World {
             self.rng.pick(&[0, 3, 40, 90, 700, 1500])
         };
         let stamp = self.now.to_le_bytes();
-        let value: Vec<u8> = stamp.iter().copied().cycle().take(len).collect();
+        let mut value = stamp.repeat(len.div_ceil(stamp.len()));
+        value.truncate(len);
         let value = Bytes::from(value);
         let key = Bytes::from(vec![self.rng.below(9) as u8]);
         let index = self.rng.below(6);

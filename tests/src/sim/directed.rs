@@ -66,6 +66,14 @@ pub const SCHEDULES: &[Schedule] = &[
     ),
 ];
 
+/// Plays a schedule by itself: an assertion that does not hold is a failure, too.
+///
+/// # Errors
+/// What is wrong.
+pub fn play((_, run): &Schedule) -> Result<(), String> {
+    super::caught(run)?
+}
+
 /// A primary (1) and a fused member (2) of a cluster of one and one.
 struct Pair {
     primary: Primary,

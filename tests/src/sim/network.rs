@@ -202,7 +202,9 @@ impl World {
         let grey = grey.copied();
         let queued = self.network.takes(from, to, &packet, self.now);
         let copies = 1 + u64::from(self.rng.permille(self.network.repeat));
-        for copy in 0..copies {
+        let again = (copies > 1).then(|| Box::new(packet.clone()));
+        let packets = std::iter::once(Box::new(packet)).chain(again);
+        for (copy, packet) in packets.enumerate() {
             let late = copy > 0 && self.network.late > 0 && self.rng.permille(500);
             let mut delay = match self.rng.below(1000) {
                 0..=939 => self.rng.range(100, 2_000),
@@ -216,7 +218,6 @@ impl World {
             if let Some(most) = grey {
                 delay += self.rng.below(most);
             }
-            let packet = Box::new(packet.clone());
             self.at(delay, Event::Deliver { from, to, packet });
         }
     }

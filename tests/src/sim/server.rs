@@ -135,7 +135,7 @@ impl World {
 
     /// A server looks after its members; answers when to look again.
     pub fn server_acts(&mut self, id: ServerId) -> u64 {
-        let Some(mut server) = self.servers.remove(&id) else {
+        let Some(mut server) = self.take_server(id) else {
             return 1_000_000;
         };
         let (me, now) = (ProcessId::Server(id), self.clock(ProcessId::Server(id)));
@@ -164,7 +164,7 @@ impl World {
             }
         }
         self.take_over(&mut server);
-        self.servers.insert(id, server);
+        self.put_back(id, server);
         self.rng.range(4_000, 12_000)
     }
 
@@ -203,12 +203,23 @@ impl World {
 
     /// A server hears something.
     pub fn server_hears(&mut self, id: ServerId, from: ProcessId, packet: Packet) {
-        let Some(mut server) = self.servers.remove(&id) else {
+        let Some(mut server) = self.take_server(id) else {
             return;
         };
         let (me, now) = (ProcessId::Server(id), self.clock(ProcessId::Server(id)));
         self.hear(me, &mut server, from, packet, now);
-        self.servers.insert(id, server);
+        self.put_back(id, server);
+    }
+
+    /// What a server has, so that it and the world can be changed together; an empty one stands in its place.
+    fn take_server(&mut self, id: ServerId) -> Option<Server> {
+        self.servers.get_mut(&id).map(std::mem::take)
+    }
+
+    fn put_back(&mut self, id: ServerId, server: Server) {
+        if let Some(place) = self.servers.get_mut(&id) {
+            *place = server;
+        }
     }
 
     fn hear(
@@ -360,7 +371,7 @@ impl World {
     /// The pages are other ones now, if there was a change.
     fn changed(&mut self, primary: &Primary, before: Seq) {
         if primary.applied() > before {
-            let pages = primary.structure().snapshot();
+            let pages = primary.structure().pages().to_sparse();
             self.truth.changed(primary.id(), primary.applied(), pages);
         }
     }

@@ -4,8 +4,9 @@ use fusion_core::config::{Configuration, FusedState, PrimaryState};
 use fusion_core::history::Operation;
 use fusion_core::id::{Epoch, MemberId, PrimaryIndex, RequestId, Row, Seq, ServerId};
 use fusion_core::op::OpResult;
-use fusion_core::page::PageTable;
+use fusion_core::page::SparsePages;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Of one primary index.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +52,7 @@ pub struct Truth {
     /// What each member executed; a replacement begins with what was recovered.
     pub histories: BTreeMap<MemberId, BTreeMap<Seq, (RequestId, OpResult)>>,
     /// Its pages after each change.
-    pub states: BTreeMap<MemberId, BTreeMap<Seq, PageTable>>,
+    pub states: BTreeMap<MemberId, BTreeMap<Seq, Arc<SparsePages>>>,
     /// Those that were moved somewhere and served there.
     pub served: BTreeSet<MemberId>,
     /// Who gave answers in an epoch.
@@ -119,8 +120,9 @@ impl Truth {
     }
 
     /// A member made changes: its pages are these now.
-    pub fn changed(&mut self, member: MemberId, seq: Seq, pages: PageTable) {
-        self.states.entry(member).or_default().insert(seq, pages);
+    pub fn changed(&mut self, member: MemberId, seq: Seq, pages: SparsePages) {
+        let states = self.states.entry(member).or_default();
+        states.insert(seq, Arc::new(pages));
     }
 
     /// The change that executed a request, at a member.

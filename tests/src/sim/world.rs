@@ -1,5 +1,6 @@
 //! One run: true time, what is to happen, and everybody it happens to.
 
+use super::agenda::Agenda;
 use super::checks::available::Watch;
 use super::client::Client;
 use super::coordinator::{Coordinator, Store, Swap};
@@ -107,8 +108,7 @@ pub struct World {
     pub stats: Stats,
     /// No more faults and no new requests.
     pub quiet: bool,
-    events: BTreeMap<(u64, u64), Event>,
-    tie: u64,
+    agenda: Agenda,
 }
 
 impl World {
@@ -171,8 +171,7 @@ impl World {
             watch: Watch::default(),
             stats: Stats::default(),
             quiet: false,
-            events: BTreeMap::new(),
-            tie: 0,
+            agenda: Agenda::default(),
             rng,
         };
         for _ in 0..all {
@@ -205,8 +204,7 @@ impl World {
 
     /// Schedules something `delay` microseconds from now.
     pub fn at(&mut self, delay: u64, event: Event) {
-        self.tie += 1;
-        self.events.insert((self.now + delay, self.tie), event);
+        self.agenda.put(self.now + delay, event);
     }
 
     fn start(&mut self, id: ProcessId) {
@@ -234,11 +232,7 @@ impl World {
 
     /// Lets everything up to a true moment happen.
     pub fn run_until(&mut self, end: u64) {
-        while let Some(next) = self.events.first_entry() {
-            if next.key().0 > end {
-                break;
-            }
-            let ((now, _), event) = next.remove_entry();
+        while let Some((now, event)) = self.agenda.next_until(end) {
             self.now = now;
             self.stats.events += 1;
             self.happen(event);

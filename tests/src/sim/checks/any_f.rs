@@ -46,7 +46,7 @@ pub fn check(world: &World) {
                     }
                 }
                 assert!(
-                    same(&decoder.finish(), &primaries[target.index()]),
+                    same(decoder.finish().iter(), primaries[target.index()].iter()),
                     "any f: primary {target} comes back as something else when {lost:?} are lost and the codes {rows:?} are used"
                 );
             }

@@ -20,7 +20,7 @@ pub fn on_decoded(world: &World, index: PrimaryIndex, seq: Seq, pages: &PageTabl
         panic!("invariant 2: primary {index} was decoded at change {seq}, which was never made");
     };
     assert!(
-        same(was, pages),
+        same(was.iter(), pages.iter()),
         "invariant 2: the image of primary {index} at change {seq} is another one"
     );
 }
@@ -37,7 +37,7 @@ pub fn on_copied(world: &World, heir: &Heir, copy: &Copy) {
         panic!("invariant 2: primary {index} was copied at change {seq}, which was never made");
     };
     assert!(
-        same(was, &copy.pages),
+        same(was.iter(), copy.pages.iter()),
         "invariant 2: the copy of primary {index} at change {seq} is another one"
     );
 }
