@@ -49,6 +49,8 @@ pub enum Event {
     PutBack,
     /// A process that was slow is not any more.
     Hasten(ProcessId),
+    /// The memory of a server is set back.
+    SetBack(ServerId),
     /// The invariants are looked at.
     Check,
     /// Who is away, and who was served?
@@ -105,6 +107,10 @@ pub struct World {
     pub watch: Watch,
     /// What was injected.
     pub stats: Stats,
+    /// Fused members whose memory was set back.
+    pub forgetful: std::collections::BTreeSet<fusion_core::id::MemberId>,
+    /// Of servers that will be set back.
+    pub snapshots: BTreeMap<ServerId, Server>,
     /// No more faults and no new requests.
     pub quiet: bool,
     events: BTreeMap<(u64, u64), Event>,
@@ -170,6 +176,8 @@ impl World {
             truth: Truth::new(&config),
             watch: Watch::default(),
             stats: Stats::default(),
+            forgetful: Default::default(),
+            snapshots: BTreeMap::new(),
             quiet: false,
             events: BTreeMap::new(),
             tie: 0,
@@ -222,6 +230,15 @@ impl World {
         self.servers.insert(id, Server::default());
         self.start(ProcessId::Server(id));
         self.befall(id);
+    }
+
+    /// What a process has sent does not come any more: its connections are gone.
+    pub(super) fn drop_messages_of(&mut self, id: ProcessId) {
+        let kept = |event: &Event| !matches!(event, Event::Deliver { from, .. } if *from == id);
+        self.events.retain(|_, event| kept(event));
+        for process in self.processes.values_mut() {
+            process.held.retain(kept);
+        }
     }
 
     /// What a process's clock shows now.
@@ -283,6 +300,7 @@ impl World {
                     self.at(Watch::EVERY_US, Event::Look);
                 }
             }
+            Event::SetBack(id) => self.set_back(id),
             Event::Check => {
                 super::checks::at_any_moment(self);
                 if !self.quiet {
