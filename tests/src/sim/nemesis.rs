@@ -166,7 +166,7 @@ impl World {
     }
 
     /// Whether the cluster could bear the loss of one more server for ever.
-    fn is_bearable(&self, victim: ServerId) -> bool {
+    pub(super) fn is_bearable(&self, victim: ServerId) -> bool {
         let config = &self.store.config;
         let gone = |server: ServerId| {
             server == victim

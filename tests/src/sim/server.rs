@@ -180,6 +180,8 @@ impl World {
                 continue;
             };
             if self.network.is_busy(me, place, self.now) {
+                // The receiver says that it moves (rule 57).
+                primary.on_progress(to, now);
                 continue;
             }
             let route = World::route(&config, primary.id(), to);
@@ -236,6 +238,9 @@ impl World {
                     Some(Node::Heir(h)) => h.heir.on_replicate(route, &message, now),
                     _ => Err(not_here(server, route)),
                 };
+                if answer.is_ok() {
+                    self.takes(route, &message);
+                }
                 self.send(me, from, Packet::Ack(route, answer));
             }
             Packet::Ack(route, Ok(ack)) => {

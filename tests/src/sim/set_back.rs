@@ -5,6 +5,7 @@ use super::process::ProcessId;
 use super::server::{Node, Server, Serving};
 use super::world::{Event, World};
 use fusion_core::id::{MemberId, PrimaryIndex, Seq, ServerId};
+use fusion_core::message::{Replicate, Route};
 
 impl World {
     /// A snapshot of a server is taken, to be restored when its leases are over; answers until when nothing else may
@@ -39,19 +40,47 @@ impl World {
         let Some(mut snapshot) = self.snapshots.remove(&victim) else {
             return;
         };
-        if self.quiet || !self.servers.contains_key(&victim) {
+        // To be set back is to be lost: with fewer codes than that takes, what it forgot nobody knows.
+        let is_borne = self.is_bearable(victim);
+        if self.quiet || !self.servers.contains_key(&victim) || !is_borne {
             return;
         }
         self.stats.memories_set_back += 1;
-        self.drop_messages_of(ProcessId::Server(victim));
+        super::told(self.now, || format!("the memory of {victim} is set back"));
+        self.drop_messages(|from, _| from == ProcessId::Server(victim));
         for (&id, node) in &mut snapshot.nodes {
             match node {
                 Node::Primary(serving) => serving.set_back = true,
-                // It lacks what it had, until it is told and leaves: that is no fault of the others.
-                _ => drop(self.forgetful.insert(id)),
+                _ => self.forgets(id),
             }
         }
         self.servers.insert(victim, snapshot);
+    }
+
+    /// A code lacks what it had, until it is told and leaves: that is no fault of the others.
+    fn forgets(&mut self, code: MemberId) {
+        for (j, seat) in self.store.config.primaries.iter().enumerate() {
+            let now = self.clock(ProcessId::Server(seat.host.server));
+            let told = (seat.id, now);
+            self.forgetful
+                .insert((code, PrimaryIndex(j as u16)), told);
+        }
+    }
+
+    /// Whether a code was set back, and has not heard of every primary since.
+    pub(super) fn is_forgetful(&self, code: MemberId) -> bool {
+        let mut forgetful = self.forgetful.keys();
+        forgetful.any(|(id, _)| *id == code)
+    }
+
+    /// A code has taken a message of a primary, which was sent since it was set back: it lacks nothing, or should have said
+    /// so (rule 63).
+    pub(super) fn takes(&mut self, route: Route, message: &Replicate) {
+        let key = (route.to, message.index);
+        let before = self.forgetful.get(&key);
+        if before.is_some_and(|&(id, at)| id != route.from || message.sent_at > at) {
+            self.forgetful.remove(&key);
+        }
     }
 
     /// A primary is about to make a change: is it one that has forgotten others?

@@ -13,7 +13,7 @@ use super::stats::Stats;
 use super::truth::Truth;
 use fusion_core::code::Code;
 use fusion_core::config::{ClusterShape, Configuration, Host, Reads};
-use fusion_core::id::{ClusterId, PrimaryIndex, ServerId};
+use fusion_core::id::{ClusterId, MemberId, PrimaryIndex, ServerId};
 use fusion_core::op::Kind;
 use fusion_core::time::{Time, Timing};
 use std::collections::BTreeMap;
@@ -107,8 +107,9 @@ pub struct World {
     pub watch: Watch,
     /// What was injected.
     pub stats: Stats,
-    /// Fused members whose memory was set back.
-    pub forgetful: std::collections::BTreeSet<fusion_core::id::MemberId>,
+    /// Codes whose memory was set back, and the primaries of which they have taken nothing since, with those primaries'
+    /// clocks at that moment.
+    pub forgetful: BTreeMap<(MemberId, PrimaryIndex), (MemberId, Time)>,
     /// Of servers that will be set back.
     pub snapshots: BTreeMap<ServerId, Server>,
     /// No more faults and no new requests.
@@ -176,7 +177,7 @@ impl World {
             truth: Truth::new(&config),
             watch: Watch::default(),
             stats: Stats::default(),
-            forgetful: Default::default(),
+            forgetful: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             quiet: false,
             events: BTreeMap::new(),
@@ -232,12 +233,13 @@ impl World {
         self.befall(id);
     }
 
-    /// What a process has sent does not come any more: its connections are gone.
-    pub(super) fn drop_messages_of(&mut self, id: ProcessId) {
-        let kept = |event: &Event| !matches!(event, Event::Deliver { from, .. } if *from == id);
+    /// What is under way by these connections, from whom and to whom, does not come any more.
+    pub(super) fn drop_messages(&mut self, gone: impl Fn(ProcessId, ProcessId) -> bool) {
+        let kept =
+            |event: &Event| !matches!(event, Event::Deliver { from, to, .. } if gone(*from, *to));
         self.events.retain(|_, event| kept(event));
         for process in self.processes.values_mut() {
-            process.held.retain(kept);
+            process.held.retain(&kept);
         }
     }
 

@@ -19,7 +19,7 @@ pub fn check(world: &World) {
                 continue;
             }
             for seat in config.in_sync() {
-                if world.forgetful.contains(&seat.id) {
+                if world.forgetful.contains_key(&(seat.id, primary.index())) {
                     continue;
                 }
                 let host = world.servers.get(&seat.host.server);
