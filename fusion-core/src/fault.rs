@@ -122,6 +122,10 @@ faults! {
     HeirLogTooShort "heir-log-too-short",
     /// Rule 36: where no code is left, an heir takes over without its predecessor's word.
     AloneWithoutItsWord "alone-without-its-word",
+    /// Rule 63: a fused member that lacks what it has acknowledged goes on.
+    RollbackUnnoticed "rollback-unnoticed",
+    /// Rule 63: a primary that has forgotten changes which others know goes on.
+    PrimaryWentBack "primary-went-back",
     /// Rule 20: a change that was applied is applied again when it comes again.
     AppliedTwice "applied-twice",
     /// Rule 50: a former primary that answers is looked for after the losses.

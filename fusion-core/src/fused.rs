@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a fused member knows of one primary.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Progress {
     stable: Seq,
     /// `(stable, v]`: its last change is v.
@@ -36,19 +36,25 @@ struct Progress {
 struct Lease {
     to: MemberId,
     until: Time,
+    /// The latest moment, by the primary's clock, of a message that asked for it.
+    asked_at: Time,
+    /// The greatest stable mark that this primary told.
+    told: Seq,
 }
 
 /// What a learner has of one primary's snapshot (rule 19).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Learned {
     about: JoinSnapshot,
     added: Vec<bool>,
+    /// How many of them.
+    count: u32,
     /// Of the pages added.
     bytes: u64,
 }
 
 /// Codes and vector frozen for one replacement (rule 31).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Snapshot {
     recovery: RecoveryId,
     vector: Vec<Seq>,
@@ -57,15 +63,38 @@ struct Snapshot {
     used_at: Time,
 }
 
+impl Learned {
+    fn is_whole(&self) -> bool {
+        self.count as usize == self.added.len()
+    }
+}
+
 impl Progress {
     /// Rule 18.
     fn leased_to_other(&self, id: MemberId, now: Time) -> bool {
         self.lease.is_some_and(|l| l.to != id && l.until > now)
     }
+
+    /// A message begins after what this member had acknowledged when it was sent, and says how many chunks it had. A
+    /// member loses neither while it lives, however messages overtake each other: this one was set back (rule 63).
+    fn lacks_what_it_acknowledged(&self, message: &Replicate) -> bool {
+        let has = self.join.as_ref().map_or(0, |join| join.count);
+        message.changes.first > self.log.last().next() || message.taken > has
+    }
+
+    /// Whether the primary, not a message that was late, knows less than it said before (rule 63): a later message tells a
+    /// lower stable mark, or another content of a change that is in the log here. Whose clock was set back, too, is told
+    /// by the acknowledgement, which echoes a moment of which it knows nothing.
+    fn was_told_more(&self, from: MemberId, message: &Replicate) -> bool {
+        let lease = self.lease.filter(|l| l.to == from);
+        let later = lease.is_some_and(|l| message.sent_at > l.asked_at);
+        let lower = lease.is_some_and(|l| message.stable < l.told);
+        later && (lower || self.log.contradicts(&message.changes))
+    }
 }
 
 /// A fused member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fused {
     config: Arc<Configuration>,
     id: MemberId,
@@ -190,10 +219,14 @@ impl Fused {
             .expect("the configuration names the fused member");
         if self.learning && seat.state == FusedState::InSync {
             self.learning = false;
-            // Rule 27: it is in sync because everything had come, and then the rest cancels out.
-            self.store
-                .finish_learning()
-                .expect("a complete learner's codes beyond every primary are zero");
+            // Rule 27: it is in sync because everything had come, and then the rest cancels out. Otherwise it had more
+            // before than it has now (rule 63).
+            self.failed |= !self.has_snapshots() && !planted(Fault::CompleteTooSoon);
+            if !self.failed {
+                self.store
+                    .finish_learning()
+                    .expect("a complete learner's codes beyond every primary are zero");
+            }
             for progress in &mut self.progress {
                 progress.join = None;
             }
@@ -256,12 +289,10 @@ impl Fused {
         }
         let joins = self.progress.iter().filter_map(|p| p.join.as_ref());
         let total: u64 = joins.clone().map(|j| u64::from(j.about.chunks)).sum();
-        let done: u64 = joins
-            .map(|j| j.added.iter().filter(|&&a| a).count() as u64)
-            .sum();
+        let done: u64 = joins.map(|j| u64::from(j.count)).sum();
         let complete = |p: &Progress| {
             p.join.as_ref().is_some_and(|j| {
-                (j.added.iter().all(|&a| a) || planted(Fault::CompleteTooSoon))
+                (j.is_whole() || planted(Fault::CompleteTooSoon))
                     && (p.stable >= j.about.seq || planted(Fault::UnstableSnapshot))
                     && p.caught_up
             })
@@ -273,6 +304,11 @@ impl Fused {
         }
     }
 
+    fn has_snapshots(&self) -> bool {
+        let whole = |p: &Progress| p.join.as_ref().is_some_and(Learned::is_whole);
+        self.progress.iter().all(whole)
+    }
+
     /// The bytes of the pages that a learner was sent.
     #[must_use]
     pub fn taken_bytes(&self) -> u64 {
@@ -280,11 +316,12 @@ impl Fused {
         joins.map(|j| j.bytes).sum()
     }
 
-    /// Takes changes of a primary, and gives it a lease from `now` on (rules 18 to 20).
+    /// Takes changes of a primary, and gives it a lease from `now` on (rules 18 to 20). Should it find that its own memory
+    /// was set back, it fails; should the primary's have been, it says so (rule 63).
     ///
     /// # Errors
-    /// [`Refusal`] when the epochs differ, the sender is not that active primary, another one's lease is not over,
-    /// this member has failed, or the bytes do not parse.
+    /// [`Refusal`] when the epochs differ, the sender is not that active primary, another one's lease is not over, the
+    /// sender went back in time, this member has failed, or the bytes do not parse.
     pub fn on_replicate(
         &mut self,
         route: Route,
@@ -304,6 +341,13 @@ impl Fused {
         }
         self.begin_join(message.index, message.join)?;
         let progress = &mut self.progress[message.index.index()];
+        if progress.lacks_what_it_acknowledged(message) && !planted(Fault::RollbackUnnoticed) {
+            self.failed = true;
+            return Err(Refusal::NotAllowed);
+        }
+        if progress.was_told_more(route.from, message) && !planted(Fault::PrimaryWentBack) {
+            return Err(Refusal::WentBack);
+        }
         // First what the message lets go: at the bound, that is what makes room.
         progress.stable = progress.stable.max(message.stable.min(progress.log.last()));
         progress.log.drop_to(progress.stable);
@@ -330,13 +374,17 @@ impl Fused {
             timing.lease_fused()
         });
         let before = progress.lease.filter(|l| l.to == route.from);
+        let asked_at = before.map_or(message.sent_at, |l| l.asked_at.max(message.sent_at));
+        let told = before.map_or(message.stable, |l| l.told.max(message.stable));
         progress.lease = Some(Lease {
             to: route.from,
             until: before.map_or(until, |l| l.until.max(until)),
+            asked_at,
+            told,
         });
         Ok(Ack {
             seq: progress.log.last(),
-            sent_at: message.sent_at,
+            sent_at: asked_at,
             number: message.number,
         })
     }
@@ -368,6 +416,7 @@ impl Fused {
                 .add_page(chunk.index, *id, page)
                 .map_err(|_| Refusal::Malformed)?;
         }
+        join.count += u32::from(!*added);
         *added = true;
         join.bytes += chunk
             .pages
@@ -408,6 +457,7 @@ impl Fused {
                 progress.join = Some(Learned {
                     about,
                     added: vec![false; about.chunks as usize],
+                    count: 0,
                     bytes: 0,
                 });
                 Ok(())

@@ -34,6 +34,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 struct Copied {
     about: JoinSnapshot,
     added: Vec<bool>,
+    /// How many of them.
+    count: u32,
     /// Of the pages added.
     bytes: u64,
 }
@@ -301,6 +303,12 @@ impl Heir {
         self.check_primary(route, message.index)?;
         self.listening.hear(route.from, now);
         self.begin(message.join)?;
+        let has = self.copied.as_ref().map_or(0, |c| c.count);
+        if message.changes.first > self.seq.next() || message.taken > has {
+            // It has acknowledged more than it has: it was set back (rule 63).
+            self.failed = true;
+            return Err(Refusal::NotAllowed);
+        }
         self.let_go(message.stable);
         let full = self.log.bytes() + message.changes.bytes.len() > self.bounds.log_bytes;
         if full && self.log.bytes() > 0 {
@@ -368,6 +376,7 @@ impl Heir {
             return Err(Refusal::NotAllowed);
         };
         *added = true;
+        copied.count += 1;
         for (id, page) in &chunk.pages.pages {
             copied.bytes += page.len() as u64;
             xor(pages.get_mut(*id), page);
@@ -396,6 +405,7 @@ impl Heir {
                 self.copied = Some(Copied {
                     about,
                     added: vec![false; about.chunks as usize],
+                    count: 0,
                     bytes: 0,
                 });
                 Ok(())

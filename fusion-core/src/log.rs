@@ -90,6 +90,23 @@ impl ChangeLog {
         self.base <= seq
     }
 
+    /// Whether a run has another content for a change that is here.
+    #[must_use]
+    pub fn contradicts(&self, run: &ChangeRun) -> bool {
+        if run.first > self.last() || run.count == 0 {
+            return false;
+        }
+        let Ok(changes) = run.unpack() else {
+            return false;
+        };
+        let other = |(seq, change): &(Seq, Bytes)| {
+            let at = seq.0.checked_sub(self.base.0 + 1);
+            let here = at.and_then(|at| self.changes.get(usize::try_from(at).ok()?));
+            here.is_some_and(|here| here != change)
+        };
+        changes.iter().any(other)
+    }
+
     /// The changes `(after, upto]`, cut short after about `max_bytes` but never to nothing.
     ///
     /// Answers `None` when the log does not reach back to `after`.

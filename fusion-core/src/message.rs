@@ -69,6 +69,9 @@ pub enum Refusal {
         "the receiver has seen two contents of one epoch and serves nobody; see `fusion status`"
     )]
     TwoContents,
+    /// The sender said more before than it knows now: its memory was set back, and it must serve nobody (rule 63).
+    #[error("the sender was set back in time: it said more before than it knows now")]
+    WentBack,
 }
 
 /// A run of changes of one primary, `first` onwards, each with its length before it.
@@ -164,6 +167,8 @@ pub struct Replicate {
     pub sent_at: Time,
     /// The snapshot that a learner starts from; `None` for a member in sync.
     pub join: Option<JoinSnapshot>,
+    /// How many chunks of it the learner has acknowledged: one that has fewer went back in time (rule 63).
+    pub taken: u32,
     /// The message's number among all that the primary has sent, echoed by whoever acknowledges it: reads rest on it
     /// where they rest on no clock (rule 58). 0 where they rest on leases.
     pub number: u64,
@@ -174,7 +179,8 @@ pub struct Replicate {
 pub struct Ack {
     /// The last change that it has applied.
     pub seq: Seq,
-    /// `sent_at` of the message that is answered: since then the primary has a lease.
+    /// The latest `sent_at` of any message of this primary that came: since then the primary has a lease. One that it never
+    /// sent tells a primary that it went back in time (rule 63).
     pub sent_at: Time,
     /// `number` of that message (rule 58).
     pub number: u64,

@@ -55,13 +55,15 @@ pub enum Submitted {
 }
 
 /// An active primary.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Primary {
     config: Arc<Configuration>,
     id: MemberId,
     index: PrimaryIndex,
     /// Taken for dead (rule 25), or moved (rule 36).
     suspended: bool,
+    /// Its memory was set back in time: it serves nobody, for ever (rule 63).
+    went_back: bool,
     listening: Listening,
     structure: Structure,
     applied: Seq,
@@ -150,6 +152,7 @@ impl Primary {
             id,
             index,
             suspended: false,
+            went_back: false,
             listening: Listening::default(),
             structure,
             applied,
@@ -239,7 +242,7 @@ impl Primary {
     /// Returns `None`, and changes nothing, when a bound on unacknowledged changes was reached, or this primary was taken
     /// for dead or moved: as with a request, to be tried again.
     pub fn open_session(&mut self, session: SessionId) -> Option<Seq> {
-        if self.suspended {
+        if self.is_out() {
             return None;
         }
         let open = self.structure.incarnation(session);
@@ -255,7 +258,7 @@ impl Primary {
     /// Closes this incarnation of a session, a recorded change: its answers need not be kept any more. Does nothing when
     /// it is not open, and nothing at a bound (rule 11): it goes when room is needed, then.
     pub fn close_session(&mut self, session: SessionId, incarnation: Seq) {
-        if !self.suspended
+        if !self.is_out()
             && !self.at_a_bound()
             && let Some(change) = self.structure.close_session(session, incarnation)
         {
@@ -267,7 +270,7 @@ impl Primary {
     /// the request was received: a read must not rest on a lease that was over before it was asked.
     pub fn submit(&mut self, request: &ClientRequest, now: Time) -> Submitted {
         let reads_on = request.id.is_none() && !self.is_suspended();
-        if self.suspended && !reads_on {
+        if self.is_out() && !reads_on {
             return Submitted::Suspended;
         }
         match (request.id, request.op.is_mutation()) {
@@ -367,8 +370,16 @@ impl Primary {
             seat.is_some_and(|s| s.id == self.id && s.state == PrimaryState::Active),
             "still active"
         );
+        // Nobody gets in sync without this primary (27), so that it would have to know of it (rule 63).
+        if config.in_sync().any(|s| !self.links.contains_key(&s.id)) {
+            self.go_out();
+        }
         self.config = config;
-        self.suspended = false;
+        if std::mem::take(&mut self.suspended) {
+            // Recoveries may have brought members to what others of them were sent (rule 29).
+            let all = self.applied;
+            self.links.values_mut().for_each(|l| l.sent = all);
+        }
         self.pins.clear();
         self.relink(Seq(0));
         self.settle();
@@ -419,10 +430,20 @@ impl Primary {
         self.config.primary(index).map(|s| s.id)
     }
 
-    /// Whether it was taken for dead, or moved, and serves nobody.
+    /// Whether it was taken for dead, or moved, or went back in time, and serves nobody.
     #[must_use]
     pub fn is_suspended(&self) -> bool {
-        self.suspended && !(planted(Fault::DeposedReadsOn) && self.successor().is_some())
+        self.is_out() && !(planted(Fault::DeposedReadsOn) && self.successor().is_some())
+    }
+
+    fn is_out(&self) -> bool {
+        self.suspended || self.went_back
+    }
+
+    /// It has learned that its memory was set back: others know changes that it made and has forgotten. Before it numbers
+    /// another one it stops, and is recovered from the codes (rule 63).
+    fn go_out(&mut self) {
+        self.went_back |= !planted(Fault::PrimaryWentBack);
     }
 
     /// Looks at the clock: lets pins go that nobody has asked about for long (rule 34), and counts silence (rule 56).
@@ -433,7 +454,7 @@ impl Primary {
             self.settle();
         }
         let timing = self.config.timing;
-        self.listening.look(now, &timing) && !self.suspended
+        self.listening.look(now, &timing) && !self.is_out()
     }
 
     /// What it reports to the coordinator (rules 25, 36). One that was moved here serves once every member that must
@@ -442,6 +463,7 @@ impl Primary {
     pub fn condition(&self) -> Condition {
         let takes_over = self.config.takes_over(self.id).is_some();
         match self.suspended {
+            _ if self.went_back => Condition::Missing,
             true if self.successor().is_some() => Condition::Yielded,
             true => Condition::Suspended,
             false if takes_over && self.leased_until == Time(0) => Condition::TakingOver,
@@ -453,7 +475,7 @@ impl Primary {
     /// [`tick`](Self::tick); for its next report (rules 22, 54).
     #[must_use]
     pub fn complaints(&self) -> Vec<MemberId> {
-        if self.suspended {
+        if self.is_out() {
             return Vec::new();
         }
         let mut silent = self.listening.complaints(&self.config.timing);

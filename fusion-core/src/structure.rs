@@ -34,7 +34,7 @@ const TIDY_BYTES: usize = 4 << 10;
 const CLOSE_BYTES: usize = MAX_CHANGE_BYTES;
 
 /// One primary structure: its entries, and the indexes that find them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Structure {
     descriptor: Descriptor,
     store: PrimaryStore,
@@ -46,7 +46,7 @@ pub struct Structure {
     change: ChangeBuf,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Elements {
     List(List),
     Map(Map),

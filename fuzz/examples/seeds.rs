@@ -161,6 +161,7 @@ fn requests() -> Vec<(&'static str, u8, Vec<u8>)> {
                 seq: Seq(6),
                 chunks: 1,
             }),
+            taken: 0,
         },
     };
     let sync = CoordinatorRequest::Sync {

@@ -83,6 +83,7 @@ async fn messages_of_other_epochs_clusters_and_members_are_refused_and_change_no
                 stable: Seq(MAX_NUMBER),
                 sent_at: Time(u64::MAX),
                 join,
+                taken: u32::MAX,
                 number: 0,
             };
             let answer = to_fused.replicate(limit(), route, message).await.unwrap();

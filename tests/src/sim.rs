@@ -18,6 +18,7 @@ pub mod replacing;
 pub mod rng;
 pub mod runner;
 pub mod server;
+mod set_back;
 pub mod stats;
 pub mod truth;
 pub mod world;

@@ -47,18 +47,6 @@ fn changes_come_in_order_once_and_from_their_primary_only() {
         fused.on_replicate(route(2), &message, NOW),
         Err(Refusal::NotAllowed)
     ));
-    let late = Replicate {
-        changes: ChangeRun {
-            first: Seq(2),
-            ..message.changes.clone()
-        },
-        ..message.clone()
-    };
-    assert_eq!(
-        fused.on_replicate(route(1), &late, NOW),
-        Ok(ack(0)),
-        "a gap"
-    );
     assert_eq!(fused.on_replicate(route(1), &message, NOW), Ok(ack(1)));
     let pages = fused.store().bytes();
     assert_eq!(
@@ -271,9 +259,10 @@ fn a_learner_is_complete_in_an_epoch_only_after_a_message_of_it() {
     tell(&mut primary, &mut fused);
     let learning = |fused: &Fused| matches!(fused.condition(), Condition::Learning { .. });
     assert!(learning(&fused), "its snapshot is not stable");
+    primary.replicate(MemberId(2), 1000, NOW).unwrap();
     let ack = Ack {
         seq: primary.applied(),
-        sent_at: Time(0),
+        sent_at: NOW,
         number: 0,
     };
     primary.on_ack(route(&config, MemberId(2)), ack, NOW);
@@ -293,4 +282,76 @@ fn a_learner_is_complete_in_an_epoch_only_after_a_message_of_it() {
         tell(&mut primary, &mut fused);
         assert_eq!(fused.condition(), Condition::Complete);
     }
+}
+
+/// A fused process that was set back held up every write for ever: its primary sends what it acknowledged never again
+/// (rule 63).
+#[test]
+fn who_lacks_what_it_has_acknowledged_leaves() {
+    let mut fused = fused();
+    let message = first();
+    let gap = Replicate {
+        changes: ChangeRun::empty(Seq(2)),
+        ..message.clone()
+    };
+    let refused = fused.on_replicate(route(1), &gap, NOW);
+    assert_eq!(refused, Err(Refusal::NotAllowed));
+    assert_eq!(fused.condition(), Condition::Missing);
+    let refused = fused.on_replicate(route(1), &message, NOW);
+    assert_eq!(refused, Err(Refusal::NotAllowed), "for ever");
+}
+
+/// Messages that overtake each other, or come twice, are no sign of anything.
+#[test]
+fn late_messages_are_no_sign_that_somebody_went_back() {
+    let mut primary = Primary::create(config(), MemberId(1));
+    let mut fused = fused();
+    let mut sent = Vec::new();
+    for at in 1..=4 {
+        sent.push(primary.replicate(MemberId(3), 1000, Time(at)).unwrap());
+        let taken = fused.on_replicate(route(1), sent.last().unwrap(), NOW);
+        primary.on_ack(route(1), taken.unwrap(), Time(at));
+    }
+    assert_eq!(sent[3].stable, Seq(1));
+    for message in sent.iter().rev().chain(&sent) {
+        let taken = fused.on_replicate(route(1), message, NOW).unwrap();
+        assert_eq!((taken.seq, taken.sent_at), (Seq(1), Time(4)));
+        primary.on_ack(route(1), taken, Time(9));
+    }
+    assert_eq!(fused.condition(), Condition::Serving);
+    assert_eq!(primary.condition(), Condition::Serving);
+}
+
+/// The primary was set back to before what it said last, and numbers other changes as it did those (rule 63).
+#[test]
+fn a_primary_that_contradicts_what_it_said_is_told_so() {
+    let change = |byte: u8| {
+        let mut buf = crate::change::ChangeBuf::new();
+        let class = crate::class::ClassId::all().next().unwrap();
+        buf.write(class, 0, 0, &[0; 4], &[byte; 4]);
+        buf.freeze()
+    };
+    let message = |byte: u8, stable: u64, sent_at: u64| Replicate {
+        changes: ChangeRun::pack(Seq(1), std::iter::once(&change(byte))),
+        stable: Seq(stable),
+        sent_at: Time(sent_at),
+        ..first()
+    };
+    let mut fused = fused();
+    fused
+        .on_replicate(route(1), &message(1, 0, 10), NOW)
+        .unwrap();
+    fused
+        .on_replicate(route(1), &message(1, 0, 20), NOW)
+        .unwrap();
+    let other = fused.on_replicate(route(1), &message(2, 0, 30), NOW);
+    assert_eq!(other, Err(Refusal::WentBack), "another content");
+    // Once it is stable the log has it no more; then the mark tells.
+    fused
+        .on_replicate(route(1), &message(1, 1, 40), NOW)
+        .unwrap();
+    let other = fused.on_replicate(route(1), &message(2, 0, 50), NOW);
+    assert_eq!(other, Err(Refusal::WentBack), "a lower mark");
+    let clock = fused.on_replicate(route(1), &message(2, 0, 35), NOW);
+    assert_eq!(clock.unwrap().sent_at, Time(40), "never sent by that one");
 }

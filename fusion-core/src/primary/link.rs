@@ -6,7 +6,7 @@ use crate::config::FusedState;
 use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::id::{MemberId, Seq};
-use crate::message::{Ack, ChangeRun, Chunk, JoinSnapshot, Replicate, Route};
+use crate::message::{Ack, ChangeRun, Chunk, JoinSnapshot, Refusal, Replicate, Route};
 use crate::page::PageTable;
 use crate::structure::Structure;
 use crate::time::Time;
@@ -24,9 +24,11 @@ pub(super) enum Part {
 }
 
 /// One that copies.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) acked: Seq,
+    /// The last change that it was ever sent, or may have had before this link was made.
+    pub(super) sent: Seq,
     /// The last moment from before a message that was sent.
     sent_at: Time,
     /// The last such moment that was echoed: the lease counts from it (rule 13).
@@ -43,6 +45,7 @@ impl Link {
     fn new(acked: Seq) -> Link {
         Link {
             acked,
+            sent: acked,
             sent_at: Time(0),
             leased_at: None,
             echoed: 0,
@@ -67,12 +70,14 @@ impl Link {
 }
 
 /// The snapshot that a learner or heir is given, once (rules 15, 16).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Join {
     about: JoinSnapshot,
     pages: FrozenPages,
     starts: Vec<u64>,
     acked: Vec<bool>,
+    /// How many of them.
+    taken: u32,
 }
 
 impl Join {
@@ -88,6 +93,7 @@ impl Join {
             pages,
             starts,
             acked,
+            taken: 0,
         }
     }
 }
@@ -119,14 +125,21 @@ impl Primary {
                     join: None,
                     ..link
                 },
-                None if learns => Link::joining(freeze(self)),
-                None => Link::new(acked),
+                None => Link {
+                    sent: self.applied,
+                    ..if learns {
+                        Link::joining(freeze(self))
+                    } else {
+                        Link::new(acked)
+                    }
+                },
             };
             let part = match seat.state {
                 FusedState::Copying => Part::Copies,
                 FusedState::InSync | FusedState::Joining => Part::Counts,
             };
-            links.insert(seat.id, Link { part, ..link });
+            let sent = link.sent.max(link.acked);
+            links.insert(seat.id, Link { part, sent, ..link });
         }
         if let Some(id) = self.config.inheritance(self.index).map(|h| h.id) {
             let known = self.links.remove(&id);
@@ -195,7 +208,7 @@ impl Primary {
     /// When the log does not cover what the member needs, which rules 14 and 15 exclude.
     #[must_use]
     pub fn replicate(&mut self, to: MemberId, max_bytes: usize, now: Time) -> Option<Replicate> {
-        if self.suspended {
+        if self.is_out() {
             return None;
         }
         let link = self.links.get_mut(&to)?;
@@ -206,12 +219,15 @@ impl Primary {
         }
         let changes = changes.expect("the log covers everything above the stable mark");
         let number = self.confirmation.number(self.config.reads);
+        let upto = Seq(changes.first.0 + u64::from(changes.count) - 1);
+        link.sent = link.sent.max(upto);
         Some(Replicate {
             index: self.index,
             changes,
             stable: self.stable,
             sent_at: now,
             join: link.join.as_ref().map(|j| j.about),
+            taken: link.join.as_ref().map_or(0, |j| j.taken),
             number,
         })
     }
@@ -220,7 +236,7 @@ impl Primary {
     /// would not be renewed in time; `None` when that is not so. It must go by another connection (rule 57).
     #[must_use]
     pub fn renewal(&mut self, to: MemberId, now: Time) -> Option<Replicate> {
-        if self.suspended {
+        if self.is_out() {
             return None;
         }
         let link = self.links.get_mut(&to)?;
@@ -235,6 +251,7 @@ impl Primary {
             stable: self.stable,
             sent_at: now,
             join: link.join.as_ref().map(|j| j.about),
+            taken: link.join.as_ref().map_or(0, |j| j.taken),
             number: self.confirmation.number(self.config.reads),
         })
     }
@@ -248,16 +265,25 @@ impl Primary {
     }
 
     /// Takes an acknowledgement that was given in the route's epoch; answers whether the stable mark moved. The lease
-    /// counts from the echoed moment, never from the arrival (rules 13, 14).
+    /// counts from the echoed moment, never from the arrival (rules 13, 14). One of what was never sent says that this
+    /// primary went back in time (rule 63).
     pub fn on_ack(&mut self, route: Route, ack: Ack, now: Time) -> bool {
         let before = self.stable;
         if (self.is_of_this_epoch(route) || unsealed())
-            && !self.suspended
+            && !self.is_out()
             && let Some(link) = self.links.get_mut(&route.to)
-            && ack.seq <= self.applied
-            && ack.sent_at <= link.sent_at
-            && ack.number <= self.confirmation.sent()
         {
+            let mut ack = ack;
+            let number = self.confirmation.sent();
+            if ack.seq > link.sent || ack.sent_at > link.sent_at || ack.number > number {
+                if !planted(Fault::PrimaryWentBack) {
+                    self.went_back = true;
+                    return false;
+                }
+                ack.sent_at = ack.sent_at.min(link.sent_at);
+                ack.seq = ack.seq.min(self.applied);
+                ack.number = ack.number.min(number);
+            }
             // One that brings nothing of what is under way came by another way, beside it (rule 57).
             let is_sign = ack.seq > link.acked || link.needs_after() >= self.applied;
             link.acked = link.acked.max(ack.seq);
@@ -298,6 +324,13 @@ impl Primary {
         })
     }
 
+    /// A member refused what it was sent in the route's epoch, and why (rule 63).
+    pub fn on_refusal(&mut self, route: Route, refusal: &Refusal) {
+        if self.is_of_this_epoch(route) && *refusal == Refusal::WentBack {
+            self.go_out();
+        }
+    }
+
     /// Rules 8 and 61: in the same content of it.
     fn is_of_this_epoch(&self, route: Route) -> bool {
         route.epoch == self.config.epoch
@@ -310,8 +343,9 @@ impl Primary {
             && let Some(join) = self.links.get_mut(&route.to).and_then(|l| l.join.as_mut())
             && let Some(acked) = join.acked.get_mut(number as usize)
         {
+            join.taken += u32::from(!*acked);
             *acked = true;
-            if join.acked.iter().all(|&a| a) {
+            if join.taken as usize == join.acked.len() {
                 // Everything was taken: the frozen pages cost nothing any more.
                 join.pages = FrozenPages::new(Default::default());
             }

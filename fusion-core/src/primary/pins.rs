@@ -13,7 +13,7 @@ use crate::time::Time;
 use std::collections::BTreeMap;
 
 /// Of one replacement.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pin {
     recovery: RecoveryId,
     base: Seq,
@@ -23,7 +23,7 @@ struct Pin {
 }
 
 /// By the replacement that asked; its latest attempt counts. At most one for each lost primary.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pins(BTreeMap<MemberId, Pin>);
 
 impl Pins {
@@ -103,6 +103,9 @@ impl Primary {
         now: Time,
     ) -> Result<RecoveryReply, Refusal> {
         check_route(&self.config, self.id, route)?;
+        if self.went_back {
+            return Err(Refusal::NotAllowed);
+        }
         if let RecoveryRequest::Yield { after } = *request {
             return self.yield_to(route.from, after);
         }

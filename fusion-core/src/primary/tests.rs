@@ -57,7 +57,9 @@ fn acked(seq: Seq) -> Ack {
     }
 }
 
+/// It is sent all that there is, and acknowledges up to `seq`.
 fn ack(primary: &mut Primary, from: u64, seq: Seq) {
+    let _ = primary.replicate(MemberId(from), usize::MAX, Time(0));
     let route = route(primary, from);
     primary.on_ack(route, acked(seq), Time(0));
 }
@@ -74,14 +76,86 @@ fn an_answer_waits_for_every_fused_member() {
 }
 
 #[test]
-fn an_acknowledgement_of_another_epoch_or_of_the_future_does_not_count() {
+fn an_acknowledgement_of_another_epoch_does_not_count() {
     let mut primary = Primary::create(Arc::new(config()), MemberId(1));
     enqueue(&mut primary, 1);
+    primary.replicate(MemberId(3), usize::MAX, Time(0)).unwrap();
     let mut other = route(&primary, 3);
     other.epoch = other.epoch.next();
-    primary.on_ack(other, acked(Seq(3)), Time(0));
-    ack(&mut primary, 3, Seq(99));
+    primary.on_ack(other, acked(Seq(99)), Time(0));
     assert_eq!(primary.stable(), Seq(0));
+    assert_eq!(primary.condition(), Condition::Serving);
+}
+
+/// A primary whose memory was set back would number changes again that others have, and answer what nobody has (rule 63).
+#[test]
+fn a_primary_that_hears_of_changes_which_it_never_sent_serves_nobody() {
+    let known = |sent: u64, ack: Ack| {
+        let mut primary = Primary::create(Arc::new(config()), MemberId(1));
+        primary.replicate(MemberId(3), 1, Time(sent)).unwrap();
+        // What it numbers now has the number of one that the other knows.
+        enqueue(&mut primary, 1);
+        let route = route(&primary, 3);
+        primary.on_ack(route, ack, Time(sent));
+        primary
+    };
+    let at = |seq: u64, sent_at: u64| Ack {
+        seq: Seq(seq),
+        sent_at: Time(sent_at),
+        number: 0,
+    };
+    for (what, later) in [("a change", at(2, 100)), ("a message", at(1, 101))] {
+        let mut primary = known(100, later);
+        assert_eq!(primary.condition(), Condition::Missing, "{what}");
+        assert_eq!(primary.stable(), Seq(0), "{what}");
+        assert_eq!(enqueue(&mut primary, 2), Submitted::Suspended);
+        assert_eq!(read(&mut primary, 101), Submitted::Suspended);
+        assert_eq!(primary.replicate(MemberId(3), 1, Time(101)), None);
+        let next = (**primary.config()).successor(2);
+        primary.adopt(Arc::new(next));
+        assert_eq!(primary.condition(), Condition::Missing, "for ever");
+    }
+    assert_eq!(known(100, at(1, 100)).condition(), Condition::Serving);
+    let mut primary = known(100, at(1, 100));
+    let from_3 = route(&primary, 3);
+    primary.on_refusal(from_3, &Refusal::WentBack);
+    assert_eq!(primary.condition(), Condition::Missing);
+}
+
+/// Recoveries bring members to what others were sent; a primary that returns after that must not take it for its own past.
+#[test]
+fn a_primary_that_returns_knows_that_others_were_rolled_forward() {
+    let mut primary = with_two_codes();
+    enqueue(&mut primary, 1);
+    ack(&mut primary, 3, Seq(3));
+    let mut lost = (**primary.config()).successor(2);
+    lost.primaries[0].id = MemberId(5);
+    lost.primaries[0].state = PrimaryState::Lost;
+    lost.primaries[0].former = Some(crate::config::Former {
+        id: MemberId(1),
+        host: host(1),
+        origin: Origin::Created,
+        blamed: false,
+    });
+    let mut again = (**primary.config()).successor(3);
+    again.epoch = lost.epoch.next();
+    primary.suspend(Arc::new(lost));
+    primary.adopt(Arc::new(again));
+    let message = primary.replicate(MemberId(4), 1, Time(5)).unwrap();
+    assert_eq!(message.changes.count, 1);
+    let from_4 = route(&primary, 4);
+    let sent_at = Time(5);
+    primary.on_ack(
+        from_4,
+        Ack {
+            seq: Seq(3),
+            sent_at,
+            number: 0,
+        },
+        Time(5),
+    );
+    assert_eq!(primary.condition(), Condition::Serving);
+    assert_eq!(primary.stable(), Seq(3));
 }
 
 #[test]
@@ -498,21 +572,6 @@ fn what_was_confirmed_in_an_epoch_says_nothing_in_the_next_and_nobody_is_asked_w
     assert!(primary.confirmed() >= waits);
     let at_once = round(read(&mut primary, 0));
     assert!(primary.confirmed() >= at_once);
-}
-
-#[test]
-fn a_lease_that_was_never_asked_for_does_not_count() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    renew(&mut primary, 3, 100);
-    let before = primary.leased_until();
-    let ack = Ack {
-        seq: Seq(0),
-        sent_at: Time(101),
-        number: 0,
-    };
-    let from_3 = route(&primary, 3);
-    primary.on_ack(from_3, ack, Time(0));
-    assert_eq!(primary.leased_until(), before);
 }
 
 #[test]

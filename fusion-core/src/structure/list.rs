@@ -11,7 +11,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct List {
     order: Order,
     owners: Owners,
@@ -30,7 +30,7 @@ pub(super) struct Linked {
 }
 
 /// Which node an entry's slot belongs to: the way back of the paper's bidirectional pointers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Owners {
     by_class: Box<[Vec<u32>]>,
 }

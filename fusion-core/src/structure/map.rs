@@ -17,7 +17,7 @@ const SEED: u64 = 0x6675_7369_6f6e;
 /// An index larger than this shrinks when fewer than an eighth of it are in use.
 const SMALL_INDEX: usize = 1024;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Map {
     index: HashTable<PackedLocation>,
     payload_bytes: u64,

@@ -12,7 +12,7 @@ const SMALL_ARENA: usize = 1024;
 /// No node.
 const NONE: u32 = u32::MAX;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
     left: u32,
     right: u32,
@@ -36,7 +36,7 @@ impl NodeId {
 }
 
 /// A sequence of locations.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Order {
     nodes: Vec<Node>,
     free: Vec<u32>,

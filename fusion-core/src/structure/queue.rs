@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// A ring larger than this shrinks when fewer than an eighth of it are in use.
 const SMALL_RING: usize = 1024;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Queue {
     /// From the front on; the first one has the sequence number `head`.
     ring: VecDeque<PackedLocation>,

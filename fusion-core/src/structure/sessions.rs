@@ -21,7 +21,7 @@ use std::hash::BuildHasher;
 
 const NONE: u32 = u32::MAX;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Session {
     id: SessionId,
     /// The change that opened it.
@@ -34,7 +34,7 @@ struct Session {
     records: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Record {
     session: SessionId,
     slot: u16,
@@ -60,7 +60,7 @@ enum RecordState {
 }
 
 /// The sessions of one structure.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sessions {
     sessions: Vec<Session>,
     free_sessions: Vec<u32>,

@@ -256,6 +256,9 @@ fn the_last_numbers_break_no_member() {
             number,
         };
         assert!(!primary.on_ack(route, ack, NOW));
+        // It takes itself for one that went back, and the codes for what there is (rule 63).
+        assert!(primary.is_suspended());
+        primary = Primary::create(Arc::clone(&config), MemberId(1));
     }
     let incarnation = primary.open_session(SessionId(1)).unwrap();
     let put = |number| ClientRequest {

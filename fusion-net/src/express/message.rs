@@ -22,6 +22,7 @@ struct Head {
     stable: Seq,
     sent_at: Time,
     join: Option<JoinSnapshot>,
+    taken: u32,
     number: u64,
 }
 
@@ -116,6 +117,7 @@ pub(super) fn append_changes(
         stable: message.stable,
         sent_at: message.sent_at,
         join: message.join,
+        taken: message.taken,
         number: message.number,
     };
     append(out, number, &head, &message.changes.bytes)
@@ -139,6 +141,7 @@ pub fn decode_changes(frame: &[u8]) -> io::Result<(u64, Route, Replicate)> {
         stable: head.stable,
         sent_at: head.sent_at,
         join: head.join,
+        taken: head.taken,
         number: head.number,
     };
     Ok((number, head.route, message))

@@ -39,6 +39,7 @@ fn changes(bytes: usize) -> Replicate {
             seq: Seq(1),
             chunks: 2,
         }),
+        taken: 1,
         number: 0,
     }
 }

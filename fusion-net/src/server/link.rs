@@ -198,6 +198,10 @@ async fn replicate_to(
         // It serves where it was moved to, and nobody needs the one before.
         host.news.notify_one();
     }
+    if let (Err(refusal @ Refusal::WentBack), Some(primary)) = (&answer, cell.upgrade()) {
+        primary.with(|p| p.on_refusal(route, refusal));
+        host.news.notify_one();
+    }
     Some(answer.map(|_| ()))
 }
 

@@ -312,6 +312,7 @@ mod tests {
                 seq: Seq(u64::MAX),
                 chunks: u32::MAX,
             }),
+            taken: u32::MAX,
             number: u64::MAX,
         };
         let request = Request {

@@ -2,6 +2,7 @@
 
 use super::checks;
 use super::moods::Mood;
+use super::nemesis::COORDINATORS;
 use super::network::Packet;
 use super::process::ProcessId;
 use super::server::Node;
@@ -25,7 +26,7 @@ pub struct Store {
     /// Those that operators want empty.
     pub draining: BTreeSet<ServerId>,
     /// What it says while it is set back to an older content: whoever changes that goes on from what is over.
-    pub set_back: Option<Arc<Configuration>>,
+    pub set_back: Option<SetBack>,
     /// What it said before, the newest last; some of it.
     past: Vec<Arc<Configuration>>,
     /// Swaps that it will try at last.
@@ -33,9 +34,19 @@ pub struct Store {
     next_server: u64,
 }
 
+/// An older content of the store.
+#[derive(Debug)]
+pub struct SetBack {
+    config: Arc<Configuration>,
+    /// Servers that were well when it took the store's place, and knew a later epoch.
+    known_by: BTreeSet<ServerId>,
+}
+
 /// A compare-and-swap.
 #[derive(Clone, Debug)]
 pub struct Swap {
+    /// The coordinator that asks for it.
+    pub by: u64,
     /// What is to be stored.
     pub next: Configuration,
     /// Why.
@@ -62,7 +73,7 @@ impl Store {
     /// What whoever reads it is told.
     #[must_use]
     pub fn read(&self) -> Arc<Configuration> {
-        Arc::clone(self.set_back.as_ref().unwrap_or(&self.config))
+        Arc::clone(self.set_back.as_ref().map_or(&self.config, |old| &old.config))
     }
 
     /// Registers a server.
@@ -259,6 +270,7 @@ impl World {
                 let unheard = self.unheard_in(id, &next);
                 let next = *next;
                 let swap = Swap {
+                    by: id,
                     next,
                     reason,
                     unheard,
@@ -314,6 +326,7 @@ impl World {
     /// The store compares, and swaps if it may.
     pub fn swap(&mut self, swap: Swap) -> bool {
         let Swap {
+            by,
             next,
             reason,
             unheard,
@@ -323,11 +336,19 @@ impl World {
             self.stats.conflicts += 1;
             return false;
         }
-        assert!(
-            self.store.set_back.is_none() || planted(Fault::BlindSwap),
-            "rule 39: {reason} is decided on a store that is behind, at epoch {}",
-            next.epoch
-        );
+        if let Some(old) = &self.store.set_back
+            && !planted(Fault::BlindSwap)
+        {
+            let hears = self.coordinators_well()[by as usize];
+            assert!(
+                !hears || !old.known_by.iter().any(|&id| self.is_well(id)),
+                "rule 39: {reason} is decided on a store that is behind, at epoch {}",
+                next.epoch
+            );
+            // Whoever knows better was not heard: it cannot be known, then (rule 60). The store that is put back says no.
+            self.stats.conflicts += 1;
+            return false;
+        }
         for (row, member) in unheard {
             self.truth.give_up(row, member);
         }
@@ -335,8 +356,9 @@ impl World {
         true
     }
 
-    /// An old backup takes the place of the store for a while. Not while a decision is under way that was made before:
-    /// rule 39 is for those who can know.
+    /// An old backup takes the place of the store for a while, under coordinators that begin with it, as they do when a file
+    /// or an etcd is put in place: what they heard in terms before is gone. Not while a decision is under way that was
+    /// made before: rule 39 is for those who can know.
     pub fn set_store_back(&mut self, length: u64) {
         let pending = |c: &Coordinator| matches!(c.asked, Asked::Swap(..));
         let old = self.store.past.len().min(3) as u64;
@@ -344,13 +366,29 @@ impl World {
             return;
         }
         let old = self.store.past.len() - 1 - self.rng.below(old) as usize;
+        let config = Arc::clone(&self.store.past[old]);
+        let is_later = |c: &Arc<Configuration>| c.epoch > config.epoch;
+        let servers = self.servers.iter();
+        let later = servers.filter(|(_, server)| server.config.as_ref().is_some_and(is_later));
+        let known_by = later.map(|(&id, _)| id).filter(|&id| self.is_well(id));
+        let known_by: BTreeSet<ServerId> = known_by.collect();
         self.stats.set_back += 1;
-        let to = self.store.past[old].epoch;
+        let to = config.epoch;
         super::told(self.now, || {
             format!("store set back to {to} for {length} us")
         });
-        self.store.set_back = Some(Arc::clone(&self.store.past[old]));
+        self.store.set_back = Some(SetBack { config, known_by });
+        for id in 0..COORDINATORS {
+            self.restart_coordinator(id);
+            self.drop_messages(|from, _| from == ProcessId::Coordinator(id));
+        }
         self.at(length, Event::PutBack);
+    }
+
+    /// Whether a server lives, and nothing keeps others from hearing of it.
+    fn is_well(&self, id: ServerId) -> bool {
+        let process = self.processes.get(&ProcessId::Server(id));
+        process.is_some_and(|p| p.paused_until <= self.now) && !self.nemesis.is_afflicted(id)
     }
 
     fn swapped(&mut self, next: Arc<Configuration>, reason: &Reason) {
@@ -502,6 +540,8 @@ impl World {
         let sought = sought.collect();
         let coordinator = Coordinator::new(config, timing);
         self.coordinators[id as usize] = coordinator.found_by(sought);
+        // Its connections are gone, with what others had sent.
+        self.drop_messages(|_, to| to == ProcessId::Coordinator(id));
     }
 
     /// A coordinator hears something.

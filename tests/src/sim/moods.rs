@@ -53,7 +53,7 @@ moods! {
     /// Some servers do everything late.
     Grey "grey" true,
     /// Little goes through between servers at a time, and some values are long.
-    SlowLinks "slow-links" false,
+    SlowLinks "slow-links" true,
     /// The store loses answers, and executes late what was given up.
     Stores "stores" true,
     /// Clients give up what is not answered in time, and die: others come in their places.
@@ -61,7 +61,7 @@ moods! {
     /// Operators accept losses at any moment.
     Operators "operators" true,
     /// The store is set back to an older content for a while.
-    SetBack "set-back" false,
+    SetBack "set-back" true,
 }
 
 /// A set of moods.

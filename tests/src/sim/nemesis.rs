@@ -23,6 +23,8 @@ pub struct Nemesis {
     resting: bool,
     /// Of 1000 strikes at servers so many are crashes, and so many pauses; the rest are cuts.
     mix: (u64, u64),
+    /// Until then a server that is set back is the only one that is struck: what it forgot nobody else may have lost.
+    alone_until: u64,
     /// Servers that are not well, and until when.
     afflicted: BTreeMap<ServerId, u64>,
     /// Until when each coordinator is not well.
@@ -41,6 +43,7 @@ impl Nemesis {
             every: rng.pick(&[150_000, 400_000, 1_000_000]),
             mix: rng.pick(&[(400, 300), (900, 50), (50, 900), (50, 50), (200, 400)]),
             resting: false,
+            alone_until: 0,
             afflicted: BTreeMap::new(),
             coordinators: [0; COORDINATORS as usize],
         }
@@ -94,8 +97,19 @@ impl World {
         }
         let servers: Vec<ServerId> = self.servers.keys().copied().collect();
         let victim = self.rng.pick(&servers);
+        if now < self.nemesis.alone_until {
+            return;
+        }
         if !self.is_bearable(victim) {
             self.crash_in_a_storm(victim);
+            return;
+        }
+        let alone = self.nemesis.afflicted.is_empty();
+        if alone && self.rng.permille(100) {
+            if let Some(until) = self.snapshot_of(victim) {
+                self.nemesis.alone_until = until;
+                self.nemesis.afflict(victim, until);
+            }
             return;
         }
         let (crash, pause) = self.nemesis.mix;
@@ -152,7 +166,7 @@ impl World {
     }
 
     /// Whether the cluster could bear the loss of one more server for ever.
-    fn is_bearable(&self, victim: ServerId) -> bool {
+    pub(super) fn is_bearable(&self, victim: ServerId) -> bool {
         let config = &self.store.config;
         let gone = |server: ServerId| {
             server == victim

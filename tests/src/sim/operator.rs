@@ -29,6 +29,7 @@ impl World {
         checks::beyond_f::are_unheard(&config, &evidence, "a loss is accepted");
         let actives: Vec<_> = next.primaries.iter().map(|s| s.id).collect();
         let swap = Swap {
+            by: id,
             next,
             reason: Reason::LossAccepted(lost.clone()),
             unheard: Vec::new(),

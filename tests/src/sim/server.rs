@@ -25,7 +25,7 @@ use std::sync::Arc;
 const BATCH_BYTES: usize = 300;
 
 /// An answer that waits for the stable mark.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held1 {
     client: ProcessId,
     packet: Packet,
@@ -35,12 +35,14 @@ struct Held1 {
 }
 
 /// A primary and who waits for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Serving {
     /// The member.
     pub primary: Box<Primary>,
     waiting: Vec<Held1>,
     sent: BTreeMap<MemberId, (Epoch, Seq, Time)>,
+    /// Its memory was set back, and nothing shows yet that nobody knows more than it does.
+    pub(super) set_back: bool,
 }
 
 impl Serving {
@@ -51,6 +53,7 @@ impl Serving {
             primary: Box::new(primary),
             waiting: Vec::new(),
             sent: BTreeMap::new(),
+            set_back: false,
         }
     }
 }
@@ -177,6 +180,8 @@ impl World {
                 continue;
             };
             if self.network.is_busy(me, place, self.now) {
+                // The receiver says that it moves (rule 57).
+                primary.on_progress(to, now);
                 continue;
             }
             let route = World::route(&config, primary.id(), to);
@@ -244,6 +249,9 @@ impl World {
                     Some(Node::Heir(h)) => h.heir.on_replicate(route, &message, now),
                     _ => Err(not_here(server, route)),
                 };
+                if answer.is_ok() {
+                    self.takes(route, &message);
+                }
                 self.send(me, from, Packet::Ack(route, answer));
             }
             Packet::Ack(route, Ok(ack)) => {
@@ -280,7 +288,12 @@ impl World {
                 };
                 self.send(me, from, Packet::Answer(route, request, answer));
             }
-            Packet::Ack(route, Err(refusal)) => self.settle(me, server, from, route, refusal),
+            Packet::Ack(route, Err(refusal)) => {
+                if let Some(Node::Primary(serving)) = server.nodes.get_mut(&route.from) {
+                    serving.primary.on_refusal(route, &refusal);
+                }
+                self.settle(me, server, from, route, refusal);
+            }
             Packet::Answer(route, request, answer) => {
                 self.on_answer(me, server, from, route, &request, answer, now);
                 self.take_over(server);
@@ -295,9 +308,10 @@ impl World {
             Packet::Open(member, session) => self.open(me, server, from, member, session),
             Packet::Close(member, session, incarnation) => {
                 if let Some(Node::Primary(serving)) = server.nodes.get_mut(&member) {
+                    self.look_back(serving);
                     let before = serving.primary.applied();
                     serving.primary.close_session(session, incarnation);
-                    self.changed(&serving.primary, before);
+                    self.changed(serving, before);
                 }
             }
             Packet::Report(..)
@@ -369,8 +383,9 @@ impl World {
     }
 
     /// The pages are other ones now, if there was a change.
-    fn changed(&mut self, primary: &Primary, before: Seq) {
-        if primary.applied() > before {
+    fn changed(&mut self, serving: &Serving, before: Seq) {
+        let primary = &serving.primary;
+        if primary.applied() > before && !serving.set_back {
             let pages = primary.structure().pages().to_sparse();
             self.truth.changed(primary.id(), primary.applied(), pages);
         }
@@ -388,11 +403,12 @@ impl World {
         let Some(Node::Primary(serving)) = server.nodes.get_mut(&member) else {
             return;
         };
+        self.look_back(serving);
         let before = serving.primary.applied();
         let Some(incarnation) = serving.primary.open_session(session) else {
             return;
         };
-        self.changed(&serving.primary, before);
+        self.changed(serving, before);
         self.stats.sessions_opened += u64::from(serving.primary.applied() > before);
         serving.waiting.push(Held1 {
             client,
@@ -416,6 +432,8 @@ impl World {
             self.send(me, client, Packet::Reply(number, Answer::Refused));
             return;
         };
+        self.look_back(serving);
+        let diverges = serving.set_back;
         let primary = &mut serving.primary;
         let before = primary.applied();
         let submitted = primary.submit(request, now);
@@ -441,11 +459,12 @@ impl World {
                 }
                 after
             }
+            Some(_) if diverges => applied,
             Some(id) => {
                 if applied > before {
                     let history = self.truth.histories.entry(member).or_default();
                     history.insert(applied, (id, result.clone()));
-                    self.changed(&serving.primary, before);
+                    self.changed(serving, before);
                 }
                 let seq = self.truth.seq_of(member, id);
                 seq.expect("invariant 4: the record of an execution that never was")

@@ -46,6 +46,8 @@ stats! {
     crashes,
     /// Servers stopped for a while.
     pauses,
+    /// Servers whose memory was set back.
+    memories_set_back,
     /// Cuts of a server from others, one way or both.
     partitions,
     /// Clocks that began to run at another rate.

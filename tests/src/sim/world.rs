@@ -14,7 +14,7 @@ use super::stats::Stats;
 use super::truth::Truth;
 use fusion_core::code::Code;
 use fusion_core::config::{ClusterShape, Configuration, Host, Reads};
-use fusion_core::id::{ClusterId, PrimaryIndex, ServerId};
+use fusion_core::id::{ClusterId, MemberId, PrimaryIndex, ServerId};
 use fusion_core::op::Kind;
 use fusion_core::time::{Time, Timing};
 use std::collections::BTreeMap;
@@ -50,6 +50,8 @@ pub enum Event {
     PutBack,
     /// A process that was slow is not any more.
     Hasten(ProcessId),
+    /// The memory of a server is set back.
+    SetBack(ServerId),
     /// The invariants are looked at.
     Check,
     /// Who is away, and who was served?
@@ -106,6 +108,11 @@ pub struct World {
     pub watch: Watch,
     /// What was injected.
     pub stats: Stats,
+    /// Codes whose memory was set back, and the primaries of which they have taken nothing since, with those primaries'
+    /// clocks at that moment.
+    pub forgetful: BTreeMap<(MemberId, PrimaryIndex), (MemberId, Time)>,
+    /// Of servers that will be set back.
+    pub snapshots: BTreeMap<ServerId, Server>,
     /// No more faults and no new requests.
     pub quiet: bool,
     agenda: Agenda,
@@ -170,6 +177,8 @@ impl World {
             truth: Truth::new(&config),
             watch: Watch::default(),
             stats: Stats::default(),
+            forgetful: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             quiet: false,
             agenda: Agenda::default(),
             rng,
@@ -220,6 +229,16 @@ impl World {
         self.servers.insert(id, Server::default());
         self.start(ProcessId::Server(id));
         self.befall(id);
+    }
+
+    /// What is under way by these connections, from whom and to whom, does not come any more.
+    pub(super) fn drop_messages(&mut self, gone: impl Fn(ProcessId, ProcessId) -> bool) {
+        let kept =
+            |event: &Event| !matches!(event, Event::Deliver { from, to, .. } if gone(*from, *to));
+        self.events.retain(|_, event| kept(event));
+        for process in self.processes.values_mut() {
+            process.held.retain(&kept);
+        }
     }
 
     /// What a process's clock shows now.
@@ -277,6 +296,7 @@ impl World {
                     self.at(Watch::EVERY_US, Event::Look);
                 }
             }
+            Event::SetBack(id) => self.set_back(id),
             Event::Check => {
                 super::checks::at_any_moment(self);
                 if !self.quiet {

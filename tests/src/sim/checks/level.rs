@@ -13,6 +13,10 @@ pub fn on_activation(world: &World, indices: &[PrimaryIndex]) {
     for &j in indices {
         let mut stand = BTreeSet::new();
         for seat in world.store.config.in_sync() {
+            // Who was set back lacks what it had, until it is told and leaves (rule 63).
+            if world.forgetful.contains_key(&(seat.id, j)) {
+                continue;
+            }
             let server = world.servers.get(&seat.host.server);
             if let Some(Node::Fused(fused)) = server.and_then(|s| s.nodes.get(&seat.id)) {
                 stand.insert(fused.vector()[j.index()]);

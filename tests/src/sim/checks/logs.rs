@@ -14,6 +14,7 @@ pub fn check(world: &World) {
     let config = &world.store.config;
     let fused: Vec<&Fused> = config
         .in_sync()
+        .filter(|seat| !world.is_forgetful(seat.id))
         .filter_map(|seat| {
             let server = world.servers.get(&seat.host.server)?;
             match server.nodes.get(&seat.id)? {

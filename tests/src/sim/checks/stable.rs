@@ -19,6 +19,9 @@ pub fn check(world: &World) {
                 continue;
             }
             for seat in config.in_sync() {
+                if world.forgetful.contains_key(&(seat.id, primary.index())) {
+                    continue;
+                }
                 let host = world.servers.get(&seat.host.server);
                 let Some(Node::Fused(fused)) = host.and_then(|s| s.nodes.get(&seat.id)) else {
                     continue;
