@@ -126,6 +126,8 @@ faults! {
     AppliedTwice "applied-twice",
     /// Rule 50: a former primary that answers is looked for after the losses.
     FormerIgnored "former-ignored",
+    /// Rule 50: a replacement that was Active and lost before its server heard so is dropped.
+    UnheardFormerDropped "unheard-former-dropped",
     /// Rule 51: who is blamed counts as lost.
     BlameCountsAsLoss "blame-counts-as-loss",
     /// Rule 51: of two alike the code is blamed, whatever is lost.
