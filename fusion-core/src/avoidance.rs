@@ -6,10 +6,12 @@
 use crate::config::{Configuration, PrimaryState};
 use crate::fault::{Fault, planted};
 use crate::id::{ClusterId, MemberId, ServerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A server is avoided for at most so many T_c at a time.
 pub const MOST_TIMES_COMPLAINT: u64 = 32;
+/// At how many servers a member was missed is remembered; two are enough to blame it.
+const MOST_MISSED: usize = 4;
 
 /// What a coordinator has seen of a server, for members of one cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +47,14 @@ pub fn provisional(config: &Configuration) -> impl Iterator<Item = (MemberId, Se
         .chain(heirs)
 }
 
+/// Where one was missed, and until when that counts.
+type Missed = BTreeMap<MemberId, BTreeMap<ServerId, u64>>;
+
 /// The servers that one coordinator avoids. It holds a mark for a server only while members of a cluster fail there.
 #[derive(Clone, Debug, Default)]
 pub struct Avoidance {
     clusters: BTreeMap<ClusterId, BTreeMap<ServerId, Mark>>,
+    missed: BTreeMap<ClusterId, Missed>,
 }
 
 impl Avoidance {
@@ -78,9 +84,47 @@ impl Avoidance {
         }
     }
 
+    /// A member that was being made there was given up, and could hear everybody that it needs but this one: where that
+    /// happens at another server, too, it is rather the fault of the one that is missed (rule 51). Counts for as long as
+    /// a server is avoided at most.
+    pub fn missed(&mut self, config: &Configuration, one: MemberId, server: ServerId, now_ms: u64) {
+        let complain_ms = config.timing.complain_after().as_millis() as u64;
+        let missed = self.missed.entry(config.cluster).or_default();
+        missed.retain(|&id, at| {
+            at.retain(|_, until_ms| now_ms < *until_ms);
+            !at.is_empty() && config.host_of(id).is_some()
+        });
+        let until_ms = now_ms + MOST_TIMES_COMPLAINT * complain_ms;
+        let at = missed.entry(one).or_default();
+        if at.len() < MOST_MISSED || at.contains_key(&server) {
+            at.insert(server, until_ms);
+        }
+    }
+
+    /// A replacement has heard everybody that it needs: nobody is missed any more.
+    pub fn reached(&mut self, cluster: ClusterId) {
+        self.missed.remove(&cluster);
+    }
+
+    /// Who was missed, and at which servers.
+    #[must_use]
+    pub fn missed_of(
+        &self,
+        cluster: ClusterId,
+        now_ms: u64,
+    ) -> BTreeMap<MemberId, BTreeSet<ServerId>> {
+        let missed = self.missed.get(&cluster).into_iter().flatten();
+        let current = missed.map(|(&id, at)| {
+            let at = at.iter().filter(|(_, until_ms)| now_ms < **until_ms);
+            (id, at.map(|(&server, _)| server).collect::<BTreeSet<_>>())
+        });
+        current.filter(|(_, at)| !at.is_empty()).collect()
+    }
+
     /// The cluster was removed.
     pub fn forget(&mut self, cluster: ClusterId) {
         self.clusters.remove(&cluster);
+        self.missed.remove(&cluster);
     }
 
     /// What is held against servers, for members of a cluster.
@@ -131,6 +175,23 @@ mod tests {
         assert_eq!(avoidance.of(config.cluster, now)[&server].times, 8);
         avoidance.succeeded(config.cluster, server);
         assert_eq!(avoidance.of(config.cluster, now), BTreeMap::new());
+    }
+
+    #[test]
+    fn who_is_missed_at_several_servers_is_remembered_for_a_while_or_until_it_is_heard() {
+        let config = config();
+        let (cluster, one) = (config.cluster, MemberId(1));
+        let long = MOST_TIMES_COMPLAINT * config.timing.complain_after().as_millis() as u64;
+        let mut avoidance = Avoidance::default();
+        avoidance.missed(&config, one, ServerId(3), 0);
+        avoidance.missed(&config, one, ServerId(4), 10);
+        let at = |avoidance: &Avoidance, now| avoidance.missed_of(cluster, now).remove(&one);
+        let both = BTreeSet::from([ServerId(3), ServerId(4)]);
+        assert_eq!(at(&avoidance, long - 1), Some(both));
+        assert_eq!(at(&avoidance, long), Some(BTreeSet::from([ServerId(4)])));
+        assert_eq!(at(&avoidance, long + 10), None);
+        avoidance.reached(cluster);
+        assert_eq!(at(&avoidance, 10), None);
     }
 
     #[test]

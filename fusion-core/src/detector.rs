@@ -66,13 +66,66 @@ struct Watched {
     /// Who said another nonce of the current epoch, if one did.
     other_content: Option<ServerId>,
     nonce: u64,
-    /// The members that are being made, and where.
-    provisional: Vec<(MemberId, ServerId)>,
+    /// The members that are being made.
+    provisional: Vec<Made>,
     /// Which contents of the current epoch servers have named; bounded.
     contents: BTreeMap<u64, BTreeSet<ServerId>>,
 }
 
+/// A member that is being made.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    id: MemberId,
+    server: ServerId,
+    /// How many members it has to hear.
+    needs: usize,
+    /// It is to be a primary: it has to hear every code.
+    replaces: bool,
+}
+
+impl Made {
+    fn of(config: &Configuration) -> impl Iterator<Item = Made> + '_ {
+        let primaries = config.active().count();
+        let codes = config.in_sync().count();
+        provisional(config).map(move |(id, server)| {
+            let replaces = config.index_of(id).is_some();
+            let needs = match (replaces, config.fused_seat(id)) {
+                (true, _) => primaries + codes,
+                (false, Some(_)) => primaries,
+                // An heir hears only the one that it copies.
+                (false, None) => 1,
+            };
+            Made {
+                id,
+                server,
+                needs,
+                replaces,
+            }
+        })
+    }
+}
+
 impl Watched {
+    /// The only one that it, or that one it, could not hear; of a primary that does not tell who of the two is to blame
+    /// where there was nobody else to hear.
+    fn only_missed(&self, made: &Made, next: &Configuration) -> Option<MemberId> {
+        let of_now = |id: &MemberId| {
+            let heard = self.reports.get(id);
+            heard.filter(|h| h.report.epoch == self.epoch)
+        };
+        let mut missed = BTreeSet::new();
+        for (&by, about) in &self.complaints {
+            let about = about.keys().filter(|&&m| self.counts(by, m));
+            let about = about.filter(|&&m| (by == made.id) != (m == made.id));
+            let others = about.map(|&m| if by == made.id { m } else { by });
+            missed.extend(others.filter(|_| of_now(&by).is_some()));
+        }
+        let one = missed.pop_first().filter(|_| missed.is_empty())?;
+        let primary = next.active().any(|(_, s)| s.id == one) && made.needs > 1;
+        let code = next.in_sync().any(|s| s.id == one);
+        (primary || code).then_some(one)
+    }
+
     /// Whether it said that it is not there, or it and a member that `next` keeps could not hear each other.
     fn was_unwell(&self, id: MemberId, next: &Configuration) -> bool {
         let said = self.reports.iter();
@@ -259,7 +312,7 @@ impl Detector {
             watched.other_content = None;
             watched.contents.clear();
             watched.since = listened;
-            watched.provisional = provisional(config).collect();
+            watched.provisional = Made::of(config).collect();
             let named = |id: MemberId| config.host_of(id).is_some();
             watched.reports.retain(|&id, _| named(id));
             watched.heard.retain(|&id, _| named(id));
@@ -272,22 +325,27 @@ impl Detector {
     }
 
     /// Where members were being made and are not named any more, they were given up, if they were silent or it was
-    /// complained of or by them: their servers are avoided for a while (rule 55). Where they are of use now, the server
-    /// is good.
+    /// complained of or by them: their servers are avoided for a while (rule 55), and whom alone they missed is remembered
+    /// (rule 51). Where they are of use now, the server is good.
     fn judge_servers(&mut self, next: &Configuration, now_ms: u64) {
         let Some(watched) = self.clusters.get(&next.cluster) else {
             return;
         };
         let still: BTreeSet<MemberId> = provisional(next).map(|(id, _)| id).collect();
-        for &(id, server) in watched
-            .provisional
-            .iter()
-            .filter(|(id, _)| !still.contains(id))
-        {
-            if next.host_of(id).is_some() {
-                self.avoidance.succeeded(next.cluster, server);
-            } else if watched.was_unwell(id, next) || self.is_silent(watched, id, server) {
-                self.avoidance.given_up(next, server, now_ms);
+        let made = watched.provisional.iter();
+        for made in made.filter(|made| !still.contains(&made.id)) {
+            if next.host_of(made.id).is_some() {
+                self.avoidance.succeeded(next.cluster, made.server);
+                if made.replaces {
+                    self.avoidance.reached(next.cluster);
+                }
+            } else if watched.was_unwell(made.id, next)
+                || self.is_silent(watched, made.id, made.server)
+            {
+                self.avoidance.given_up(next, made.server, now_ms);
+                if let Some(one) = watched.only_missed(made, next) {
+                    self.avoidance.missed(next, one, made.server, now_ms);
+                }
             }
         }
     }
@@ -399,6 +457,7 @@ impl Detector {
             servers,
             reports,
             avoided: self.avoidance.of(config.cluster, self.now_ms),
+            missed: self.avoidance.missed_of(config.cluster, self.now_ms),
         }
     }
 }

@@ -130,8 +130,12 @@ faults! {
     AppliedTwice "applied-twice",
     /// Rule 50: a former primary that answers is looked for after the losses.
     FormerIgnored "former-ignored",
-    /// Rule 51: who is blamed counts as lost.
-    BlameCountsAsLoss "blame-counts-as-loss",
+    /// Rule 50: a replacement that was Active and lost before its server heard so is dropped.
+    UnheardFormerDropped "unheard-former-dropped",
+    /// Rule 51: of a primary and the last code the code is blamed, though the primary could be recovered.
+    CodeBeforePrimary "code-before-primary",
+    /// Rule 51: members that are being made are blamed, however many of them miss the same one.
+    CommonEndSpared "common-end-spared",
     /// Rule 51: of two alike the code is blamed, whatever is lost.
     BlameTheLastCode "blame-the-last-code",
     /// Rule 62: a loss is accepted of primaries whose former ones answer.

@@ -35,7 +35,8 @@ pub enum Action {
     Adopt,
     /// It was taken for dead: it serves nobody, and keeps its state until a replacement is active (rule 25).
     Suspend,
-    /// The replacement is the primary now.
+    /// The replacement is the primary now. Or it was, and was taken for dead before its server heard so: then it begins
+    /// suspended, with all that the primary has (rule 50).
     Activate,
     /// The heir is the primary now, and serves as soon as it knows that it may (rule 36).
     TakeOver,
@@ -76,9 +77,15 @@ pub fn actions(
         return actions;
     }
     for (_, former) in config.formers() {
-        if held.get(&former.id) == Some(&Held::Primary) {
-            actions.insert(former.id, Action::Suspend);
-        }
+        let action = match held.get(&former.id) {
+            Some(Held::Primary) => Action::Suspend,
+            // Who is named as former was Active, by the evidence of this image.
+            Some(Held::Replacement { image: true }) if !planted(Fault::UnheardFormerDropped) => {
+                Action::Activate
+            }
+            _ => continue,
+        };
+        actions.insert(former.id, action);
     }
     for (_, former) in config.moved() {
         if held.get(&former.id) == Some(&Held::Primary) {
@@ -223,6 +230,28 @@ mod tests {
         over.primaries[0].moved_from = None;
         assert_eq!(on(&over, 1, &held), [(1, Action::Drop)]);
         assert_eq!(on(&over, 4, &[(4, Held::Primary)]), [(4, Action::Adopt)]);
+    }
+
+    #[test]
+    fn a_replacement_that_was_lost_before_it_heard_that_it_was_active_keeps_its_image() {
+        let first = config();
+        let mut config = first.successor(2);
+        config.primaries[0].state = PrimaryState::Lost;
+        config.primaries[0].id = MemberId(5);
+        config.primaries[0].former = Some(crate::config::Former {
+            id: MemberId(4),
+            host: first.primaries[0].host.clone(),
+            origin: Origin::Recovered,
+            blamed: false,
+        });
+        for (held, action) in [
+            (Held::Replacement { image: true }, Action::Activate),
+            (Held::Replacement { image: false }, Action::Drop),
+            (Held::Broken, Action::Drop),
+        ] {
+            let actions = on(&config, 1, &[(4, held)]);
+            assert!(actions.contains(&(4, action)), "{held:?}: {actions:?}");
+        }
     }
 
     #[test]

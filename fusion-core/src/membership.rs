@@ -64,6 +64,9 @@ pub struct Evidence {
     pub silent: BTreeMap<MemberId, u64>,
     /// Servers where members of this cluster were given up before they were of use (rule 55).
     pub avoided: BTreeMap<ServerId, Avoided>,
+    /// Primaries and codes that members which were being made could not hear, though they could hear everybody else: at
+    /// which servers those were given up (rule 51).
+    pub missed: BTreeMap<MemberId, BTreeSet<ServerId>>,
 }
 
 /// A report, and when it came.

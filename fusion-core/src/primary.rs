@@ -84,29 +84,26 @@ impl Primary {
     /// When `id` is no active primary of `config` (a bug of the caller).
     #[must_use]
     pub fn create(config: Arc<Configuration>, id: MemberId) -> Primary {
-        let index = config
-            .index_of(id)
-            .expect("the configuration names the primary");
-        let (structure, descriptor) = Structure::create(config.kind, config.cluster, index);
-        let mut log = ChangeLog::after(Seq(0));
-        log.push(descriptor);
+        let index = named(&config, id);
+        let (structure, log) = first_change(&config, index);
         Primary::start(config, id, index, structure, log, Seq(0))
     }
 
-    /// Starts from the recovered image of the lost primary (rule 34).
+    /// Starts from the recovered image of the lost primary (rule 34). It is suspended from the beginning when `config`
+    /// names it as a former primary: it was made active, and taken for dead before its server heard so (rule 50).
     ///
     /// # Panics
-    /// When `id` is no active primary of `config` (a bug of the caller).
+    /// When `id` is neither an active primary of `config` nor a former one (a bug of the caller).
     #[must_use]
     pub fn recovered(config: Arc<Configuration>, id: MemberId, image: Image) -> Primary {
+        let index = named(&config, id);
         let seq = image.seq();
-        let Some(structure) = image.into_structure() else {
-            return Primary::create(config, id);
+        let (structure, log) = match image.into_structure() {
+            Some(structure) => (structure, ChangeLog::after(seq)),
+            // Nothing was ever stable: it begins as one that was made with its cluster.
+            None => first_change(&config, index),
         };
-        let index = config
-            .index_of(id)
-            .expect("the configuration names the primary");
-        Primary::start(config, id, index, structure, ChangeLog::after(seq), seq)
+        Primary::start(config, id, index, structure, log, seq)
     }
 
     /// Starts from what an heir has, which has learned what the fused members in sync have (rule 36): it sends them what
@@ -142,16 +139,16 @@ impl Primary {
         stable: Seq,
     ) -> Primary {
         let seat = config.primary(index);
-        assert!(
-            seat.is_some_and(|s| s.state == PrimaryState::Active),
-            "only an active primary serves"
-        );
+        let active = seat.is_some_and(|s| s.id == id && s.state == PrimaryState::Active);
+        let former = seat.and_then(|s| s.former.as_ref());
+        let suspended = former.is_some_and(|f| f.id == id);
+        assert!(active || suspended, "only an active primary serves");
         let applied = log.last();
         let mut primary = Primary {
             config,
             id,
             index,
-            suspended: false,
+            suspended,
             went_back: false,
             listening: Listening::default(),
             structure,
@@ -485,6 +482,21 @@ impl Primary {
         silent.extend(slow);
         silent
     }
+}
+
+/// The index of an active primary, or of a former one.
+fn named(config: &Configuration, id: MemberId) -> PrimaryIndex {
+    let former = || config.formers().find(|(_, f)| f.id == id).map(|(j, _)| j);
+    let index = config.index_of(id).or_else(former);
+    index.expect("the configuration names the primary")
+}
+
+/// An empty structure, and the log with the change that describes it.
+fn first_change(config: &Configuration, index: PrimaryIndex) -> (Structure, ChangeLog) {
+    let (structure, descriptor) = Structure::create(config.kind, config.cluster, index);
+    let mut log = ChangeLog::after(Seq(0));
+    log.push(descriptor);
+    (structure, log)
 }
 
 /// Whether a fault is planted that lets messages of other epochs in.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{ClusterShape, Host};
+use crate::config::{ClusterShape, Host, PrimaryState};
 use crate::message::Condition;
 use crate::op::Kind;
 
@@ -318,4 +318,53 @@ fn a_complaint_counts_when_who_it_is_about_was_heard_of_after_it() {
     detector.hear_of(report(1, 1), 900);
     complains(&mut detector, 1000);
     assert_eq!(complaints(&detector), [], "that is another complaint");
+}
+
+/// Of a replacement that heard all but one, that one is remembered, and where; until a replacement hears everybody.
+#[test]
+fn whom_alone_a_member_that_was_given_up_could_not_hear_is_remembered() {
+    let shape = ClusterShape::new("c", Kind::Map, 2, 1, false).unwrap();
+    let host = |server| Host {
+        server: ServerId(server),
+        address: String::new(),
+    };
+    let hosts = [1, 2, 3].map(host);
+    let first = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
+    let lost = |before: &Configuration, id: u64, state: PrimaryState| {
+        let mut next = before.successor(id);
+        next.primaries[1].state = state;
+        next.primaries[1].id = MemberId(id);
+        next.primaries[1].host = host(id);
+        next
+    };
+    for (complaints, missed) in [(vec![1], true), (vec![3], true), (vec![1, 3], false)] {
+        let mut detector = Detector::new(&Timing::default(), 0);
+        detector.installed(&first, 0);
+        let config = lost(&first, 4, PrimaryState::Lost);
+        detector.installed(&config, 100);
+        let about: Vec<MemberId> = complaints.iter().map(|&id| MemberId(id)).collect();
+        let complaining = MemberReport {
+            complaints: about.clone(),
+            ..report(4, 2)
+        };
+        detector.hear_of(complaining, 200);
+        detector.tick(200);
+        for id in [1, 3] {
+            detector.hear_of(report(id, 2), 300);
+        }
+        detector.tick(300);
+        let again = lost(&config, 5, PrimaryState::Lost);
+        detector.installed(&again, 400);
+        let expected: BTreeMap<_, _> = about
+            .iter()
+            .filter(|_| missed)
+            .map(|&id| (id, BTreeSet::from([ServerId(4)])))
+            .collect();
+        let evidence = detector.evidence(&again, BTreeMap::new());
+        assert_eq!(evidence.missed, expected, "{complaints:?}");
+        let active = lost(&again, 5, PrimaryState::Active);
+        detector.installed(&active, 500);
+        let evidence = detector.evidence(&active, BTreeMap::new());
+        assert_eq!(evidence.missed, BTreeMap::new(), "everybody was heard");
+    }
 }

@@ -15,6 +15,9 @@ enum Cost {
     /// What a code or a primary is: nothing that is needed may be given up for a guess.
     Primary,
     InSync,
+    /// A primary beside the last code: the code has all that it answered, and it may return (rule 50). The other way
+    /// round, what it answers from then on would be nowhere else.
+    PrimaryOfTheLastCode,
     Learner,
     MoveTarget,
     Replacement,
@@ -33,9 +36,10 @@ struct Budget {
 }
 
 /// Who is to blame when members cannot hear each other: the one that most complaints are about or from, until no
-/// complaint is left; of equals the replacement, then the move target, the learner, the code, the primary. It is a guess,
-/// and never makes the loss exceed f: who may not be given up is passed over, and the other end of the link is blamed;
-/// if neither may be, nobody is (rule 51).
+/// complaint is left; of equals the one that was missed at another server, too; then the replacement, the move target, the
+/// learner, the code, the primary, but the primary before the last code. It is a guess, and never makes the loss exceed
+/// f: who may not be given up is passed over, and the other end of the link is blamed; if neither may be, nobody is (rule
+/// 51).
 pub(super) fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
     let mut broken = broken_links(planner);
     let mut blamed = BTreeSet::new();
@@ -44,7 +48,7 @@ pub(super) fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
     }
     let mut budget = Budget::new(planner);
     let mut kept: BTreeSet<MemberId> = BTreeSet::new();
-    while let Some((worst, cost)) = worst(planner, &broken, &kept) {
+    while let Some((worst, cost)) = worst(planner, &broken, &kept, &budget) {
         // With a primary that stays for want of a server in mind, the last code is not given up.
         if budget.allows(cost, !kept.is_empty()) {
             budget.spend(cost);
@@ -81,6 +85,7 @@ fn worst(
     planner: &Planner<'_>,
     broken: &BTreeSet<Link>,
     kept: &BTreeSet<MemberId>,
+    budget: &Budget,
 ) -> Option<(MemberId, Cost)> {
     let mut counts: BTreeMap<MemberId, usize> = BTreeMap::new();
     for (from, about) in broken {
@@ -88,12 +93,36 @@ fn worst(
         *counts.entry(*about).or_default() += 1;
     }
     let ends = counts.into_iter().filter(|(id, _)| !kept.contains(id));
-    let costs = ends.map(|(id, count)| (count, cost(planner, id), id));
-    let (_, cost, id) = costs.max_by_key(|&(count, cost, id)| (count, cost, id))?;
+    let costs = ends.map(|(id, count)| {
+        let common = is_common_end(planner, broken, id);
+        (count, common, cost(planner, id, budget), id)
+    });
+    let (.., cost, id) =
+        costs.max_by_key(|&(count, common, cost, id)| (count, common, cost, id))?;
     Some((id, cost))
 }
 
-fn cost(planner: &Planner<'_>, id: MemberId) -> Cost {
+/// Whether one that was given up at another server than the other end's could hear everybody but this one: then it is
+/// rather this one's fault than that of two servers.
+fn is_common_end(planner: &Planner<'_>, broken: &BTreeSet<Link>, id: MemberId) -> bool {
+    let Some(missed_at) = planner.evidence.missed.get(&id) else {
+        return false;
+    };
+    let other = |&(a, b): &Link| match (a == id, b == id) {
+        (true, _) => Some(b),
+        (_, true) => Some(a),
+        _ => None,
+    };
+    let hosts = broken
+        .iter()
+        .filter_map(other)
+        .filter_map(|id| planner.config.host_of(id));
+    let mut servers = hosts.map(|host| host.server);
+    let common = servers.any(|server| missed_at.iter().any(|&at| at != server));
+    common && !planted(Fault::CommonEndSpared)
+}
+
+fn cost(planner: &Planner<'_>, id: MemberId, budget: &Budget) -> Cost {
     let config = planner.config;
     let old_order = planted(Fault::BlameTheLastCode);
     if config.inherits(id).is_some() {
@@ -109,6 +138,12 @@ fn cost(planner: &Planner<'_>, id: MemberId) -> Cost {
     let seat = config.primaries.iter().find(|s| s.id == id);
     match seat.map(|s| s.state) {
         Some(PrimaryState::Lost) if !old_order => Cost::Replacement,
+        _ if budget.codes == 1 && budget.allows(Cost::Primary, false) => {
+            match old_order || planted(Fault::CodeBeforePrimary) {
+                true => Cost::Primary,
+                false => Cost::PrimaryOfTheLastCode,
+            }
+        }
         _ => Cost::Primary,
     }
 }
@@ -138,7 +173,9 @@ impl Budget {
                 self.codes > needed.max(usize::from(others_kept))
             }
             // Where nobody could take its place, nothing would be better for it.
-            Cost::Primary => self.lost < self.codes && self.servers > 0,
+            Cost::Primary | Cost::PrimaryOfTheLastCode => {
+                self.lost < self.codes && self.servers > 0
+            }
         }
     }
 
@@ -146,7 +183,7 @@ impl Budget {
         match cost {
             Cost::Replacement | Cost::MoveTarget | Cost::Learner => {}
             Cost::InSync => self.codes = self.codes.saturating_sub(1),
-            Cost::Primary => {
+            Cost::Primary | Cost::PrimaryOfTheLastCode => {
                 self.lost += 1;
                 self.servers = self.servers.saturating_sub(1);
             }

@@ -1,9 +1,7 @@
 //! Primaries that are lost, and those that come back or are replaced (PROTOCOL rules 24, 25, 34, 50).
 
 use super::{Planner, Reason, Step, Waiting};
-use crate::config::{
-    Configuration, Former, FusedSeat, FusedState, Origin, PrimarySeat, PrimaryState,
-};
+use crate::config::{Configuration, Former, FusedState, Origin, PrimarySeat, PrimaryState};
 use crate::fault::{Fault, planted};
 use crate::id::PrimaryIndex;
 use crate::message::Condition;
@@ -60,22 +58,15 @@ impl Planner<'_> {
 
     /// Primaries that are lost, or gone and not yet recorded so; never who is only blamed (rule 51).
     pub(super) fn lost_or_gone(&self) -> Vec<PrimaryIndex> {
-        let gone = |seat: &PrimarySeat| {
-            self.gone(seat.id, &seat.host)
-                || planted(Fault::BlameCountsAsLoss) && self.dead(seat.id, &seat.host)
-        };
         let config = self.config;
-        let newly = config.active().filter(|(_, s)| gone(s));
+        let newly = config.active().filter(|(_, s)| self.gone(s.id, &s.host));
         config.lost().chain(newly.map(|(j, _)| j)).collect()
     }
 
     /// Codes in sync that are not gone; who is blamed counts (rule 51).
     pub(super) fn codes_left(&self) -> usize {
-        let lacks = |s: &&FusedSeat| match planted(Fault::BlameCountsAsLoss) {
-            true => self.dead(s.id, &s.host),
-            false => self.gone(s.id, &s.host),
-        };
-        self.config.in_sync().filter(|s| !lacks(s)).count()
+        let in_sync = self.config.in_sync();
+        in_sync.filter(|s| !self.gone(s.id, &s.host)).count()
     }
 
     /// Rule 24, for all dead primaries at once; also finds servers for replacements that have none.

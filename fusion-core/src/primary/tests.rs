@@ -735,6 +735,43 @@ fn a_primary_that_was_taken_for_dead_serves_nobody_until_it_is_named_again() {
 }
 
 #[test]
+fn a_replacement_that_was_lost_before_it_heard_that_it_was_active_has_all_when_it_returns() {
+    let mut dead = Primary::create(Arc::new(config()), MemberId(1));
+    enqueue(&mut dead, 1);
+    let expected = Descriptor {
+        kind: Kind::Queue,
+        cluster: ClusterId(1),
+        index: PrimaryIndex(0),
+    };
+    let pages = dead.structure().snapshot();
+    let image = Image::rebuild(dead.applied(), pages, expected).unwrap();
+    let mut lost = config().successor(2);
+    lost.primaries[0].id = MemberId(5);
+    lost.primaries[0].state = PrimaryState::Lost;
+    lost.primaries[0].former = Some(crate::config::Former {
+        id: MemberId(4),
+        host: host(1),
+        origin: Origin::Recovered,
+        blamed: false,
+    });
+    let mut again = lost.successor(3);
+    again.primaries[0] = config().primaries[0].clone();
+    again.primaries[0].id = MemberId(4);
+    let mut primary = Primary::recovered(Arc::new(lost), MemberId(4), image);
+    assert_eq!(primary.condition(), Condition::Suspended);
+    assert_eq!(enqueue(&mut primary, 2), Submitted::Suspended);
+    assert_eq!(primary.replicate(MemberId(3), 1000, Time(1)), None);
+    primary.adopt(Arc::new(again));
+    assert_eq!(primary.condition(), Condition::Serving);
+    let (applied, stable) = (primary.applied(), primary.stable());
+    assert_eq!((applied, primary.structure().len()), (dead.applied(), 1));
+    assert_eq!(stable, applied, "all that are in sync stood there");
+    assert!(matches!(enqueue(&mut primary, 2), Submitted::Done { .. }));
+    let sent = primary.replicate(MemberId(3), 1000, Time(2)).unwrap();
+    assert_eq!(sent.changes.first, applied.next());
+}
+
+#[test]
 fn it_complains_of_who_is_silent_and_a_pause_of_its_own_is_nobodys_silence() {
     let mut primary = with_two_codes();
     let timing = primary.config().timing;

@@ -82,6 +82,7 @@ fn a_planner_that_is_broken_is_found() {
     use fusion_core::fault::{Fault, plant};
     let broken = [
         (Fault::FormerIgnored, bounds(1, 1, 0, 2, 0)),
+        (Fault::UnheardFormerDropped, bounds(1, 1, 0, 3, 0)),
         (Fault::BlameTheLastCode, bounds(1, 1, 2, 1, 0)),
     ];
     let mut missed = Vec::new();

@@ -187,11 +187,14 @@ impl PrimaryCell {
         self.relink(host);
     }
 
-    /// One task for each fused member that must be kept up to date.
+    /// One task for each fused member that must be kept up to date; none of a primary that was taken for dead.
     fn relink(self: &Arc<Self>, host: &Arc<Host>) {
         let Ok(primary) = self.primary.lock() else {
             return;
         };
+        if primary.is_suspended() {
+            return;
+        }
         let wanted: Vec<_> = primary.links().collect();
         drop(primary);
         self.links.keep(&wanted, |to, woken| {

@@ -125,7 +125,6 @@ impl World {
         primary.limit_chunks(CHUNK_BYTES);
         primary.limit_sessions(self.session_slots);
         let pages = primary.structure().pages().to_sparse();
-        self.truth.began.insert(primary.id());
         self.truth.changed(primary.id(), primary.applied(), pages);
         Node::Primary(Serving::new(primary))
     }

@@ -3,7 +3,7 @@
 
 use fusion_core::config::{ClusterShape, Configuration};
 use fusion_core::detector::{Detector, Seen};
-use fusion_core::id::{ClusterId, MemberId, ServerId};
+use fusion_core::id::{ClusterId, MemberId, Seq, ServerId};
 use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting};
 use fusion_core::message::{Condition, MemberReport};
 use fusion_core::op::Kind;
@@ -176,6 +176,69 @@ pub(super) fn a_bad_link_while_nothing_can_be_spared() -> Result<(), String> {
     match played.pass(LONG_MS) {
         Plan::Wait(Waiting::Recovering) if played.config.lost().count() == 1 => Ok(()),
         other => Err(format!("invariant 10: {other:?} for a link")),
+    }
+}
+
+/// P1 is dead. P0 reaches everybody and is reached by nobody: whoever replaces P1, wherever, cannot ask it. P0 must be
+/// given up in the end, since it can be recovered (rule 51).
+pub(super) fn a_primary_that_nobody_reaches() -> Result<(), String> {
+    let mut played = Played::new(2, 2, 3)?;
+    let complain_ms = played.config.timing.complain_after().as_millis() as u64;
+    played.pass(LONG_MS);
+    played.heard.remove(&2);
+    let (done, total) = (0, 1);
+    let (mut replacement, mut since) = (MemberId(2), 0);
+    let end = played.now_ms + 20 * complain_ms;
+    while played.now_ms < end {
+        let now = played.config.primaries[1].id;
+        if now != replacement {
+            (replacement, since) = (now, played.now_ms);
+        }
+        let unreached = played.config.active().any(|(_, s)| s.id == MemberId(1));
+        let late = played.now_ms - since >= complain_ms;
+        let missed = if late { vec![1] } else { Vec::new() };
+        for j in played.config.lost().collect::<Vec<_>>() {
+            let says = match unreached {
+                true => (Condition::Recovering { done, total }, missed.clone()),
+                false => (Condition::Ready { seq: Seq(1) }, Vec::new()),
+            };
+            let id = played.config.primaries[j.index()].id;
+            played.says.insert(id.0, says);
+        }
+        played.pass(100);
+        let again = |r: &Reason| matches!(r, Reason::PrimariesRecovered(_));
+        if played.changes.iter().any(again) {
+            return Ok(());
+        }
+    }
+    let changes = &played.changes;
+    Err(format!(
+        "invariant 9: replacements are given up for ever: {changes:?}"
+    ))
+}
+
+/// P0 and the only code cannot reach each other, and then P0 dies: what it answered must be in the code (rule 51).
+pub(super) fn a_primary_that_misses_the_last_code_and_dies() -> Result<(), String> {
+    let mut played = Played::new(2, 1, 1)?;
+    played.pass(LONG_MS);
+    played.says.insert(1, (Condition::Serving, vec![3]));
+    let before = played.changes.len();
+    while played.changes.len() == before {
+        played.pass(100);
+    }
+    let id = played.config.primaries[0].id;
+    let (done, total) = (0, 1);
+    if id != MemberId(1) {
+        let recovering = Condition::Recovering { done, total };
+        played.says.remove(&1);
+        played.says.insert(id.0, (recovering, Vec::new()));
+    }
+    played.heard.remove(&1);
+    match played.pass(LONG_MS) {
+        Plan::Wait(Waiting::MoreThanF { .. }) => {
+            Err("invariant 10: the last code was given up for a link, and then its end died".into())
+        }
+        _ => Ok(()),
     }
 }
 

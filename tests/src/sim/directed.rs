@@ -58,6 +58,14 @@ pub const SCHEDULES: &[Schedule] = &[
         "a spare that nobody reaches",
         decisions::a_spare_that_nobody_reaches,
     ),
+    (
+        "a primary that nobody reaches",
+        decisions::a_primary_that_nobody_reaches,
+    ),
+    (
+        "a primary that misses the last code and dies",
+        decisions::a_primary_that_misses_the_last_code_and_dies,
+    ),
     ("two processes of one host", two_processes_of_one_host),
     ("a long message", time::a_long_message),
     (

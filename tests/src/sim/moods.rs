@@ -43,7 +43,7 @@ moods! {
     /// Single pairs of servers are cut, one way or both, spares included.
     Pairs "pairs" true,
     /// Some spares and the others never reach each other.
-    WrongAddress "wrong-address" false,
+    WrongAddress "wrong-address" true,
     /// Some spares reach others that never reach them.
     HalfReached "half-reached" false,
     /// More than f are unwell together, and come back.

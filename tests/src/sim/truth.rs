@@ -57,8 +57,6 @@ pub struct Truth {
     pub served: BTreeSet<MemberId>,
     /// Who gave answers in an epoch.
     pub acknowledging: BTreeMap<(Epoch, PrimaryIndex), MemberId>,
-    /// Primaries that have heard that they are.
-    pub began: BTreeSet<MemberId>,
     /// Who filled each place last.
     pub holders: BTreeMap<Place, Holder>,
 }

@@ -135,6 +135,63 @@ fn who_is_only_blamed_is_not_said_to_be_lost() {
     );
 }
 
+/// It can be recovered from the code, and may return; what it answered without the code would be lost with it.
+#[test]
+fn of_a_primary_and_the_last_code_the_primary_is_given_up() {
+    let mut w = World::new(2, 1, 1);
+    w.hear_all();
+    w.complain(1, &[3]);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(0)]));
+    assert_eq!(w.config.in_sync().count(), 1);
+    w.kill(1);
+    assert_eq!(w.waits(), Waiting::Recovering, "one server was unwell");
+    // Nobody could take its place: then the code, and the primary goes on without any (17).
+    let mut w = World::new(2, 1, 0);
+    w.hear_all();
+    w.complain(1, &[3]);
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+}
+
+#[test]
+fn the_common_end_of_what_members_at_two_servers_miss_is_given_up() {
+    let miss = |w: &mut World, one: u64, at: u64| {
+        let servers = w.evidence.missed.entry(MemberId(one)).or_default();
+        servers.insert(ServerId(at));
+    };
+    let mut w = World::new(2, 2, 3);
+    w.kill(2);
+    w.step();
+    w.hear_all();
+    let replacement = w.config.primaries[1].id.0;
+    w.complain(replacement, &[1]);
+    let mut once = World {
+        config: w.config.clone(),
+        evidence: w.evidence.clone(),
+        now: w.now,
+    };
+    miss(&mut once, 1, 5);
+    assert_eq!(w.config.primaries[1].host.server, ServerId(5));
+    let placed = Reason::ReplacementsPlaced(vec![PrimaryIndex(1)]);
+    assert_eq!(once.step(), placed, "at one server");
+    miss(&mut w, 1, 6);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![PrimaryIndex(0)]));
+    // A code, even the last one, where that loses nothing.
+    let mut w = World::new(1, 1, 2);
+    w.hear_all();
+    miss(&mut w, 2, 3);
+    w.complain(1, &[2]);
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+    // And not where it would.
+    let mut w = World::new(1, 1, 2);
+    w.kill(1);
+    w.step();
+    w.hear_all();
+    let replacement = w.config.primaries[0].id.0;
+    miss(&mut w, 2, 4);
+    w.complain(replacement, &[2]);
+    assert_eq!(w.step(), Reason::ReplacementsPlaced(vec![PrimaryIndex(0)]));
+}
+
 #[test]
 fn a_primary_is_not_blamed_where_nobody_could_take_its_place_and_the_last_code_is_kept() {
     let mut w = World::new(1, 2, 0);

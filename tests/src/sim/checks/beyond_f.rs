@@ -78,15 +78,8 @@ pub fn at_the_end(world: &World) {
     if !world.moods.has(Mood::Proof) {
         return;
     }
-    // A hole that is known and not mended: a replacement or move target that was made Active, and lost before its server
-    // heard so, is dropped when it comes back as a former, though it has everything (rule 50).
-    let never_began = |place: &Place, member| {
-        matches!(place, Place::Primary(_)) && !world.truth.began.contains(&member)
-    };
     let holders = world.truth.holders.iter();
-    let gone = holders.filter(|(place, h)| {
-        h.given_up || !world.servers.contains_key(&h.server) || never_began(place, h.member)
-    });
+    let gone = holders.filter(|(_, h)| h.given_up || !world.servers.contains_key(&h.server));
     let gone: Vec<Place> = gone.map(|(&place, _)| place).collect();
     assert!(
         gone.len() > world.shape.faults,
