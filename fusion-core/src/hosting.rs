@@ -38,7 +38,8 @@ pub enum Action {
     /// The replacement is the primary now. Or it was, and was taken for dead before its server heard so: then it begins
     /// suspended, with all that the primary has (rule 50).
     Activate,
-    /// The heir is the primary now, and serves as soon as it knows that it may (rule 36).
+    /// The heir is the primary now, and serves as soon as it knows that it may (rule 36). Or it was that, and was taken for
+    /// dead before its server heard so: then it begins suspended (rule 50).
     TakeOver,
     /// It was moved: it serves nobody any more, tells the one that takes over, and keeps its state until it does (rule 36).
     Retire,
@@ -78,11 +79,12 @@ pub fn actions(
     }
     for (_, former) in config.formers() {
         let action = match held.get(&former.id) {
-            Some(Held::Primary) => Action::Suspend,
-            // Who is named as former was Active, by the evidence of this image.
+            Some(Held::Primary | Held::Successor) => Action::Suspend,
+            // Who is named as former was Active, by the evidence of this image, or of what it has learned.
             Some(Held::Replacement { image: true }) if !planted(Fault::UnheardFormerDropped) => {
                 Action::Activate
             }
+            Some(Held::Heir { ready: true }) => Action::TakeOver,
             _ => continue,
         };
         actions.insert(former.id, action);
@@ -251,6 +253,36 @@ mod tests {
         ] {
             let actions = on(&config, 1, &[(4, held)]);
             assert!(actions.contains(&(4, action)), "{held:?}: {actions:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_was_moved_and_lost_before_it_served_is_kept_and_so_is_the_one_before() {
+        let first = config();
+        let former = |id: u64| {
+            let mut host = first.primaries[0].host.clone();
+            host.server = ServerId(id);
+            Some(crate::config::Former {
+                id: MemberId(id),
+                host,
+                origin: Origin::Recovered,
+                blamed: false,
+            })
+        };
+        let mut lost = first.successor(2);
+        let seat = &mut lost.primaries[0];
+        seat.state = PrimaryState::Lost;
+        (seat.id, seat.host.server) = (MemberId(5), ServerId(5));
+        (seat.former, seat.moved_from) = (former(4), former(1));
+        let retired = [(1, Action::Retire)];
+        assert_eq!(on(&lost, 1, &[(1, Held::Primary)]), retired);
+        for (held, action) in [
+            (Held::Primary, Action::Suspend),
+            (Held::Successor, Action::Suspend),
+            (Held::Heir { ready: true }, Action::TakeOver),
+            (Held::Heir { ready: false }, Action::Drop),
+        ] {
+            assert_eq!(on(&lost, 4, &[(4, held)]), [(4, action)], "{held:?}");
         }
     }
 

@@ -78,8 +78,19 @@ pub fn at_the_end(world: &World) {
     if !world.moods.has(Mood::Proof) {
         return;
     }
+    // One that was moved and has not served yet needs the one before it, too, where no code is left (rule 36).
+    let lacks = |place: &Place, member| {
+        let &Place::Primary(j) = place else {
+            return false;
+        };
+        let before = world.store.config.primaries[j.index()].moved_from.as_ref();
+        let dead = before.is_some_and(|f| !world.servers.contains_key(&f.host.server));
+        dead && !world.truth.served.contains(&member)
+    };
     let holders = world.truth.holders.iter();
-    let gone = holders.filter(|(_, h)| h.given_up || !world.servers.contains_key(&h.server));
+    let gone = holders.filter(|(place, h)| {
+        h.given_up || !world.servers.contains_key(&h.server) || lacks(place, h.member)
+    });
     let gone: Vec<Place> = gone.map(|(&place, _)| place).collect();
     assert!(
         gone.len() > world.shape.faults,
