@@ -258,7 +258,7 @@ impl<'a> Planner<'a> {
         });
         // One that was moved, and whose successor is lost, is of use only if that returns: it keeps nobody else away.
         let taken_over = |j: PrimaryIndex| c.primaries[j.index()].state == PrimaryState::Active;
-        let moved = c.moved().filter(|(j, _)| taken_over(*j));
+        let moved = c.moved().filter(move |(j, _)| taken_over(*j));
         let formers = c.formers().chain(moved);
         let formers = formers.filter(|(_, f)| !self.gone(f.id, &f.host));
         let heirs = c.heirs().filter(|(_, h)| !self.dead(h.id, &h.host));

@@ -49,6 +49,14 @@ impl Agenda {
         self.later[ahead].push(due);
     }
 
+    /// What does not pass this does not happen.
+    pub fn retain(&mut self, kept: impl Fn(&Event) -> bool) {
+        self.near.retain(|due| kept(&due.event));
+        for span in &mut self.later {
+            span.retain(|due| kept(&due.event));
+        }
+    }
+
     /// Takes out what happens next and when, if that is not after the true moment `end`.
     pub fn next_until(&mut self, end: u64) -> Option<(u64, Event)> {
         while self.near.is_empty() {
@@ -95,7 +103,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn events_happen_in_the_order_of_an_ordered_map() {
+    fn events_happen_in_the_order_of_an_ordered_map_but_those_taken_out() {
         let mut rng = Rng::new(7);
         let (mut agenda, mut model) = (Agenda::default(), BTreeMap::new());
         let (mut now, mut tie) = (1_000_000, 0);
@@ -106,6 +114,11 @@ mod tests {
                 tie += 1;
                 agenda.put(at, Event::Stored(tie));
                 model.insert((at, tie), tie);
+            }
+            if rng.below(50) == 0 {
+                let gone = rng.below(5);
+                agenda.retain(|event| !matches!(event, Event::Stored(id) if id % 5 == gone));
+                model.retain(|_, id| *id % 5 != gone);
             }
             let end = now + rng.pick(&[0, 10, 5_000, 50_000]);
             while let Some((at, event)) = agenda.next_until(end) {

@@ -235,7 +235,7 @@ impl World {
     pub(super) fn drop_messages(&mut self, gone: impl Fn(ProcessId, ProcessId) -> bool) {
         let kept =
             |event: &Event| !matches!(event, Event::Deliver { from, to, .. } if gone(*from, *to));
-        self.events.retain(|_, event| kept(event));
+        self.agenda.retain(kept);
         for process in self.processes.values_mut() {
             process.held.retain(&kept);
         }
