@@ -205,7 +205,7 @@ impl Primary {
     /// which the lease counts (rule 12). `None` when it does not copy this primary, or was left behind.
     ///
     /// # Panics
-    /// When the log does not cover what the member needs, which rules 14 and 15 exclude.
+    /// When the log does not cover what a learner needs, which rule 54 excludes.
     #[must_use]
     pub fn replicate(&mut self, to: MemberId, max_bytes: usize, now: Time) -> Option<Replicate> {
         if self.is_out() {
@@ -217,7 +217,12 @@ impl Primary {
         if changes.is_none() && link.left_behind {
             return None;
         }
-        let changes = changes.expect("the log covers everything above the stable mark");
+        let changes = match changes {
+            Some(changes) => changes,
+            // In sync, it had all that is stable: it went back since it said what it has (rule 63). It hears so by the gap.
+            None if link.join.is_none() => ChangeRun::empty(self.log.base().next()),
+            None => panic!("the log covers everything that a learner needs"),
+        };
         let number = self.confirmation.number(self.config.reads);
         let upto = Seq(changes.first.0 + u64::from(changes.count) - 1);
         link.sent = link.sent.max(upto);

@@ -5,7 +5,7 @@ use super::process::ProcessId;
 use super::server::{Node, Server, Serving};
 use super::world::{Event, World};
 use fusion_core::id::{MemberId, PrimaryIndex, Seq, ServerId};
-use fusion_core::message::{Replicate, Route};
+use fusion_core::message::{Condition, Replicate, Route};
 
 impl World {
     /// A snapshot of a server is taken, to be restored when its leases are over; answers until when nothing else may
@@ -55,6 +55,20 @@ impl World {
             }
         }
         self.servers.insert(victim, snapshot);
+        self.went_back.insert(victim);
+    }
+
+    /// Whether a member is gone with the memory of its server: it was not there yet in the snapshot, or knows that it went
+    /// back.
+    pub(super) fn went_back(&self, server: ServerId, member: MemberId) -> bool {
+        let nodes = self.servers.get(&server).map(|s| &s.nodes);
+        let is_gone = nodes.is_none_or(|nodes| match nodes.get(&member) {
+            Some(Node::Primary(serving)) => serving.primary.condition() == Condition::Missing,
+            Some(Node::Fused(fused)) => fused.condition() == Condition::Missing,
+            Some(_) => false,
+            None => true,
+        });
+        self.went_back.contains(&server) && is_gone
     }
 
     /// A code lacks what it had, until it is told and leaves: that is no fault of the others.

@@ -17,7 +17,7 @@ use fusion_core::config::{ClusterShape, Configuration, Host, Reads};
 use fusion_core::id::{ClusterId, MemberId, PrimaryIndex, ServerId};
 use fusion_core::op::Kind;
 use fusion_core::time::{Time, Timing};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What may happen.
@@ -113,6 +113,8 @@ pub struct World {
     pub forgetful: BTreeMap<(MemberId, PrimaryIndex), (MemberId, Time)>,
     /// Of servers that will be set back.
     pub snapshots: BTreeMap<ServerId, Server>,
+    /// Servers whose memory was set back.
+    pub went_back: BTreeSet<ServerId>,
     /// No more faults and no new requests.
     pub quiet: bool,
     agenda: Agenda,
@@ -179,6 +181,7 @@ impl World {
             stats: Stats::default(),
             forgetful: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            went_back: BTreeSet::new(),
             quiet: false,
             agenda: Agenda::default(),
             rng,
@@ -348,10 +351,19 @@ impl World {
         }
     }
 
-    /// No more faults; everything that is only stopped or cut off goes on.
+    /// No more faults; everything that is only stopped or cut off goes on, and what only an operator can mend is mended.
     pub fn calm(&mut self) {
         self.quiet = true;
         self.network.calm();
+        // Where no code is left, nobody can take the place of a primary that no server reaches: an operator restarts it
+        // with another address.
+        let config = &self.store.config;
+        if config.in_sync().next().is_none() {
+            let primaries = config.active().map(|(_, s)| s.host.server);
+            primaries.for_each(|server| {
+                self.network.unreached.remove(&server);
+            });
+        }
         self.store.set_back = None;
         let ids: Vec<ProcessId> = self.processes.keys().copied().collect();
         for id in ids {

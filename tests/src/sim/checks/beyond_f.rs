@@ -89,7 +89,10 @@ pub fn at_the_end(world: &World) {
     };
     let holders = world.truth.holders.iter();
     let gone = holders.filter(|(place, h)| {
-        h.given_up || !world.servers.contains_key(&h.server) || lacks(place, h.member)
+        h.given_up
+            || !world.servers.contains_key(&h.server)
+            || world.went_back(h.server, h.member)
+            || lacks(place, h.member)
     });
     let gone: Vec<Place> = gone.map(|(&place, _)| place).collect();
     assert!(
