@@ -99,7 +99,7 @@ pub struct PrimarySeat {
     /// While it is being moved: the member that copies it, and takes its place when it can (rule 36).
     pub heir: Option<HeirSeat>,
     /// The member that this one was moved from, until this one is known to serve: it executes nothing any more, and keeps
-    /// its state, should this one need it (rule 36).
+    /// its state, should this one need it (rule 36). While the primary is lost: the one that the former one was moved from.
     pub moved_from: Option<Former>,
 }
 

@@ -387,8 +387,8 @@ impl Detector {
             (heard.report.complaints).retain(|about| watched.counts(*by, *about));
         }
         // A server may be heard of and yet never say anything of a member, or never come to its epoch. A primary that may
-        // serve again must not only have answered once.
-        let formers = config.formers().map(|(_, f)| f.id);
+        // serve again, or whose state another one may need (rule 36), must not only have answered once.
+        let formers = config.formers().chain(config.moved()).map(|(_, f)| f.id);
         let silent = config.members().chain(formers).filter_map(|id| {
             let server = config.host_of(id).map(|h| h.server);
             let since = self.silent_since(watched, id, config.epoch, server);

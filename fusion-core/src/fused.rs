@@ -1,7 +1,7 @@
 //! A fused structure as a member of its cluster (PROTOCOL rules 18 to 21, 28 to 31).
 
 use crate::code::Code;
-use crate::config::{Configuration, FusedState, PrimaryState};
+use crate::config::{Configuration, FusedState, PrimarySeat, PrimaryState};
 use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::fused_store::FusedStore;
@@ -198,7 +198,13 @@ impl Fused {
                 progress.join = None;
             }
         }
-        for progress in &mut self.progress {
+        for (j, progress) in self.progress.iter_mut().enumerate() {
+            if let (Some(before), Some(now)) =
+                (self.config.primaries.get(j), config.primaries.get(j))
+                && ends_move(before, now, progress.lease)
+            {
+                progress.lease = None;
+            }
             progress.caught_up &= planted(Fault::PromotedUnheard);
         }
         self.config = config;
@@ -608,6 +614,14 @@ fn apply_run(
         progress.log.push(writes);
     }
     Ok(())
+}
+
+/// Whether a move is over, since the primary serves at its new place, and the lease is of the one that was moved: that one
+/// reads nothing any more (rule 36).
+fn ends_move(before: &PrimarySeat, now: &PrimarySeat, lease: Option<Lease>) -> bool {
+    let serves = now.id == before.id && now.moved_from.is_none();
+    let from = before.moved_from.as_ref().map(|f| f.id);
+    serves && now.state == PrimaryState::Active && from.is_some() && lease.map(|l| l.to) == from
 }
 
 #[cfg(test)]

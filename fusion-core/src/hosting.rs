@@ -37,7 +37,8 @@ pub enum Action {
     Suspend,
     /// The replacement is the primary now.
     Activate,
-    /// The heir is the primary now, and serves as soon as it knows that it may (rule 36).
+    /// The heir is the primary now, and serves as soon as it knows that it may (rule 36). Or it was that, and was taken for
+    /// dead before its server heard so: then it begins suspended (rule 50).
     TakeOver,
     /// It was moved: it serves nobody any more, tells the one that takes over, and keeps its state until it does (rule 36).
     Retire,
@@ -76,9 +77,13 @@ pub fn actions(
         return actions;
     }
     for (_, former) in config.formers() {
-        if held.get(&former.id) == Some(&Held::Primary) {
-            actions.insert(former.id, Action::Suspend);
-        }
+        let action = match held.get(&former.id) {
+            Some(Held::Primary | Held::Successor) => Action::Suspend,
+            // It was made the primary, and lost before its server heard so: it has what it needs to take over.
+            Some(Held::Heir { ready: true }) => Action::TakeOver,
+            _ => continue,
+        };
+        actions.insert(former.id, action);
     }
     for (_, former) in config.moved() {
         if held.get(&former.id) == Some(&Held::Primary) {
@@ -223,6 +228,36 @@ mod tests {
         over.primaries[0].moved_from = None;
         assert_eq!(on(&over, 1, &held), [(1, Action::Drop)]);
         assert_eq!(on(&over, 4, &[(4, Held::Primary)]), [(4, Action::Adopt)]);
+    }
+
+    #[test]
+    fn one_that_was_moved_and_lost_before_it_served_is_kept_and_so_is_the_one_before() {
+        let first = config();
+        let former = |id: u64| {
+            let mut host = first.primaries[0].host.clone();
+            host.server = ServerId(id);
+            Some(crate::config::Former {
+                id: MemberId(id),
+                host,
+                origin: Origin::Recovered,
+                blamed: false,
+            })
+        };
+        let mut lost = first.successor(2);
+        let seat = &mut lost.primaries[0];
+        seat.state = PrimaryState::Lost;
+        (seat.id, seat.host.server) = (MemberId(5), ServerId(5));
+        (seat.former, seat.moved_from) = (former(4), former(1));
+        let retired = [(1, Action::Retire)];
+        assert_eq!(on(&lost, 1, &[(1, Held::Primary)]), retired);
+        for (held, action) in [
+            (Held::Primary, Action::Suspend),
+            (Held::Successor, Action::Suspend),
+            (Held::Heir { ready: true }, Action::TakeOver),
+            (Held::Heir { ready: false }, Action::Drop),
+        ] {
+            assert_eq!(on(&lost, 4, &[(4, held)]), [(4, action)], "{held:?}");
+        }
     }
 
     #[test]

@@ -436,15 +436,13 @@ impl Primary {
         self.listening.look(now, &timing) && !self.suspended
     }
 
-    /// What it reports to the coordinator (rules 25, 36). One that was moved here serves once every member that must
-    /// acknowledge has done so: then nobody needs the one that it was moved from.
+    /// What it reports to the coordinator (rules 25, 36). One that was moved here has everything: nobody needs the one that
+    /// it was moved from.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        let takes_over = self.config.takes_over(self.id).is_some();
         match self.suspended {
             true if self.successor().is_some() => Condition::Yielded,
             true => Condition::Suspended,
-            false if takes_over && self.leased_until == Time(0) => Condition::TakingOver,
             false => Condition::Serving,
         }
     }

@@ -438,7 +438,8 @@ impl Rebuild {
 
 /// The servers that a configuration says host a member, or did until now.
 fn hosts(config: &Configuration) -> impl Iterator<Item = ServerId> + '_ {
-    let formers = config.formers().map(|(_, f)| f.host.server);
+    let formers = config.formers().chain(config.moved());
+    let formers = formers.map(|(_, f)| f.host.server);
     config.servers().into_iter().chain(formers)
 }
 

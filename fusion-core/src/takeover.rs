@@ -7,7 +7,7 @@
 //! [`on_reply`](Takeover::on_reply), and when it [may serve](Takeover::may_serve), it [is the
 //! primary](Takeover::into_primary).
 
-use crate::config::{Configuration, PrimaryState};
+use crate::config::{Configuration, PrimarySeat, PrimaryState};
 use crate::fault::{Fault, planted};
 use crate::heir::{Heir, Inheritance};
 use crate::id::{MemberId, PrimaryIndex, Seq};
@@ -53,18 +53,15 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// Begins as what the heir was; `None` if that was not ready.
+    /// Begins as what the heir was; `None` if that was not ready. One that was taken for dead before it heard that it is
+    /// the primary begins suspended (rule 50).
     ///
     /// # Panics
-    /// When `config` does not name the heir as the active primary (a bug of the caller).
+    /// When `config` names the heir neither as the active primary nor as a former one (a bug of the caller).
     #[must_use]
     pub fn new(config: Arc<Configuration>, heir: Heir) -> Option<Takeover> {
         let (id, index) = (heir.id(), heir.index());
-        let seat = config.primary(index);
-        assert!(
-            seat.is_some_and(|s| s.id == id && s.state == PrimaryState::Active),
-            "the configuration names it"
-        );
+        assert!(is_named(&config, id, index), "the configuration names it");
         let Inheritance { follower, seq, log } = heir.into_inheritance()?;
         let mut takeover = Takeover {
             config,
@@ -86,19 +83,21 @@ impl Takeover {
         Some(takeover)
     }
 
-    /// Everybody is asked in each epoch; what came of changes stays (rule 35).
+    /// Everybody is asked in each epoch; what came of changes stays (rule 35). While it is suspended nobody is.
     fn begin_epoch(&mut self) {
         let in_sync: BTreeSet<MemberId> = self.config.in_sync().map(|s| s.id).collect();
         self.vectors.clear();
         self.unhelpful.clear();
         self.stuck_since = None;
         let others = in_sync.iter().copied().chain(self.predecessor());
+        let others = others.filter(|_| !self.is_suspended());
         self.asks = others.map(|m| (m, Time(0))).collect();
         self.listening.to([]);
         self.leases = in_sync;
     }
 
-    /// Adopts a higher configuration that still names it as the primary.
+    /// Adopts a higher configuration that still names it as the primary, or as a former one: it does nothing then, and
+    /// keeps what it has until it is named again (rule 50).
     ///
     /// # Panics
     /// When the configuration is not higher or does not name it (a bug of the caller).
@@ -107,9 +106,14 @@ impl Takeover {
             config.epoch > self.config.epoch,
             "only a higher configuration is adopted"
         );
-        assert_eq!(config.index_of(self.id), Some(self.index), "still named");
+        assert!(is_named(&config, self.id, self.index), "still named");
         self.config = config;
         self.begin_epoch();
+    }
+
+    /// Whether it was taken for dead (rule 50).
+    fn is_suspended(&self) -> bool {
+        self.config.index_of(self.id) != Some(self.index)
     }
 
     /// Its configuration.
@@ -142,6 +146,8 @@ impl Takeover {
         let stuck = self.stuck_since.is_some_and(|at| now.since(at) >= most);
         if self.failed || stuck {
             Condition::Missing
+        } else if self.is_suspended() {
+            Condition::Suspended
         } else {
             Condition::TakingOver
         }
@@ -240,10 +246,11 @@ impl Takeover {
                     return;
                 };
                 self.vectors.insert(from, has);
+                // It is asked again when its lease should be over, which may be later than T_c: until then it owes nothing.
+                self.listening.no_more_to(from);
                 if lease_left.is_zero() {
                     self.leases.remove(&from);
                     self.asks.remove(&from);
-                    self.listening.no_more_to(from);
                 } else {
                     let left = lease_left.max(LEASE_POLL);
                     self.asks.insert(from, now.after(left));
@@ -316,7 +323,7 @@ impl Takeover {
         let reads_nothing = self.yielded.is_some()
             || planted(Fault::TakesOverUnderALease)
             || if codes { self.leases.is_empty() } else { alone };
-        sealed && has_all && reads_nothing && !self.failed
+        sealed && has_all && reads_nothing && !self.failed && !self.is_suspended()
     }
 
     /// The primary, which serves from now on.
@@ -329,6 +336,13 @@ impl Takeover {
         let structure = self.follower.into_structure();
         Primary::moved(self.config, self.id, structure, self.log, &self.vectors)
     }
+}
+
+/// Whether the configuration names it as the active primary, or as one that may be that again.
+fn is_named(config: &Configuration, id: MemberId, index: PrimaryIndex) -> bool {
+    let active = |s: &PrimarySeat| s.id == id && s.state == PrimaryState::Active;
+    config.primary(index).is_some_and(active)
+        || config.formers().any(|(j, f)| j == index && f.id == id)
 }
 
 #[cfg(test)]

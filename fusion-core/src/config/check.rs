@@ -37,7 +37,7 @@ pub enum ConfigError {
     /// A former primary of a seat that is not lost.
     #[error("an active primary has a former one")]
     Former,
-    /// A primary that is lost, or begins to be moved, and is still on its way from another move.
+    /// A primary that is lost for good, or begins to be moved, and is still on its way from another move.
     #[error("a primary that was moved is lost, or moved again, before it serves")]
     MovedTwice,
     /// An address that nobody can have.
@@ -103,8 +103,9 @@ impl Configuration {
             return Err(ConfigError::Former);
         }
         let twice = |seat: &super::PrimarySeat| {
-            let settled = seat.state == PrimaryState::Active && seat.heir.is_none();
-            seat.moved_from.is_some() && !settled
+            // The one that was moved here may return, and need it yet (rule 50).
+            let lives = seat.state == PrimaryState::Active || seat.former.is_some();
+            seat.moved_from.is_some() && !(lives && seat.heir.is_none())
         };
         if self.primaries.iter().any(twice) {
             return Err(ConfigError::MovedTwice);

@@ -256,7 +256,11 @@ impl<'a> Planner<'a> {
                 alive && self.condition(s.id) != Some(Condition::Missing)
             }
         });
-        let formers = c.formers().chain(c.moved());
+        // One that was moved, and whose successor is lost, is of use only if that returns: it keeps nobody else away.
+        let taken_over =
+            move |j: PrimaryIndex| c.primaries[j.index()].state == PrimaryState::Active;
+        let moved = c.moved().filter(move |(j, _)| taken_over(*j));
+        let formers = c.formers().chain(moved);
         let formers = formers.filter(|(_, f)| !self.gone(f.id, &f.host));
         let heirs = c.heirs().filter(|(_, h)| !self.dead(h.id, &h.host));
         let fused = c.fused.iter().filter(|s| !self.dead(s.id, &s.host));

@@ -41,7 +41,7 @@ impl Planner<'_> {
                 origin: former.origin,
                 former: None,
                 heir: None,
-                moved_from: None,
+                moved_from: self.config.primaries[j.index()].moved_from.clone(),
             };
             returned.push(j);
         }
@@ -127,10 +127,11 @@ impl Planner<'_> {
         let id = next.take_id();
         let seat = &mut next.primaries[j.index()];
         let said = self.condition(seat.id);
-        // Nobody can tell whether one that was just moved here has served yet, unless it said so (rule 36).
-        let served = seat.moved_from.is_none() || said == Some(Condition::Serving);
         let missing = said == Some(Condition::Missing);
-        seat.former = (served && !missing).then(|| Former {
+        // Should it return before it has served, it takes over with what it was moved from (rule 36).
+        let served = said == Some(Condition::Serving);
+        seat.moved_from = seat.moved_from.take().filter(|_| !served && !missing);
+        seat.former = (!missing).then(|| Former {
             id: seat.id,
             host: seat.host.clone(),
             origin: seat.origin,
@@ -139,7 +140,6 @@ impl Planner<'_> {
         seat.id = id;
         seat.state = PrimaryState::Lost;
         seat.origin = Origin::Recovered;
-        seat.moved_from = None;
         // Without a free server the seat stays where it was: a dead place, to be mended later.
         if let Some(host) = self.free.pop() {
             seat.host = host;
@@ -193,6 +193,7 @@ impl Planner<'_> {
         }
         for &j in &building {
             next.primaries[j.index()].state = PrimaryState::Active;
+            next.primaries[j.index()].moved_from = None;
             if !planted(Fault::LateReturn) {
                 next.primaries[j.index()].former = None;
             }

@@ -244,9 +244,14 @@ impl Planner<'_> {
 
     /// The primaries that were moved and are not known to serve, with those that they were moved from (rule 36).
     pub(super) fn taking_over(&self) -> impl Iterator<Item = (PrimaryIndex, &Former)> {
-        let serves = |j: PrimaryIndex| self.condition(self.config.primaries[j.index()].id);
+        let takes_over = |j: PrimaryIndex| {
+            let seat = &self.config.primaries[j.index()];
+            // One that is lost is counted as lost.
+            seat.state == PrimaryState::Active
+                && self.condition(seat.id) != Some(Condition::Serving)
+        };
         let moved = self.config.moved();
-        moved.filter(move |&(j, _)| serves(j) != Some(Condition::Serving))
+        moved.filter(move |&(j, _)| takes_over(j))
     }
 
     /// How many of them have only the codes to tell them what they lack: those that they were moved from are gone, or have

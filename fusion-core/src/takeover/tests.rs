@@ -165,14 +165,13 @@ fn with_the_word_of_its_predecessor_an_heir_serves_at_once() {
     let mut primary = takeover.into_primary();
     assert_eq!(primary.applied(), applied, "what nobody else had, too");
     assert!(primary.stable() < applied, "no code has it");
-    assert_eq!(primary.condition(), Condition::TakingOver);
+    assert_eq!(primary.condition(), Condition::Serving);
     // The code, whose lease to the predecessor still runs, takes its word that that one has yielded.
     let message = primary.replicate(FUSED, 1 << 20, NOW).unwrap();
     let route = primary.config().route(B, FUSED);
     let ack = m.fused.on_replicate(route, &message, NOW).unwrap();
     primary.on_ack(route, ack, NOW);
     assert_eq!(primary.stable(), applied);
-    assert_eq!(primary.condition(), Condition::Serving);
     let pages = m.primary.structure().snapshot();
     assert_eq!(primary.structure().snapshot(), pages);
 }
@@ -273,4 +272,117 @@ fn in_another_epoch_everybody_is_asked_again_and_what_came_stays() {
     assert!(takeover.may_serve(), "that it has yielded stays true");
     assert_eq!(takeover.id(), B);
     assert_eq!(takeover.config().index_of(B), Some(J));
+}
+
+/// The simulation found it (seed 4085), where leases are longer than T_c: a code was given up for its answer.
+#[test]
+fn a_code_that_said_how_long_a_lease_runs_is_not_complained_of_meanwhile() {
+    let mut m = Move::new();
+    let mut takeover = m.named();
+    m.fused.adopt(Arc::clone(takeover.config()));
+    m.answer(&mut takeover, &[FUSED], NOW);
+    assert!(!takeover.may_serve(), "a lease runs");
+    let timing = m.primary.config().timing;
+    let mut now = NOW;
+    while now.since(NOW) < timing.complain_after() * 2 {
+        takeover.tick(now);
+        assert_eq!(takeover.complaints(), []);
+        now = now.after(timing.heartbeat());
+    }
+    // One that is asked and does not answer is.
+    takeover.requests(now);
+    let asked = now;
+    while now.since(asked) <= timing.complain_after() + timing.heartbeat() {
+        takeover.tick(now);
+        now = now.after(timing.heartbeat());
+    }
+    assert_eq!(takeover.complaints(), [FUSED]);
+}
+
+fn lost(before: &Configuration) -> Arc<Configuration> {
+    let mut next = before.successor(4);
+    next.next_id = 5;
+    let seat = &mut next.primaries[0];
+    seat.former = Some(Former {
+        id: seat.id,
+        host: seat.host.clone(),
+        origin: Origin::Recovered,
+        blamed: false,
+    });
+    (seat.id, seat.host) = (MemberId(4), host(4));
+    seat.state = PrimaryState::Lost;
+    Arc::new(next)
+}
+
+fn returned(before: &Configuration) -> Arc<Configuration> {
+    let mut next = before.successor(5);
+    let seat = &mut next.primaries[0];
+    let former = seat.former.take().unwrap();
+    (seat.id, seat.host) = (former.id, former.host);
+    seat.state = PrimaryState::Active;
+    Arc::new(next)
+}
+
+#[test]
+fn one_that_was_taken_for_dead_before_it_served_keeps_what_it_has_and_goes_on_when_it_returns() {
+    let mut m = Move::new();
+    m.put();
+    m.copy();
+    m.put();
+    m.replicate();
+    let applied = m.primary.applied();
+    let next = moved(m.primary.config());
+    let lost = lost(&next);
+    assert_eq!(lost.check(), Ok(()));
+    // Whether it had heard that it is the primary or not.
+    for heard in [true, false] {
+        let mut m = Move::new();
+        m.put();
+        m.copy();
+        m.put();
+        m.replicate();
+        let heir = m.heir.take().unwrap();
+        let mut takeover = match heard {
+            true => Takeover::new(Arc::clone(&next), heir).unwrap(),
+            false => Takeover::new(Arc::clone(&lost), heir).unwrap(),
+        };
+        if heard {
+            takeover.adopt(Arc::clone(&lost));
+        }
+        m.primary.retire(Arc::clone(&lost));
+        assert_eq!(m.primary.condition(), Condition::Yielded);
+        assert_eq!(takeover.condition(NOW), Condition::Suspended);
+        assert_eq!(takeover.requests(NOW), []);
+        assert!(!takeover.may_serve());
+        // Not even where no code is left.
+        let mut alone = (*lost).clone();
+        alone.epoch = alone.epoch.next();
+        alone.fused.clear();
+        takeover.adopt(Arc::new(alone.clone()));
+        assert!(!takeover.may_serve());
+        let again = returned(&alone);
+        takeover.adopt(Arc::clone(&again));
+        m.primary.retire(again);
+        assert_eq!(takeover.condition(NOW), Condition::TakingOver);
+        m.answer(&mut takeover, &[A], NOW);
+        assert!(takeover.may_serve());
+        assert_eq!(takeover.into_primary().applied(), applied);
+    }
+}
+
+/// The move is over before the code has heard of the new place: it lets the lease go when it hears that it is.
+#[test]
+fn a_lease_of_the_old_place_ends_with_the_move_and_not_with_the_loss_of_the_new_one() {
+    let next = moved(Move::new().primary.config());
+    let mut over = next.successor(4);
+    over.primaries[0].moved_from = None;
+    for (then, zero) in [(Arc::new(over), true), (lost(&next), false)] {
+        let mut m = Move::new();
+        m.replicate();
+        assert!(!m.fused.lease_left(J, NOW).is_zero());
+        m.fused.adopt(Arc::clone(&next));
+        assert!(!m.fused.lease_left(J, NOW).is_zero());
+        m.fused.adopt(then);
+        assert_eq!(m.fused.lease_left(J, NOW).is_zero(), zero);
+    }
 }

@@ -299,7 +299,7 @@ impl State {
         let (done, total) = (0, 1);
         match self.servers[i].held.get(&id) {
             None | Some(Held::Broken) => Condition::Missing,
-            Some(Held::Primary) if config.formers().any(|(_, f)| f.id == id) => {
+            Some(Held::Primary | Held::Successor) if config.formers().any(|(_, f)| f.id == id) => {
                 Condition::Suspended
             }
             Some(Held::Primary) if config.moved().any(|(_, f)| f.id == id) => Condition::Yielded,

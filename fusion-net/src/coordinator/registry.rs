@@ -324,7 +324,8 @@ impl Registry {
 
     /// The servers of a removed cluster that have not heard of it yet (PROTOCOL rule 68).
     pub(crate) fn untold(&self, removed: &Configuration) -> Vec<Untold> {
-        let formers = removed.formers().map(|(_, f)| &f.host);
+        let formers = removed.formers().chain(removed.moved());
+        let formers = formers.map(|(_, f)| &f.host);
         let primaries = removed.primaries.iter().map(|s| &s.host);
         let fused = removed.fused.iter().map(|s| &s.host);
         let heirs = removed.heirs().map(|(_, h)| &h.host);

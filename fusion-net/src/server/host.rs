@@ -538,7 +538,7 @@ impl Host {
                 let takeover = heir.take_over(config)?;
                 Some(Member::Successor(Successor::start(self, takeover)))
             }
-            (Some(Member::Successor(successor)), Action::Adopt) => {
+            (Some(Member::Successor(successor)), Action::Adopt | Action::Suspend) => {
                 Successor::adopt(&successor, self, config);
                 Some(Member::Successor(successor))
             }

@@ -87,7 +87,7 @@ impl World {
                 let takeover = Takeover::new(config, h.heir)?;
                 Some(Node::Successor(Box::new(Succeeding { takeover })))
             }
-            (Some(Node::Successor(mut s)), Action::Adopt) => {
+            (Some(Node::Successor(mut s)), Action::Adopt | Action::Suspend) => {
                 s.takeover.adopt(config);
                 Some(Node::Successor(s))
             }

@@ -1,5 +1,6 @@
 //! Schedules that chance hits too rarely, played by hand. Each says what is wrong, if something is.
 
+mod moves;
 mod time;
 
 use super::decisions;
@@ -63,6 +64,14 @@ pub const SCHEDULES: &[Schedule] = &[
     (
         "a read after the machine was stopped",
         time::a_read_after_the_machine_was_stopped,
+    ),
+    (
+        "a move that the old place does not hear of",
+        moves::a_move_that_the_old_place_does_not_hear_of,
+    ),
+    (
+        "a move whose last code dies",
+        moves::a_move_whose_last_code_dies,
     ),
 ];
 

@@ -152,7 +152,7 @@ impl World {
                     Some(Recovered::Image { seq, decoder }) => {
                         let expected = replacing.recovery.expected();
                         let pages = decoder.finish();
-                        checks::images::on_decoded(self, expected.index, seq, &pages);
+                        checks::images::on_decoded(self, route.from, expected.index, seq, &pages);
                         let image = Image::rebuild(seq, pages, expected);
                         replacing.image = Some(image.expect("invariant 2: not a structure"));
                         replacing.done = Some(seq);

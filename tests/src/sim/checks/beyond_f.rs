@@ -83,9 +83,21 @@ pub fn at_the_end(world: &World) {
     let never_began = |place: &Place, member| {
         matches!(place, Place::Primary(_)) && !world.truth.began.contains(&member)
     };
+    // One that was moved and has not served yet needs the one before it, too, where no code is left (rule 36).
+    let lacks = |place: &Place, member| {
+        let &Place::Primary(j) = place else {
+            return false;
+        };
+        let before = world.store.config.primaries[j.index()].moved_from.as_ref();
+        let dead = before.is_some_and(|f| !world.servers.contains_key(&f.host.server));
+        dead && !world.truth.served.contains(&member)
+    };
     let holders = world.truth.holders.iter();
     let gone = holders.filter(|(place, h)| {
-        h.given_up || !world.servers.contains_key(&h.server) || never_began(place, h.member)
+        h.given_up
+            || !world.servers.contains_key(&h.server)
+            || never_began(place, h.member)
+            || lacks(place, h.member)
     });
     let gone: Vec<Place> = gone.map(|(&place, _)| place).collect();
     assert!(

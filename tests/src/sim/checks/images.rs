@@ -3,18 +3,25 @@
 use super::codes::same;
 use crate::sim::world::World;
 use fusion_core::heir::{Copy, Heir};
-use fusion_core::id::{PrimaryIndex, Seq};
+use fusion_core::id::{MemberId, PrimaryIndex, Seq};
 use fusion_core::page::PageTable;
 
 /// A replacement has decoded its image.
 ///
 /// # Panics
 /// When it is another one.
-pub fn on_decoded(world: &World, index: PrimaryIndex, seq: Seq, pages: &PageTable) {
-    if seq.0 == 0 {
+pub fn on_decoded(
+    world: &World,
+    member: MemberId,
+    index: PrimaryIndex,
+    seq: Seq,
+    pages: &PageTable,
+) {
+    let line = &world.truth.lines[index.index()];
+    // Another one is the primary by now: this image comes too late, and is nobody's.
+    if seq.0 == 0 || line.active > member {
         return;
     }
-    let line = &world.truth.lines[index.index()];
     let states = world.truth.states.get(&line.active);
     let Some(was) = states.and_then(|s| s.get(&seq)) else {
         panic!("invariant 2: primary {index} was decoded at change {seq}, which was never made");
