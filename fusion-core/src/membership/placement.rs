@@ -257,7 +257,8 @@ impl<'a> Planner<'a> {
             }
         });
         // One that was moved, and whose successor is lost, is of use only if that returns: it keeps nobody else away.
-        let taken_over = |j: PrimaryIndex| c.primaries[j.index()].state == PrimaryState::Active;
+        let taken_over =
+            move |j: PrimaryIndex| c.primaries[j.index()].state == PrimaryState::Active;
         let moved = c.moved().filter(move |(j, _)| taken_over(*j));
         let formers = c.formers().chain(moved);
         let formers = formers.filter(|(_, f)| !self.gone(f.id, &f.host));
