@@ -87,15 +87,6 @@ pub fn at_the_end(world: &World) {
         let dead = before.is_some_and(|f| !world.servers.contains_key(&f.host.server));
         dead && !world.truth.served.contains(&member)
     };
-    // One that was moved and has not served yet needs the one before it, too, where no code is left (rule 36).
-    let lacks = |place: &Place, member| {
-        let &Place::Primary(j) = place else {
-            return false;
-        };
-        let before = world.store.config.primaries[j.index()].moved_from.as_ref();
-        let dead = before.is_some_and(|f| !world.servers.contains_key(&f.host.server));
-        dead && !world.truth.served.contains(&member)
-    };
     let holders = world.truth.holders.iter();
     let gone = holders.filter(|(place, h)| {
         h.given_up
