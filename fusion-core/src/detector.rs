@@ -44,6 +44,8 @@ struct Server {
     heard: u64,
     /// How long had been listened when it was first heard of, since this coordinator is active or since it was suspected.
     arrived: u64,
+    /// It has said since what it knows (rule 60).
+    told: bool,
     /// It was suspected because somebody else said so, and not for its silence.
     declared: bool,
     /// How often the time of its suspicion is doubled, and how long had been listened when that last changed.
@@ -429,6 +431,7 @@ impl Detector {
     /// evidence of life.
     pub fn restart_timers(&mut self, now_ms: u64) {
         self.timers_from = self.listened_at(now_ms);
+        self.servers.values_mut().for_each(|s| s.told = false);
     }
 
     /// All that a decision on `config` rests on; `servers` are those seen, with what else is known of them.

@@ -136,6 +136,9 @@ impl Detector {
 
     /// Server `server` knows no other clusters than those that `knows` is true of.
     pub fn hear_all_known(&mut self, server: ServerId, knows: impl Fn(ClusterId) -> bool) {
+        if let Some(server) = self.servers.get_mut(&server) {
+            server.told = true;
+        }
         let strays = &mut self.unexplained.strays;
         strays.retain(|&cluster, s| s.server != server || knows(cluster));
     }
@@ -145,11 +148,14 @@ impl Detector {
         self.unexplained.server.get_or_insert(server);
     }
 
-    /// A server of which it is not known yet whether it lives: it was not heard of, nor silent for long enough.
+    /// A server of which it is not known yet whether it lives, and what it knows: it has not said so, nor was it silent for
+    /// long enough.
     #[must_use]
     pub fn unheard(&self) -> Option<ServerId> {
-        let unheard =
-            |s: &super::Server| s.seen.last_heard_ms == 0 && s.seen.suspected_since_ms.is_none();
+        let unheard = |s: &super::Server| {
+            let told = s.told || planted(Fault::NewcomerNotAwaited) && s.seen.last_heard_ms > 0;
+            !told && s.seen.suspected_since_ms.is_none()
+        };
         let mut servers = self.servers.iter();
         servers.find(|(_, s)| unheard(s)).map(|(&id, _)| id)
     }

@@ -201,6 +201,8 @@ impl Registry {
         self.next_server = self.next_server.max(ServerId(id.0.saturating_add(1)));
         self.detector.add_server(id);
         self.detector.hear(id, now);
+        // It is new, and holds nothing.
+        self.detector.hear_all_known(id, |_| false);
     }
 
     /// Takes a heartbeat; `false` when the server is not known.

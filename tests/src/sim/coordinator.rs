@@ -47,6 +47,8 @@ pub struct SetBack {
 pub struct Swap {
     /// The coordinator that asks for it.
     pub by: u64,
+    /// Whether that could know, as it decided, that the store is set back.
+    pub warned: bool,
     /// What is to be stored.
     pub next: Configuration,
     /// Why.
@@ -112,6 +114,8 @@ pub struct Coordinator {
     asked: Asked,
     told_at: Time,
     read_at: Time,
+    /// When it asked last for a swap on a store that is set back, it could know.
+    warned: bool,
     /// Since it was started again: the servers that still look for it, and when they find it.
     sought: BTreeMap<ServerId, u64>,
 }
@@ -129,6 +133,7 @@ impl Coordinator {
             asked: Asked::Nothing,
             told_at: Time(0),
             read_at: Time(0),
+            warned: false,
             sought: BTreeMap::new(),
         }
     }
@@ -194,11 +199,24 @@ impl World {
             }
         };
         if let Some(asked) = asked {
+            self.coordinators[id as usize].warned = self.is_warned(id);
             self.coordinators[id as usize].asked = asked;
             let delay = self.store_delay();
             self.at(delay, Event::Stored(id));
         }
         next
+    }
+
+    /// Whether it hears, as it decides, of a server that knows a later epoch than a store that is set back. Of those that
+    /// are yet to find it, for 2 T_s and longer on slow ways, it cannot know (rules 22, 60).
+    pub(super) fn is_warned(&self, id: u64) -> bool {
+        let detector = &self.coordinators[id as usize].detector;
+        let heard = |s: &ServerId| {
+            let seen = detector.seen(*s);
+            seen.is_some_and(|s| s.last_heard_ms > 0 && s.suspected_since_ms.is_none())
+        };
+        let set_back = self.store.set_back.as_ref();
+        set_back.is_some_and(|old| old.known_by.iter().any(heard))
     }
 
     fn store_delay(&mut self) -> u64 {
@@ -275,6 +293,7 @@ impl World {
                 let next = *next;
                 let swap = Swap {
                     by: id,
+                    warned: self.coordinators[id as usize].warned,
                     next,
                     reason,
                     unheard,
@@ -331,6 +350,7 @@ impl World {
     pub fn swap(&mut self, swap: Swap) -> bool {
         let Swap {
             by,
+            warned,
             next,
             reason,
             unheard,
@@ -343,7 +363,7 @@ impl World {
         if let Some(old) = &self.store.set_back
             && !planted(Fault::BlindSwap)
         {
-            let hears = self.coordinators_well()[by as usize];
+            let hears = self.coordinators_well()[by as usize] && warned;
             assert!(
                 !hears || !old.known_by.iter().any(|&id| self.is_well(id)),
                 "rule 39: {reason} is decided on a store that is behind, at epoch {}",
@@ -573,6 +593,7 @@ impl World {
                         .detector
                         .hear_epoch(server, cluster, epoch, nonce);
                 }
+                coordinator.detector.hear_all_known(server, |_| true);
                 for report in reports {
                     let host = coordinator.config.host_of(report.member);
                     if host.is_some_and(|h| h.server == server) {

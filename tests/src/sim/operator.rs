@@ -30,6 +30,7 @@ impl World {
         let actives: Vec<_> = next.primaries.iter().map(|s| s.id).collect();
         let swap = Swap {
             by: id,
+            warned: self.is_warned(id),
             next,
             reason: Reason::LossAccepted(lost.clone()),
             unheard: Vec::new(),

@@ -21,6 +21,7 @@ fn detector() -> Detector {
     for server in [1, 2].map(ServerId) {
         detector.add_server(server);
         detector.hear(server, 100);
+        detector.hear_all_known(server, |_| true);
     }
     detector
 }
@@ -38,11 +39,14 @@ fn nothing_is_decided_before_every_server_was_heard_or_silent_for_long_enough() 
         detector.add_server(server);
     }
     detector.hear(ServerId(1), 100);
-    let server = ServerId(2);
-    assert_eq!(
-        detector.guard(&config(1)),
-        Err(GuardError::Unheard { server })
-    );
+    let silent = |d: &Detector, server| {
+        let server = ServerId(server);
+        assert_eq!(d.guard(&config(1)), Err(GuardError::Unheard { server }));
+    };
+    // It has registered, and said nothing of what it knows.
+    silent(&detector, 1);
+    detector.hear_all_known(ServerId(1), |_| true);
+    silent(&detector, 2);
     for now in (0..=2000).step_by(100) {
         detector.hear(ServerId(1), now);
         detector.tick(now);
