@@ -17,7 +17,7 @@ impl World {
             let copy = match node {
                 Node::Primary(serving) => Node::Primary(serving.clone()),
                 Node::Fused(fused) => Node::Fused(fused.clone()),
-                Node::Replacement(_) | Node::Heir(_) => return None,
+                Node::Replacement(_) | Node::Heir(_) | Node::Successor(_) => return None,
             };
             nodes.insert(id, copy);
         }
