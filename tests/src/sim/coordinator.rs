@@ -73,7 +73,11 @@ impl Store {
     /// What whoever reads it is told.
     #[must_use]
     pub fn read(&self) -> Arc<Configuration> {
-        Arc::clone(self.set_back.as_ref().map_or(&self.config, |old| &old.config))
+        Arc::clone(
+            self.set_back
+                .as_ref()
+                .map_or(&self.config, |old| &old.config),
+        )
     }
 
     /// Registers a server.

@@ -86,16 +86,15 @@ impl World {
             .asked
             .extend(new.into_iter().map(|(to, request)| (to, request, Time(0))));
         for (to, request, at) in &mut replacing.asked {
-            if *at == Time(0) || now.since(*at) >= ASK_AGAIN {
-                if let Some(place) = World::place(&config, *to) {
-                    // A call goes on as long as its answer moves (rule 57).
-                    if *at > Time(0) && self.network.is_busy(place, me, self.now) {
-                        continue;
-                    }
-                    *at = now;
-                    let route = World::route(&config, id, *to);
-                    self.send(me, place, Packet::Ask(route, request.clone()));
+            let due = *at == Time(0) || now.since(*at) >= ASK_AGAIN;
+            if due && let Some(place) = World::place(&config, *to) {
+                // A call goes on as long as its answer moves (rule 57).
+                if *at > Time(0) && self.network.is_busy(place, me, self.now) {
+                    continue;
                 }
+                *at = now;
+                let route = World::route(&config, id, *to);
+                self.send(me, place, Packet::Ask(route, request.clone()));
             }
         }
     }

@@ -62,8 +62,7 @@ impl World {
         for (j, seat) in self.store.config.primaries.iter().enumerate() {
             let now = self.clock(ProcessId::Server(seat.host.server));
             let told = (seat.id, now);
-            self.forgetful
-                .insert((code, PrimaryIndex(j as u16)), told);
+            self.forgetful.insert((code, PrimaryIndex(j as u16)), told);
         }
     }
 
