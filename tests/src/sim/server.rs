@@ -179,12 +179,15 @@ impl World {
             let Some(place) = World::place(&config, to) else {
                 continue;
             };
+            let route = World::route(&config, primary.id(), to);
             if self.network.is_busy(me, place, self.now) {
                 // The receiver says that it moves (rule 57).
                 primary.on_progress(to, now);
+                if let Some(message) = primary.renewal(to, now) {
+                    self.send(me, place, Packet::Replicate(route, message));
+                }
                 continue;
             }
-            let route = World::route(&config, primary.id(), to);
             let from = self.rng.below(4) as u32;
             if let Some(chunk) = primary.chunk(to, from).or_else(|| primary.chunk(to, 0)) {
                 self.send(me, place, Packet::Chunk(route, chunk));
