@@ -143,7 +143,11 @@ impl Primary {
         }
         if let Some(id) = self.config.inheritance(self.index).map(|h| h.id) {
             let known = self.links.remove(&id);
-            let link = known.unwrap_or_else(|| Link::joining(freeze(self)));
+            // The snapshot's moment may be the first that it hears of, beside a long message (rule 57).
+            let link = known.unwrap_or_else(|| Link {
+                sent: self.applied,
+                ..Link::joining(freeze(self))
+            });
             let part = Part::Inherits;
             links.insert(id, Link { part, ..link });
         }
