@@ -41,8 +41,8 @@ pub struct Serving {
     pub primary: Box<Primary>,
     waiting: Vec<Held1>,
     sent: BTreeMap<MemberId, (Epoch, Seq, Time)>,
-    /// Its memory was set back, and nothing shows yet that nobody knows more than it does.
-    pub(super) set_back: bool,
+    /// Its memory was set back to after this change, and nothing shows yet that nobody knows more than it does.
+    pub(super) set_back: Option<Seq>,
 }
 
 impl Serving {
@@ -53,7 +53,7 @@ impl Serving {
             primary: Box::new(primary),
             waiting: Vec::new(),
             sent: BTreeMap::new(),
-            set_back: false,
+            set_back: None,
         }
     }
 }
@@ -388,7 +388,7 @@ impl World {
     /// The pages are other ones now, if there was a change.
     fn changed(&mut self, serving: &Serving, before: Seq) {
         let primary = &serving.primary;
-        if primary.applied() > before && !serving.set_back {
+        if primary.applied() > before && serving.set_back.is_none() {
             let pages = primary.structure().pages().to_sparse();
             self.truth.changed(primary.id(), primary.applied(), pages);
         }
@@ -436,7 +436,7 @@ impl World {
             return;
         };
         self.look_back(serving);
-        let diverges = serving.set_back;
+        let diverges = serving.set_back.is_some();
         let primary = &mut serving.primary;
         let before = primary.applied();
         let submitted = primary.submit(request, now);

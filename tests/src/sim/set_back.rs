@@ -50,7 +50,9 @@ impl World {
         self.drop_messages(|from, _| from == ProcessId::Server(victim));
         for (&id, node) in &mut snapshot.nodes {
             match node {
-                Node::Primary(serving) => serving.set_back = true,
+                Node::Primary(serving) => {
+                    serving.set_back = Some(serving.primary.applied());
+                }
                 _ => self.forgets(id),
             }
         }
@@ -99,8 +101,13 @@ impl World {
     /// A primary is about to make a change: is it one that has forgotten others?
     pub(super) fn look_back(&mut self, serving: &mut Serving) {
         let primary = &serving.primary;
-        if serving.set_back && !primary.is_suspended() {
-            serving.set_back = self.diverges(primary.index(), primary.id(), primary.applied());
+        // Once it has made another change, as many as others know are not theirs.
+        let is_as_it_was = serving.set_back == Some(primary.applied());
+        if is_as_it_was
+            && !primary.is_suspended()
+            && !self.diverges(primary.index(), primary.id(), primary.applied())
+        {
+            serving.set_back = None;
         }
     }
 
