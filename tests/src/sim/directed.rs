@@ -78,6 +78,10 @@ pub const SCHEDULES: &[Schedule] = &[
         moves::a_move_that_the_old_place_does_not_hear_of,
     ),
     (
+        "a move whose heir lacks a write",
+        moves::a_move_whose_heir_lacks_a_write,
+    ),
+    (
         "a move whose last code dies",
         moves::a_move_whose_last_code_dies,
     ),

@@ -3,8 +3,8 @@
 use super::{FIRST, Pair};
 use fusion_core::config::{Configuration, Former, HeirSeat};
 use fusion_core::heir::Heir;
-use fusion_core::id::{MemberId, RequestId, SessionId};
-use fusion_core::message::{ClientRequest, Condition};
+use fusion_core::id::{MemberId, RequestId, Seq, SessionId};
+use fusion_core::message::{ClientRequest, Condition, RecoveryRequest};
 use fusion_core::op::Op;
 use fusion_core::primary::Submitted;
 use fusion_core::structure::FollowError;
@@ -73,6 +73,30 @@ impl Move {
         Ok(())
     }
 
+    /// A client's write is answered, and the heir has not heard of it. Returns its number.
+    fn write(&mut self) -> Result<Seq, String> {
+        let session = SessionId(1);
+        let incarnation = self.pair.primary.open_session(session);
+        let id = RequestId {
+            session,
+            incarnation: incarnation.ok_or("there is room")?,
+            slot: 0,
+            number: 1,
+        };
+        let (key, value) = (vec![1].into(), vec![2].into());
+        let write = ClientRequest {
+            id: Some(id),
+            op: Op::Put { key, value },
+            follows: false,
+        };
+        let done = self.pair.primary.submit(&write, START);
+        if !matches!(done, Submitted::Done { .. }) {
+            return Err(format!("invariant 9: a write is answered by {done:?}"));
+        }
+        self.acknowledge()?;
+        Ok(self.pair.primary.stable())
+    }
+
     /// The heir is named, as the code and the heir hear, and the primary does not.
     fn named(mut self) -> Result<(Pair, Takeover), String> {
         let next = Arc::new(moved(self.pair.primary.config()));
@@ -127,30 +151,44 @@ pub(super) fn a_move_that_the_old_place_does_not_hear_of() -> Result<(), String>
     Err(format!("invariant 9: it never serves; {left:?} are left"))
 }
 
+/// A write is answered that the heir has not heard of; then the one that is moved dies. The code has that write, and hands it
+/// over only after its lease is over.
+pub(super) fn a_move_whose_heir_lacks_a_write() -> Result<(), String> {
+    let mut moving = Move::new()?;
+    let answered = moving.write()?;
+    let (mut pair, mut takeover) = moving.named()?;
+    let timing = pair.primary.config().timing;
+    let mut now = START;
+    for hands_over in [false, true] {
+        let end = now.after(timing.lease_fused() * 2);
+        while now < end {
+            for (to, request) in takeover.requests(now) {
+                let route = takeover.config().route(HEIR, to);
+                let asked = request == RecoveryRequest::Vector || hands_over;
+                if to == CODE
+                    && asked
+                    && let Ok(reply) = pair.fused.on_recovery(route, &request, now)
+                {
+                    takeover.on_reply(to, &request, reply, now);
+                }
+            }
+            if takeover.may_serve() && takeover.seq() < answered {
+                return Err("invariant 4: a write that was answered is lost by a move".into());
+            }
+            now = Time(now.0 + 1_000);
+        }
+    }
+    match takeover.may_serve() {
+        true => Ok(()),
+        false => Err("invariant 9: it never serves".into()),
+    }
+}
+
 /// A write is answered that the heir has not heard of; then the heir is named, and the only code dies before it has said
 /// what there is. Nobody but the one that was moved knows of that write.
 pub(super) fn a_move_whose_last_code_dies() -> Result<(), String> {
     let mut moving = Move::new()?;
-    let session = SessionId(1);
-    let incarnation = moving.pair.primary.open_session(session);
-    let id = RequestId {
-        session,
-        incarnation: incarnation.ok_or("there is room")?,
-        slot: 0,
-        number: 1,
-    };
-    let (key, value) = (vec![1].into(), vec![2].into());
-    let write = ClientRequest {
-        id: Some(id),
-        op: Op::Put { key, value },
-        follows: false,
-    };
-    let done = moving.pair.primary.submit(&write, START);
-    if !matches!(done, Submitted::Done { .. }) {
-        return Err(format!("invariant 9: a write is answered by {done:?}"));
-    }
-    moving.acknowledge()?;
-    let answered = moving.pair.primary.stable();
+    let answered = moving.write()?;
     let (mut pair, mut takeover) = moving.named()?;
     let mut alone = takeover.config().successor(4);
     alone.fused.clear();
