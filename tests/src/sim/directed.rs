@@ -78,6 +78,10 @@ pub const SCHEDULES: &[Schedule] = &[
         moves::a_move_that_the_old_place_does_not_hear_of,
     ),
     (
+        "a move while a code lacks what was copied",
+        moves::a_move_while_a_code_lacks_what_was_copied,
+    ),
+    (
         "a move whose heir lacks a write",
         moves::a_move_whose_heir_lacks_a_write,
     ),

@@ -24,6 +24,17 @@ struct Move {
 
 impl Move {
     fn new() -> Result<Move, String> {
+        let mut this = Move::copied()?;
+        this.acknowledge()?;
+        this.copy()?;
+        match this.heir.condition() {
+            Condition::Complete => Ok(this),
+            other => Err(format!("invariant 9: the heir is {other:?}")),
+        }
+    }
+
+    /// The heir has everything, and the code has acknowledged nothing.
+    fn copied() -> Result<Move, String> {
         let mut pair = Pair::new();
         let mut moves = pair.primary.config().successor(2);
         moves.next_id = 4;
@@ -33,7 +44,6 @@ impl Move {
         pair.adopt(&moves);
         let heir = Heir::create(moves, HEIR);
         let mut this = Move { pair, heir };
-        this.acknowledge()?;
         this.copy()?;
         while let Some(chunk) = this.pair.primary.chunk(HEIR, 0) {
             let route = this.pair.route(HEIR.0);
@@ -48,10 +58,7 @@ impl Move {
             let route = this.heir.config().route(HEIR, to);
             this.heir.on_reply(route);
         }
-        match this.heir.condition() {
-            Condition::Complete => Ok(this),
-            other => Err(format!("invariant 9: the heir is {other:?}")),
-        }
+        Ok(this)
     }
 
     /// The code takes what the primary has, and acknowledges it.
@@ -149,6 +156,17 @@ pub(super) fn a_move_that_the_old_place_does_not_hear_of() -> Result<(), String>
     }
     let left = pair.fused.lease_left(FIRST, Time(over));
     Err(format!("invariant 9: it never serves; {left:?} are left"))
+}
+
+/// An heir has everything, but the code lacks a change of before its snapshot: named now, it could not hand that over
+/// (rule 36).
+pub(super) fn a_move_while_a_code_lacks_what_was_copied() -> Result<(), String> {
+    let moving = Move::copied()?;
+    let lacks = moving.pair.primary.stable() < moving.pair.primary.applied();
+    if lacks && moving.heir.condition() == Condition::Complete {
+        return Err("invariant 8: an heir's log does not reach back to what a code lacks".into());
+    }
+    Move::new().map(|_| ())
 }
 
 /// A write is answered that the heir has not heard of; then the one that is moved dies. The code has that write, and hands it
