@@ -188,6 +188,8 @@ struct Driver {
     looking: Option<BoxFuture<'static, Refreshed>>,
     /// Why none could say anything when it was asked last.
     unknown: Option<String>,
+    /// Too few codes were in sync for a change when the primary answered last (rule 53).
+    below_floor: bool,
 }
 
 impl Driver {
@@ -206,6 +208,7 @@ impl Driver {
             hold: None,
             looking: None,
             unknown: None,
+            below_floor: false,
         }
     }
 
@@ -359,6 +362,13 @@ impl Driver {
     /// Who owes the answers, and what is known of it.
     fn why(&self) -> String {
         let primary = owing(&self.route, self.index);
+        if self.below_floor {
+            let name = &self.route.config().name;
+            return format!(
+                "fewer fused members of {name} are in sync than it was made to keep, and until enough are no change is \
+                 executed; `fusion status` says how many are missing"
+            );
+        }
         match &self.unknown {
             Some(unknown) => {
                 format!("{primary}, and whether it was replaced is unknown: {unknown}")
@@ -395,7 +405,12 @@ impl Driver {
                 return;
             }
         };
-        self.backoff.reset();
+        if self.below_floor {
+            // It waits for a fused member to be made again, and asks as seldom as it does.
+            self.below_floor = false;
+        } else {
+            self.backoff.reset();
+        }
         self.unknown = None;
         let mut again = Again::default();
         let (mut busy, mut unleased) = (false, false);
@@ -432,6 +447,10 @@ impl Driver {
                     busy = true;
                     again.push(pending);
                 }
+                ClientReply::BelowFloor => {
+                    (busy, self.below_floor) = (true, true);
+                    again.push(pending);
+                }
                 ClientReply::SessionUnknown => self.session_lost(pending, &mut again),
             }
         }
@@ -455,10 +474,15 @@ impl Driver {
             [ClientReply::Opened(incarnation)] => {
                 self.backoff.reset();
                 self.unknown = None;
+                self.below_floor = false;
                 // Another one is its session by now, if the cluster was removed meanwhile.
                 if opening == Some(self.session.id) {
                     self.session.incarnation = Some(incarnation);
                 }
+            }
+            [ClientReply::BelowFloor] => {
+                self.below_floor = true;
+                self.hold = Some(Instant::now() + self.backoff.wait());
             }
             _ => self.hold = Some(Instant::now() + self.backoff.wait()),
         }
