@@ -6,6 +6,7 @@ use super::server::{Node, Server, Serving};
 use super::world::{Event, World};
 use fusion_core::id::{MemberId, PrimaryIndex, Seq, ServerId};
 use fusion_core::message::{Condition, Replicate, Route};
+use fusion_core::time::Time;
 
 impl World {
     /// A snapshot of a server is taken, to be restored when its leases are over; answers until when nothing else may
@@ -47,7 +48,8 @@ impl World {
         }
         self.stats.memories_set_back += 1;
         super::told(self.now, || format!("the memory of {victim} is set back"));
-        self.drop_messages(|from, _| from == ProcessId::Server(victim));
+        let me = ProcessId::Server(victim);
+        self.drop_messages(|from, to| from == me || to == me);
         for (&id, node) in &mut snapshot.nodes {
             match node {
                 Node::Primary(serving) => {
@@ -93,7 +95,12 @@ impl World {
     pub(super) fn takes(&mut self, route: Route, message: &Replicate) {
         let key = (route.to, message.index);
         let before = self.forgetful.get(&key);
-        if before.is_some_and(|&(id, at)| id != route.from || message.sent_at > at) {
+        let is_current = route.epoch == self.store.config.epoch;
+        let is_since = |&(id, at): &(MemberId, Time)| match id == route.from {
+            true => message.sent_at > at,
+            false => is_current,
+        };
+        if before.is_some_and(is_since) {
             self.forgetful.remove(&key);
         }
     }
