@@ -28,13 +28,14 @@ pub fn is_whole(world: &World) -> bool {
             _ => false,
         }
     });
-    // One that has died is in sync as long as nobody has noticed.
+    // One that has died, or was set back, is in sync as long as nobody has noticed.
     let coded = config.in_sync().all(|seat| {
         let server = world.servers.get(&seat.host.server);
-        matches!(
+        let is_there = matches!(
             server.and_then(|s| s.nodes.get(&seat.id)),
             Some(Node::Fused(_))
-        )
+        );
+        is_there && !world.is_forgetful(seat.id)
     });
     level
         && coded
