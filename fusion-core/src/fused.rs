@@ -1,7 +1,9 @@
 //! A fused structure as a member of its cluster (PROTOCOL rules 18 to 21, 28 to 31).
 
+mod progress;
+
 use crate::code::Code;
-use crate::config::{Configuration, FusedState, PrimarySeat, PrimaryState};
+use crate::config::{Configuration, FusedState, PrimaryState};
 use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::fused_store::FusedStore;
@@ -15,43 +17,10 @@ use crate::message::{
 };
 use crate::primary::{TRANSFER_BYTES, check_route, unsealed};
 use crate::time::Time;
+use progress::{Learned, Lease, Progress, apply_run, ends_move};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What a fused member knows of one primary.
-#[derive(Clone, Debug)]
-struct Progress {
-    stable: Seq,
-    /// `(stable, v]`: its last change is v.
-    log: ChangeLog,
-    join: Option<Learned>,
-    lease: Option<Lease>,
-    /// A learner stood at or above the stable mark that it was told in this epoch (rule 54).
-    caught_up: bool,
-}
-
-/// Until when a primary may answer reads, as far as this member has a say (rules 18, 20, 33).
-#[derive(Clone, Copy, Debug)]
-struct Lease {
-    to: MemberId,
-    until: Time,
-    /// The latest moment, by the primary's clock, of a message that asked for it.
-    asked_at: Time,
-    /// The greatest stable mark that this primary told.
-    told: Seq,
-}
-
-/// What a learner has of one primary's snapshot (rule 19).
-#[derive(Clone, Debug)]
-struct Learned {
-    about: JoinSnapshot,
-    added: Vec<bool>,
-    /// How many of them.
-    count: u32,
-    /// Of the pages added.
-    bytes: u64,
-}
 
 /// Codes and vector frozen for one replacement (rule 31).
 #[derive(Clone, Debug)]
@@ -61,36 +30,6 @@ struct Snapshot {
     pages: FrozenPages,
     /// When the replacement last asked about it.
     used_at: Time,
-}
-
-impl Learned {
-    fn is_whole(&self) -> bool {
-        self.count as usize == self.added.len()
-    }
-}
-
-impl Progress {
-    /// Rule 18.
-    fn leased_to_other(&self, id: MemberId, now: Time) -> bool {
-        self.lease.is_some_and(|l| l.to != id && l.until > now)
-    }
-
-    /// A message begins after what this member had acknowledged when it was sent, and says how many chunks it had. A
-    /// member loses neither while it lives, however messages overtake each other: this one was set back (rule 63).
-    fn lacks_what_it_acknowledged(&self, message: &Replicate) -> bool {
-        let has = self.join.as_ref().map_or(0, |join| join.count);
-        message.changes.first > self.log.last().next() || message.taken > has
-    }
-
-    /// Whether the primary, not a message that was late, knows less than it said before (rule 63): a later message tells a
-    /// lower stable mark, or another content of a change that is in the log here. Whose clock was set back, too, is told
-    /// by the acknowledgement, which echoes a moment of which it knows nothing.
-    fn was_told_more(&self, from: MemberId, message: &Replicate) -> bool {
-        let lease = self.lease.filter(|l| l.to == from);
-        let later = lease.is_some_and(|l| message.sent_at > l.asked_at);
-        let lower = lease.is_some_and(|l| message.stable < l.told);
-        later && (lower || self.log.contradicts(&message.changes))
-    }
 }
 
 /// A fused member.
@@ -637,41 +576,6 @@ impl Fused {
             pages: snapshot.pages.len(),
         })
     }
-}
-
-/// Applies a run in order: what is there already is skipped, a gap ends it, a change is applied whole or not at all
-/// (rules 9, 19, 20).
-fn apply_run(
-    store: &mut FusedStore,
-    progress: &mut Progress,
-    index: PrimaryIndex,
-    run: &ChangeRun,
-) -> Result<(), Refusal> {
-    for (seq, writes) in run.unpack()? {
-        let next = progress.log.last().next();
-        if seq < next {
-            if planted(Fault::AppliedTwice) {
-                let _ = store.apply(index, &writes);
-            }
-            continue;
-        }
-        if seq > next {
-            break;
-        }
-        store
-            .apply(index, &writes)
-            .map_err(|_| Refusal::Malformed)?;
-        progress.log.push(writes);
-    }
-    Ok(())
-}
-
-/// Whether a move is over, since the primary serves at its new place, and the lease is of the one that was moved: that one
-/// reads nothing any more (rule 36).
-fn ends_move(before: &PrimarySeat, now: &PrimarySeat, lease: Option<Lease>) -> bool {
-    let serves = now.id == before.id && now.moved_from.is_none();
-    let from = before.moved_from.as_ref().map(|f| f.id);
-    serves && now.state == PrimaryState::Active && from.is_some() && lease.map(|l| l.to) == from
 }
 
 #[cfg(test)]

@@ -263,7 +263,8 @@ pub struct SyncRequest {
 pub struct SyncReply {
     /// Configurations that the server has not, or has an older epoch of.
     pub configs: Vec<Arc<Configuration>>,
-    /// T_s of the coordinator, in milliseconds: whoever waits longer for its answer looks for another one.
+    /// T_s of the coordinator, in milliseconds: who waits longer than that for its answer looks for another one, and after
+    /// 3 s in any case.
     pub suspect_ms: u32,
 }
 

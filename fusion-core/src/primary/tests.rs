@@ -5,11 +5,14 @@ use crate::entry::Descriptor;
 use crate::id::RecoveryId;
 use crate::id::{ClusterId, Epoch, RequestId, Row, ServerId};
 use crate::limits::MAX_PIN_IDLE;
-use crate::message::{Ack, ChangeRun, RecoveryReply, RecoveryRequest};
+use crate::message::{Ack, ChangeRun, RecoveryReply, RecoveryRequest, Replicate};
 use crate::op::{Kind, Op};
 use crate::page::PageTable;
 use bytes::Bytes;
 
+mod learners;
+mod pins;
+mod reads;
 mod rollback;
 
 const SESSION: SessionId = SessionId(5);
@@ -59,6 +62,31 @@ fn acked(seq: Seq) -> Ack {
     }
 }
 
+/// It takes a message at `now`, and has everything up to `seq` then.
+fn answer(primary: &mut Primary, from: u64, message: &Replicate, seq: Seq, now: Time) {
+    let ack = Ack {
+        seq,
+        sent_at: message.sent_at,
+        number: message.number,
+    };
+    let route = route(primary, from);
+    primary.on_ack(route, ack, now);
+}
+
+/// Primary 0 was taken for dead: `former` may have its seat again, while `replacement` is made.
+fn taken_for_dead(config: &Configuration, former: u64, replacement: u64) -> Configuration {
+    let mut lost = config.successor(2);
+    lost.primaries[0].id = MemberId(replacement);
+    lost.primaries[0].state = PrimaryState::Lost;
+    lost.primaries[0].former = Some(crate::config::Former {
+        id: MemberId(former),
+        host: host(1),
+        origin: Origin::Created,
+        blamed: false,
+    });
+    lost
+}
+
 /// It is sent all that there is, and acknowledges up to `seq`.
 fn ack(primary: &mut Primary, from: u64, seq: Seq) {
     let _ = primary.replicate(MemberId(from), usize::MAX, Time(0));
@@ -97,202 +125,6 @@ fn a_retry_is_answered_from_the_record_and_an_older_request_is_stale() {
     assert_eq!(primary.structure().len(), 1);
     enqueue(&mut primary, 2);
     assert_eq!(enqueue(&mut primary, 1), Submitted::Stale);
-}
-
-/// Member 2 is lost and rebuilt by member 4.
-fn losing_the_other(primary: &mut Primary) {
-    let mut next = (**primary.config()).successor(2);
-    next.primaries[1].id = MemberId(4);
-    next.primaries[1].state = PrimaryState::Lost;
-    primary.adopt(Arc::new(next));
-}
-
-fn from_replacement(primary: &Primary) -> Route {
-    Route {
-        from: MemberId(4),
-        to: primary.id(),
-        ..route(primary, 0)
-    }
-}
-
-fn frozen_at(reply: Result<RecoveryReply, Refusal>) -> Seq {
-    match reply {
-        Ok(RecoveryReply::PrimarySnapshot { seq, .. }) => seq,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn a_late_pin_keeps_what_was_frozen() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    ack(&mut primary, 3, Seq(1));
-    losing_the_other(&mut primary);
-    let route = from_replacement(&primary);
-    let pin = |n| RecoveryRequest::Pin {
-        recovery: RecoveryId(n),
-    };
-    let freeze = RecoveryRequest::PrimarySnapshot {
-        recovery: RecoveryId(2),
-        after: Seq(1),
-    };
-    primary.on_recovery(route, &pin(2), Time(0)).unwrap();
-    let seq = frozen_at(primary.on_recovery(route, &freeze, Time(0)));
-    enqueue(&mut primary, 1);
-    ack(&mut primary, 3, Seq(3));
-    assert_eq!(
-        primary.on_recovery(route, &pin(2), Time(0)),
-        Ok(RecoveryReply::Pinned)
-    );
-    assert_eq!(
-        primary.on_recovery(route, &pin(1), Time(0)),
-        Err(Refusal::NotThere)
-    );
-    assert_eq!(frozen_at(primary.on_recovery(route, &freeze, Time(0))), seq);
-}
-
-#[test]
-fn a_pin_keeps_the_log_until_it_is_released() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    ack(&mut primary, 3, Seq(1));
-    losing_the_other(&mut primary);
-    let route = from_replacement(&primary);
-    let recovery = RecoveryId(1);
-    primary
-        .on_recovery(route, &RecoveryRequest::Pin { recovery }, Time(0))
-        .unwrap();
-    enqueue(&mut primary, 1);
-    ack(&mut primary, 3, Seq(3));
-    assert_eq!(primary.log.base(), Seq(1));
-    primary
-        .on_recovery(route, &RecoveryRequest::Release { recovery }, Time(0))
-        .unwrap();
-    assert_eq!(primary.log.base(), Seq(3));
-}
-
-#[test]
-fn a_promoted_learner_counts_as_having_its_snapshot_even_without_an_acknowledgement() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    enqueue(&mut primary, 1);
-    ack(&mut primary, 3, Seq(3));
-    let learner = FusedSeat {
-        id: MemberId(4),
-        host: host(4),
-        row: Row(0),
-        state: FusedState::Joining,
-        origin: Origin::Recovered,
-    };
-    let mut next = (**primary.config()).successor(2);
-    next.fused = vec![learner];
-    primary.adopt(Arc::new(next));
-    let mut next = (**primary.config()).successor(3);
-    next.fused[0].state = FusedState::InSync;
-    primary.adopt(Arc::new(next));
-    assert_eq!(primary.acked(MemberId(4)), Some(Seq(3)));
-    let replicate = primary.replicate(MemberId(4), 1000, Time(0)).unwrap();
-    assert_eq!((replicate.changes.count, replicate.join), (0, None));
-}
-
-#[test]
-fn a_learner_holds_the_stable_mark_until_it_acknowledges() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    ack(&mut primary, 3, Seq(1));
-    let mut next = (**primary.config()).successor(2);
-    next.fused.push(FusedSeat {
-        id: MemberId(4),
-        host: host(4),
-        row: Row(1),
-        state: FusedState::Joining,
-        origin: Origin::Recovered,
-    });
-    primary.adopt(Arc::new(next));
-    enqueue(&mut primary, 1);
-    ack(&mut primary, 3, Seq(3));
-    assert_eq!(primary.stable(), Seq(1));
-    ack(&mut primary, 4, Seq(3));
-    assert_eq!(primary.stable(), Seq(3));
-}
-
-/// Member 4 is to take row 0, with the code of that row still there.
-fn with_a_learner(primary: &mut Primary, state: FusedState) {
-    let mut next = (**primary.config()).successor(2);
-    next.fused.retain(|s| s.id != MemberId(4));
-    next.fused.push(FusedSeat {
-        id: MemberId(4),
-        host: host(4),
-        row: Row(0),
-        state,
-        origin: Origin::Recovered,
-    });
-    primary.adopt(Arc::new(next));
-}
-
-/// Row 5: a spare that nobody can reach, chosen for a code, held up every write until it was complained about.
-#[test]
-fn a_spare_that_members_cannot_reach_stalls_nobody() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    primary.limit_log(4 * ONE, 8 * ONE);
-    with_a_learner(&mut primary, FusedState::Copying);
-    for number in 1..100 {
-        assert!(matches!(
-            enqueue(&mut primary, number),
-            Submitted::Done { .. }
-        ));
-        renew(&mut primary, 3, 100);
-        let applied = primary.applied();
-        ack(&mut primary, 3, applied);
-        assert_eq!(primary.stable(), applied, "nobody waits for it");
-    }
-    assert!(matches!(read(&mut primary, 101), Submitted::Done { .. }));
-    // The log is not kept for it for ever, and then it is complained about at once.
-    assert_eq!(primary.complaints(), [MemberId(4)]);
-    assert_eq!(primary.replicate(MemberId(4), 1000, Time(101)), None);
-}
-
-#[test]
-fn a_copying_learner_finds_in_the_log_what_it_needs() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    with_a_learner(&mut primary, FusedState::Copying);
-    enqueue(&mut primary, 1);
-    let applied = primary.applied();
-    ack(&mut primary, 3, applied);
-    assert_eq!(primary.stable(), applied);
-    let message = primary.replicate(MemberId(4), 1 << 20, Time(0)).unwrap();
-    assert_eq!(message.join.unwrap().seq.next(), message.changes.first);
-    assert_eq!(message.changes.count, 2);
-    ack(&mut primary, 4, applied);
-    assert_eq!(primary.keeps_after(), applied);
-}
-
-/// What it acknowledged while it copied may be lost on the way: it is sent that again when it counts.
-#[test]
-fn a_learner_that_begins_to_count_may_lack_what_is_stable_and_finds_it_in_the_log() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    with_a_learner(&mut primary, FusedState::Copying);
-    enqueue(&mut primary, 1);
-    let applied = primary.applied();
-    ack(&mut primary, 3, applied);
-    with_a_learner(&mut primary, FusedState::Joining);
-    let message = primary.replicate(MemberId(4), 1 << 20, Time(0)).unwrap();
-    assert_eq!(message.changes.count, 2);
-    // It has them, says so to the coordinator, and the acknowledgement is lost.
-    with_a_learner(&mut primary, FusedState::InSync);
-    let message = primary.replicate(MemberId(4), 1 << 20, Time(0)).unwrap();
-    assert_eq!((message.changes.count, message.join), (0, None));
-}
-
-/// Rule 54: what it acknowledged and leased while it copied counts when it does.
-#[test]
-fn a_learner_that_begins_to_count_stalls_no_reads() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    with_a_learner(&mut primary, FusedState::Copying);
-    renew(&mut primary, 3, 100);
-    renew(&mut primary, 4, 100);
-    with_a_learner(&mut primary, FusedState::Joining);
-    assert!(matches!(read(&mut primary, 101), Submitted::Done { .. }));
-    ack(&mut primary, 3, Seq(1));
-    assert_eq!(primary.stable(), Seq(0), "it counts now");
-    ack(&mut primary, 4, Seq(1));
-    assert_eq!(primary.stable(), Seq(1));
 }
 
 #[test]
@@ -397,174 +229,7 @@ fn with_two_codes() -> Primary {
 /// Sends at `sent_at`; the answer comes whenever it comes.
 fn renew(primary: &mut Primary, from: u64, sent_at: u64) {
     let message = primary.replicate(MemberId(from), 1000, Time(sent_at));
-    let message = message.unwrap();
-    let route = route(primary, from);
-    let ack = Ack {
-        seq: Seq(0),
-        sent_at: message.sent_at,
-        number: message.number,
-    };
-    primary.on_ack(route, ack, Time(0));
-}
-
-#[test]
-fn a_read_needs_the_lease_of_every_fused_member_counted_from_before_it_was_asked_for() {
-    let mut primary = with_two_codes();
-    let lease = primary.config().timing.lease_primary().as_micros() as u64;
-    assert_eq!(read(&mut primary, 0), Submitted::NoLease);
-    renew(&mut primary, 3, 100);
-    assert_eq!(read(&mut primary, 101), Submitted::NoLease);
-    renew(&mut primary, 4, 200);
-    assert_eq!(primary.leased_until(), Time(100 + lease));
-    let done = |s| matches!(s, Submitted::Done { after: Seq(1), .. });
-    assert!(done(read(&mut primary, 99 + lease)));
-    assert_eq!(read(&mut primary, 100 + lease), Submitted::NoLease);
-    renew(&mut primary, 3, 300);
-    assert!(done(read(&mut primary, 199 + lease)));
-    assert_eq!(read(&mut primary, 200 + lease), Submitted::NoLease);
-    // A late answer to an older message takes nothing back.
-    let late = Ack {
-        seq: Seq(0),
-        sent_at: Time(150),
-        number: 0,
-    };
-    let from_3 = route(&primary, 3);
-    primary.on_ack(from_3, late, Time(0));
-    assert!(done(read(&mut primary, 199 + lease)));
-}
-
-/// As [`with_two_codes`], of a cluster whose reads rest on no clock.
-fn confirming() -> Primary {
-    let config = Configuration {
-        reads: Reads::Confirmed,
-        ..with_two_codes().config().as_ref().clone()
-    };
-    Primary::create(Arc::new(config), MemberId(1))
-}
-
-fn round(submitted: Submitted) -> u64 {
-    match submitted {
-        Submitted::Done { round, .. } => round,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// A clock that was stopped with its machine showed a lease that had long been over.
-#[test]
-fn a_read_without_clocks_waits_for_messages_that_were_sent_after_it_arrived() {
-    let mut primary = confirming();
-    let under_way = [3, 4].map(|to| {
-        let message = primary.replicate(MemberId(to), 1000, Time(5)).unwrap();
-        (to, message)
-    });
-    assert!(
-        ![3, 4].iter().any(|&to| primary.awaits(MemberId(to))),
-        "nobody reads"
-    );
-    let first = round(read(&mut primary, u64::MAX));
-    for (to, message) in under_way {
-        let ack = Ack {
-            seq: Seq(0),
-            sent_at: message.sent_at,
-            number: message.number,
-        };
-        let route = route(&primary, to);
-        primary.on_ack(route, ack, Time(6));
-        assert!(primary.awaits(MemberId(to)), "that was sent before");
-    }
-    assert!(primary.confirmed() < first);
-    renew(&mut primary, 3, 7);
-    assert!(primary.confirmed() < first && !primary.awaits(MemberId(3)));
-    // One that comes now needs another message of the one that has confirmed already.
-    let second = round(read(&mut primary, 0));
-    renew(&mut primary, 4, 8);
-    assert!(primary.confirmed() >= first && primary.confirmed() < second);
-    assert!(primary.awaits(MemberId(3)));
-    renew(&mut primary, 3, 9);
-    assert!(primary.confirmed() >= second);
-}
-
-#[test]
-fn what_was_confirmed_in_an_epoch_says_nothing_in_the_next_and_nobody_is_asked_where_there_are_no_codes()
- {
-    let mut primary = confirming();
-    let waits = round(read(&mut primary, 0));
-    renew(&mut primary, 3, 1);
-    let next = primary.config().successor(9);
-    primary.adopt(Arc::new(next));
-    renew(&mut primary, 4, 2);
-    assert!(primary.confirmed() < waits && primary.awaits(MemberId(3)));
-    renew(&mut primary, 3, 3);
-    assert!(primary.confirmed() >= waits);
-    let waits = round(read(&mut primary, 0));
-    let mut alone = primary.config().successor(10);
-    alone.fused.clear();
-    primary.adopt(Arc::new(alone));
-    assert!(primary.confirmed() >= waits);
-    let at_once = round(read(&mut primary, 0));
-    assert!(primary.confirmed() >= at_once);
-}
-
-#[test]
-fn a_new_member_holds_up_reads_until_it_gives_a_lease_and_a_kept_one_keeps_its_own() {
-    let mut primary = with_two_codes();
-    renew(&mut primary, 3, 100);
-    renew(&mut primary, 4, 100);
-    let leased = primary.leased_until();
-    let mut next = (**primary.config()).successor(2);
-    next.fused[1].id = MemberId(5);
-    next.fused[1].state = FusedState::Joining;
-    primary.adopt(Arc::new(next));
-    assert_eq!(read(&mut primary, 101), Submitted::NoLease);
-    renew(&mut primary, 5, 150);
-    assert_eq!(primary.leased_until(), leased);
-}
-
-#[test]
-fn without_any_fused_member_nobody_can_replace_it_and_it_reads_without_lease() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    let mut next = (**primary.config()).successor(2);
-    next.fused.clear();
-    primary.adopt(Arc::new(next));
-    assert_eq!(primary.leased_until(), Time::NEVER);
-    assert!(matches!(
-        read(&mut primary, 5),
-        Submitted::Done { after: Seq(1), .. }
-    ));
-}
-
-#[test]
-fn a_replacement_of_another_epoch_or_for_another_member_is_refused() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    losing_the_other(&mut primary);
-    let good = from_replacement(&primary);
-    let pin = RecoveryRequest::Pin {
-        recovery: RecoveryId(1),
-    };
-    let ask = |primary: &mut Primary, route| primary.on_recovery(route, &pin, Time(0));
-    for epoch in [Epoch(1), Epoch(3)] {
-        match ask(&mut primary, Route { epoch, ..good }) {
-            Err(Refusal::Epoch(ours)) => assert_eq!(ours.epoch, Epoch(2)),
-            other => panic!("{other:?}"),
-        }
-    }
-    let elsewhere = Route {
-        to: MemberId(9),
-        ..good
-    };
-    let other_cluster = Route {
-        cluster: ClusterId(2),
-        ..good
-    };
-    for route in [elsewhere, other_cluster] {
-        let refused = ask(&mut primary, route);
-        assert!(matches!(refused, Err(Refusal::NotMember { .. })));
-    }
-    for from in [1, 3, 9].map(MemberId) {
-        let refused = ask(&mut primary, Route { from, ..good });
-        assert_eq!(refused, Err(Refusal::NotAllowed), "from {from}");
-    }
-    assert_eq!(ask(&mut primary, good), Ok(RecoveryReply::Pinned));
+    answer(primary, from, &message.unwrap(), Seq(0), Time(0));
 }
 
 /// A change of 100 bytes and its session record.
@@ -593,60 +258,11 @@ fn at_the_bound_of_unstable_changes_it_is_busy_before_it_executes() {
 }
 
 #[test]
-fn a_pinned_log_has_a_greater_bound_of_its_own() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    primary.bounds.unstable_bytes = 2 * ONE;
-    primary.bounds.log_bytes = 10 * ONE;
-    ack(&mut primary, 3, Seq(1));
-    losing_the_other(&mut primary);
-    let route = from_replacement(&primary);
-    let recovery = RecoveryId(1);
-    let pin = RecoveryRequest::Pin { recovery };
-    primary.on_recovery(route, &pin, Time(0)).unwrap();
-    let mut done = 0;
-    while matches!(enqueue(&mut primary, done + 1), Submitted::Done { .. }) {
-        done += 1;
-        let applied = primary.applied();
-        ack(&mut primary, 3, applied);
-        assert!(done < 100, "never busy");
-    }
-    assert!(done > 5, "busy after {done}");
-    let release = RecoveryRequest::Release { recovery };
-    primary.on_recovery(route, &release, Time(0)).unwrap();
-    assert!(matches!(
-        enqueue(&mut primary, done + 1),
-        Submitted::Done { .. }
-    ));
-}
-
-#[test]
-fn a_pin_does_not_lift_the_bound_of_unstable_changes() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    primary.bounds.unstable_bytes = 4 * ONE;
-    ack(&mut primary, 3, Seq(1));
-    losing_the_other(&mut primary);
-    let route = from_replacement(&primary);
-    let recovery = RecoveryId(1);
-    let pin = RecoveryRequest::Pin { recovery };
-    primary.on_recovery(route, &pin, Time(0)).unwrap();
-    let busy = (1..50).find(|&number| enqueue(&mut primary, number) == Submitted::Busy);
-    assert!(busy.is_some_and(|b| b > 2), "{busy:?}");
-}
-
-#[test]
 fn a_primary_that_was_taken_for_dead_serves_nobody_until_it_is_named_again() {
     let mut primary = Primary::create(Arc::new(config()), MemberId(1));
     renew(&mut primary, 3, 100);
     enqueue(&mut primary, 1);
-    let mut lost = (**primary.config()).successor(2);
-    lost.primaries[0].id = MemberId(4);
-    lost.primaries[0].state = PrimaryState::Lost;
-    lost.primaries[0].former = Some(crate::config::Former {
-        id: MemberId(1),
-        host: host(1),
-        origin: Origin::Created,
-        blamed: false,
-    });
+    let lost = taken_for_dead(primary.config(), 1, 4);
     primary.suspend(Arc::new(lost));
     assert_eq!(read(&mut primary, 101), Submitted::Suspended);
     assert_eq!(enqueue(&mut primary, 2), Submitted::Suspended);
@@ -676,15 +292,7 @@ fn a_replacement_that_was_lost_before_it_heard_that_it_was_active_has_all_when_i
     };
     let pages = dead.structure().snapshot();
     let image = Image::rebuild(dead.applied(), pages, expected).unwrap();
-    let mut lost = config().successor(2);
-    lost.primaries[0].id = MemberId(5);
-    lost.primaries[0].state = PrimaryState::Lost;
-    lost.primaries[0].former = Some(crate::config::Former {
-        id: MemberId(4),
-        host: host(1),
-        origin: Origin::Recovered,
-        blamed: false,
-    });
+    let lost = taken_for_dead(&config(), 4, 5);
     let mut again = lost.successor(3);
     again.primaries[0] = config().primaries[0].clone();
     again.primaries[0].id = MemberId(4);
@@ -745,23 +353,11 @@ fn a_long_message_that_moves_is_no_silence_and_its_lease_is_renewed_beside_it() 
     while now < end {
         now = now.after(look);
         let message = primary.replicate(MemberId(4), 1000, now).unwrap();
-        let ack = Ack {
-            seq: Seq(1),
-            sent_at: message.sent_at,
-            number: 0,
-        };
-        let from_4 = route(&primary, 4);
-        primary.on_ack(from_4, ack, now);
+        answer(&mut primary, 4, &message, Seq(1), now);
         assert_eq!(primary.renewal(MemberId(4), now), None, "asked just now");
         if let Some(beside) = primary.renewal(MemberId(3), now) {
             assert_eq!(beside.changes, ChangeRun::empty(Seq(1)));
-            let ack = Ack {
-                seq: Seq(0),
-                sent_at: beside.sent_at,
-                number: 0,
-            };
-            let from_3 = route(&primary, 3);
-            primary.on_ack(from_3, ack, now);
+            answer(&mut primary, 3, &beside, Seq(0), now);
             renewed += 1;
         }
         primary.on_progress(MemberId(3), now);
@@ -777,117 +373,4 @@ fn a_long_message_that_moves_is_no_silence_and_its_lease_is_renewed_beside_it() 
         primary.tick(now);
     }
     assert!(primary.complaints().contains(&MemberId(3)));
-}
-
-#[test]
-fn a_pin_that_nobody_asks_about_goes_and_the_replacement_is_told_to_start_again() {
-    let mut primary = Primary::create(Arc::new(config()), MemberId(1));
-    ack(&mut primary, 3, Seq(1));
-    losing_the_other(&mut primary);
-    let route = from_replacement(&primary);
-    let recovery = RecoveryId(1);
-    let pin = RecoveryRequest::Pin { recovery };
-    primary.on_recovery(route, &pin, Time(5)).unwrap();
-    enqueue(&mut primary, 1);
-    ack(&mut primary, 3, Seq(3));
-    let freeze = RecoveryRequest::PrimarySnapshot {
-        recovery,
-        after: Seq(1),
-    };
-    // Asked about just before: it stays.
-    let nearly = Time(Time(5).after(MAX_PIN_IDLE).0 - 1);
-    primary.on_recovery(route, &freeze, nearly).unwrap();
-    primary.tick(Time(5).after(MAX_PIN_IDLE));
-    assert_eq!(primary.log.base(), Seq(1));
-    let idle = nearly.after(MAX_PIN_IDLE);
-    primary.tick(idle);
-    assert_eq!(primary.log.base(), Seq(3), "the log is not kept any more");
-    let pages = RecoveryRequest::SnapshotPages {
-        recovery,
-        from: 0,
-        count: 1,
-    };
-    let refused = primary.on_recovery(route, &pages, idle);
-    assert_eq!(refused, Err(Refusal::NotThere));
-}
-
-/// Two recoveries at a time, while everything is written anew: what is frozen for them is seen, and bounded (rule 67).
-#[test]
-fn what_is_frozen_for_recoveries_is_counted_and_bounded() {
-    let shape = ClusterShape::new("c", Kind::Queue, 3, 2, false).unwrap();
-    let hosts = [1, 2, 3, 4, 5].map(host);
-    let first = Configuration::create(1, ClusterId(1), 1, &shape, &hosts);
-    let mut primary = Primary::create(Arc::new(first.clone()), MemberId(1));
-    primary.bounds.frozen_bytes = 0;
-    for number in 1..=200 {
-        assert!(matches!(
-            enqueue(&mut primary, number),
-            Submitted::Done { .. }
-        ));
-    }
-    let mut next = first.successor(2);
-    for (seat, id) in next.primaries[1..].iter_mut().zip([6, 7]) {
-        (seat.id, seat.state) = (MemberId(id), PrimaryState::Lost);
-    }
-    let next = Arc::new(next);
-    primary.adopt(Arc::clone(&next));
-    let recovery = RecoveryId(1);
-    let ask = |primary: &mut Primary, from, request| {
-        let route = next.route(MemberId(from), MemberId(1));
-        primary.on_recovery(route, &request, Time(0))
-    };
-    let snapshot = RecoveryRequest::PrimarySnapshot {
-        recovery,
-        after: Seq(0),
-    };
-    for from in [6, 7] {
-        let pinned = ask(&mut primary, from, RecoveryRequest::Pin { recovery });
-        assert_eq!(pinned, Ok(RecoveryReply::Pinned));
-    }
-    let frozen = ask(&mut primary, 6, snapshot.clone()).unwrap();
-    assert_eq!(primary.frozen_bytes(), 0, "all of it is shared");
-    empty(&mut primary, 201);
-    let kept = primary.frozen_bytes();
-    assert!(kept > primary.structure().stats().page_bytes, "{kept}");
-    let refused = ask(&mut primary, 7, snapshot.clone());
-    assert_eq!(refused, Err(Refusal::Busy));
-    assert_eq!(
-        ask(&mut primary, 6, snapshot.clone()),
-        Ok(frozen),
-        "as before"
-    );
-    let released = ask(&mut primary, 6, RecoveryRequest::Release { recovery });
-    assert_eq!(released, Ok(RecoveryReply::Released));
-    assert_eq!(primary.frozen_bytes(), 0);
-    // Not the other way round as well: each would wait for the other, here and at another survivor.
-    for number in 401..=600 {
-        let done = enqueue(&mut primary, number);
-        assert!(matches!(done, Submitted::Done { .. }));
-    }
-    ask(&mut primary, 7, snapshot.clone()).unwrap();
-    empty(&mut primary, 601);
-    assert!(primary.frozen_bytes() > primary.structure().stats().page_bytes);
-    let pinned = ask(&mut primary, 6, RecoveryRequest::Pin { recovery });
-    assert_eq!(pinned, Ok(RecoveryReply::Pinned));
-    let frozen = ask(&mut primary, 6, snapshot);
-    assert!(matches!(frozen, Ok(RecoveryReply::PrimarySnapshot { .. })));
-}
-
-/// Takes 200 elements out.
-fn empty(primary: &mut Primary, from: u64) {
-    for number in from..from + 200 {
-        let id = RequestId {
-            session: SESSION,
-            incarnation: Seq(2),
-            slot: 1,
-            number,
-        };
-        let dequeue = ClientRequest {
-            id: Some(id),
-            op: Op::Dequeue,
-            follows: false,
-        };
-        let done = primary.submit(&dequeue, Time(0));
-        assert!(matches!(done, Submitted::Done { .. }));
-    }
 }

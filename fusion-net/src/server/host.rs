@@ -1,9 +1,13 @@
 //! The members that this process hosts, and how a configuration changes them (PROTOCOL rules 4, 8).
 
+mod member;
+
+pub(crate) use member::Member;
+
 use super::heir::HeirCell;
 use super::primary::PrimaryCell;
 use super::replacement::Replacement;
-use super::sound::{Broken, Sound};
+use super::sound::Sound;
 use super::successor::Successor;
 use crate::clock;
 use crate::express::{self, Changes};
@@ -13,16 +17,16 @@ use crate::transport::Network;
 use fusion_core::code::Code;
 use fusion_core::config::Configuration;
 use fusion_core::fused::Fused;
-use fusion_core::hosting::{self, Action, Held};
+use fusion_core::hosting::{self, Action};
 use fusion_core::id::{ClusterId, MemberId, ServerId};
 use fusion_core::message::{Condition, MemberReport, Refusal, Route};
 use fusion_core::primary::Primary;
-use fusion_core::time::{Time, Timing};
+use fusion_core::time::Time;
+use member::Ended;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -53,89 +57,6 @@ impl Peers {
             fused: Pool::new(network.clone()),
             changes: Pool::new(network.clone()),
             network,
-        }
-    }
-}
-
-/// A member of a cluster in this process.
-#[derive(Clone, Debug)]
-pub(crate) enum Member {
-    Primary(Arc<PrimaryCell>),
-    Fused(Arc<Sound<Fused>>),
-    Replacement(Arc<Replacement>),
-    Heir(Arc<HeirCell>),
-    /// A primary that was moved here and does not serve yet.
-    Successor(Arc<Successor>),
-    /// It was here until a fault of this program broke it.
-    Broken,
-}
-
-impl Member {
-    fn held(&self) -> Held {
-        match self {
-            Member::Primary(_) => Held::Primary,
-            Member::Fused(_) => Held::Fused,
-            Member::Replacement(replacement) => Held::Replacement {
-                image: replacement.has_image(),
-            },
-            Member::Heir(heir) => Held::Heir {
-                ready: heir.is_ready(),
-            },
-            Member::Successor(_) => Held::Successor,
-            Member::Broken => Held::Broken,
-        }
-    }
-
-    /// Lets it look at the clock (rule 56); returns whether it has something new to complain about.
-    fn look(&self, timing: &Timing, peers: &Peers) -> bool {
-        match self {
-            Member::Primary(cell) => cell.look(peers),
-            Member::Fused(fused) => (fused.lock()).is_ok_and(|mut f| f.tick(clock::now())),
-            Member::Replacement(replacement) => replacement.look(timing),
-            Member::Heir(heir) => heir.look(),
-            Member::Successor(successor) => successor.tick(),
-            Member::Broken => false,
-        }
-    }
-
-    /// A fault of this program struck while it was being changed: nobody may rely on it any more.
-    fn is_broken(&self) -> bool {
-        match self {
-            Member::Primary(cell) => cell.is_broken(),
-            Member::Fused(fused) => fused.is_broken(),
-            Member::Heir(heir) => heir.is_broken(),
-            Member::Successor(successor) => successor.is_broken(),
-            Member::Replacement(replacement) => replacement.is_broken(),
-            Member::Broken => false,
-        }
-    }
-
-    /// It is not named any more.
-    fn end(self, ended: &mut Ended) {
-        match &self {
-            Member::Primary(cell) => cell.close(),
-            Member::Replacement(replacement) => replacement.stop(),
-            Member::Successor(successor) => successor.stop(),
-            Member::Fused(_) | Member::Heir(_) | Member::Broken => {}
-        }
-        ended.0.push(self);
-    }
-}
-
-/// Members that have ended. To give a large one's pages back to the system takes a while, in which nobody else of this
-/// process should have to wait: to be dropped when no lock is held, and then away from the runtime's threads.
-#[derive(Default)]
-struct Ended(Vec<Member>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let members = std::mem::take(&mut self.0);
-        if members.is_empty() {
-            return;
-        }
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(|| drop(members))),
-            Err(_) => drop(members),
         }
     }
 }
@@ -616,45 +537,10 @@ impl Host {
                 reports.extend(slot.members.keys().map(stopped));
                 continue;
             }
-            for (&id, member) in &slot.members {
-                reports.push(match member {
-                    Member::Primary(cell) => cell
-                        .report(blank(id, Condition::Serving))
-                        .unwrap_or_else(|Broken| blank(id, Condition::Missing)),
-                    Member::Fused(fused) => match fused.lock() {
-                        Ok(fused) => MemberReport {
-                            leases_over: fused.leases_over(clock::now()),
-                            complaints: fused.complaints(),
-                            page_bytes: fused.store().bytes(),
-                            taken_bytes: fused.taken_bytes(),
-                            frozen_bytes: fused.frozen_bytes(),
-                            ..blank(id, fused.condition())
-                        },
-                        Err(Broken) => blank(id, Condition::Missing),
-                    },
-                    Member::Replacement(replacement) => MemberReport {
-                        complaints: replacement.complaints(&slot.config.timing),
-                        taken_bytes: replacement.taken_bytes(),
-                        ..blank(id, replacement.condition())
-                    },
-                    Member::Heir(heir) => {
-                        let (condition, complaints) = heir.condition();
-                        MemberReport {
-                            complaints,
-                            taken_bytes: heir.taken_bytes(),
-                            ..blank(id, condition)
-                        }
-                    }
-                    Member::Successor(successor) => {
-                        let (condition, complaints) = successor.condition();
-                        MemberReport {
-                            complaints,
-                            ..blank(id, condition)
-                        }
-                    }
-                    Member::Broken => blank(id, Condition::Missing),
-                });
-            }
+            let timing = &slot.config.timing;
+            let members = slot.members.iter();
+            reports
+                .extend(members.map(|(&id, m)| m.report(timing, |condition| blank(id, condition))));
             reports.extend(slot.missing.iter().map(|&id| blank(id, Condition::Missing)));
         }
         reports

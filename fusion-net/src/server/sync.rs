@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How long a call to the coordinator may take that does not wait for news.
+/// How long a call to the coordinator may take at most, with its wait for news.
 const CALL: Duration = Duration::from_secs(3);
 /// How long an active coordinator is sought before the log says so.
 const SEARCH: Duration = Duration::from_secs(3);
@@ -81,13 +81,13 @@ async fn session(
     }
     let server = registered.server;
     backoff.reset();
-    // One that waits for news is answered after T_h, a fifth of T_s at most. Who does not answer for T_s is left: a new
-    // coordinator gives its servers twice that time to find it (rule 22).
+    // One that waits for news is answered after T_h: a fifth of T_s, and a second at most. Who does not answer for T_s is
+    // left: a new coordinator gives its servers twice that time to find it (rule 22).
     let (mut wait, mut limit) = (false, CALL);
     loop {
         wait = match beat(host, client, server, wait, limit).await? {
             Beat::Answered { suspect_after } => {
-                limit = suspect_after;
+                limit = suspect_after.min(CALL);
                 true
             }
             Beat::News => false,

@@ -44,15 +44,7 @@ fn a_primary_that_returns_knows_that_others_were_rolled_forward() {
     let mut primary = with_two_codes();
     enqueue(&mut primary, 1);
     ack(&mut primary, 3, Seq(3));
-    let mut lost = (**primary.config()).successor(2);
-    lost.primaries[0].id = MemberId(5);
-    lost.primaries[0].state = PrimaryState::Lost;
-    lost.primaries[0].former = Some(crate::config::Former {
-        id: MemberId(1),
-        host: host(1),
-        origin: Origin::Created,
-        blamed: false,
-    });
+    let lost = taken_for_dead(primary.config(), 1, 5);
     let mut again = (**primary.config()).successor(3);
     again.epoch = lost.epoch.next();
     primary.suspend(Arc::new(lost));
@@ -91,12 +83,6 @@ fn an_heir_that_hears_of_a_lease_first_is_no_sign_of_a_past() {
     primary.adopt(Arc::new(next));
     let beside = primary.renewal(MemberId(4), now).unwrap();
     assert_eq!(beside.changes, ChangeRun::empty(applied.next()));
-    let ack = Ack {
-        seq: applied,
-        sent_at: beside.sent_at,
-        number: 0,
-    };
-    let from_4 = route(&primary, 4);
-    primary.on_ack(from_4, ack, now);
+    answer(&mut primary, 4, &beside, applied, now);
     assert_eq!(primary.condition(), Condition::Serving);
 }
