@@ -2,7 +2,7 @@
 //! more than f of them are (PROTOCOL rule 69).
 
 use fusion_net::client::{ClusterSpec, Error, Kind};
-use fusion_net::service::{AdminError, Status};
+use fusion_net::service::{AdminError, MemberState, Status};
 use fusion_tests::cluster::{Rig, binary, is_whole, raws, start, wait_until};
 use fusion_tests::writers::Writers;
 use std::collections::BTreeSet;
@@ -110,8 +110,10 @@ async fn members_that_had_to_share_a_host_or_a_zone_are_moved_when_better_server
     })
     .await;
     servers(&mut rig, &[&["host=d", "zone=y"], &["host=e", "zone=z"]]).await;
-    rig.wait_cluster("c", "in three zones", |c| {
-        is_whole(c) && c.may_lose.zones == Some(1)
+    rig.wait_cluster("c", "in three zones, and nothing moves", |c| {
+        let mut states = c.members.iter().map(|m| m.state);
+        let moves = states.any(|s| matches!(s, MemberState::Moving { .. }));
+        is_whole(c) && c.may_lose.zones == Some(1) && !moves
     })
     .await;
     let status = rig.client.status().await.unwrap();

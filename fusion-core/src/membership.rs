@@ -34,7 +34,8 @@ pub struct ServerView {
     pub last_heard_ms: u64,
     /// Since when it is suspected to be dead, if it is.
     pub suspected_since_ms: Option<u64>,
-    /// How many members of all clusters it hosts: the fewer, the rather it is chosen.
+    /// How many members of all clusters it hosts, with those that may be needed again (rules 36, 50): the fewer, the
+    /// rather it is chosen.
     pub load: usize,
     /// An operator wants it empty: it is given no members, and those that it has are moved away.
     pub draining: bool,

@@ -442,7 +442,8 @@ pub struct ServerStatus {
     pub address: String,
     /// Whether it is heard of.
     pub alive: bool,
-    /// How many members it hosts.
+    /// How many members it hosts, with those that may be needed again: of a primary that was moved away and does not serve
+    /// where it is now yet, or was taken for dead.
     pub members: usize,
     /// Whether an operator wants it empty; when it has no members it may be stopped.
     pub draining: bool,

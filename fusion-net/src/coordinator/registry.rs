@@ -382,7 +382,10 @@ impl Registry {
             let primaries = config.primaries.iter().map(|s| s.host.server);
             let heirs = config.heirs().map(|(_, h)| h.host.server);
             let fused = config.fused.iter().map(|s| s.host.server);
-            for server in primaries.chain(fused).chain(heirs) {
+            // Who was moved, or taken for dead, may be needed again: its server is not empty before.
+            let kept = config.moved().chain(config.formers());
+            let kept = kept.map(|(_, former)| former.host.server);
+            for server in primaries.chain(fused).chain(heirs).chain(kept) {
                 *loads.entry(server).or_default() += 1;
             }
         }

@@ -75,7 +75,11 @@ fn what_it_does(status: &Status, server: ServerId) -> String {
         (Some(waiting), None) => format!("{} {}", c.name, explain(waiting)),
         (None, None) => c.name.clone(),
     });
-    doing.collect::<Vec<_>>().join("; ")
+    let doing = doing.collect::<Vec<_>>().join("; ");
+    if doing.is_empty() {
+        return "waiting until what was moved away serves where it is now".to_owned();
+    }
+    doing
 }
 
 fn moving(cluster: &ClusterStatus) -> Option<&MemberStatus> {

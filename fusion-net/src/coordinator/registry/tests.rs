@@ -1,6 +1,6 @@
 use super::*;
 use crate::service::{ControlPlane, Known, MemberState, Progress, Registered};
-use fusion_core::config::{ClusterShape, Host, PrimaryState};
+use fusion_core::config::{ClusterShape, Former, Host, Origin, PrimaryState};
 use fusion_core::id::MemberId;
 use fusion_core::message::{Condition, MemberReport};
 use fusion_core::op::Kind;
@@ -237,6 +237,27 @@ fn status_tells_how_far_a_recovery_is_how_fast_and_how_long_it_will_take() {
     let member = &status(&registry, 3_100).clusters[0].members[0];
     assert_eq!((member.elements, member.progress), (Some(7), None));
     assert_eq!(member.state, MemberState::Active);
+}
+
+/// What a primary was moved from keeps its state until the other serves: the server that an operator empties has it still.
+#[test]
+fn a_drained_server_was_empty_while_what_was_moved_away_from_it_might_be_needed() {
+    let (mut registry, config) = recovering();
+    let members = |registry: &Registry, server| registry.views()[&ServerId(server)].load;
+    let before = members(&registry, 3);
+    let mut moved = config.successor(3);
+    moved.primaries[1].moved_from = Some(Former {
+        id: MemberId(77),
+        host: host(3),
+        origin: Origin::Created,
+        blamed: false,
+    });
+    registry.install(Arc::new(moved.clone()), None, 3_000);
+    assert_eq!(members(&registry, 3), before + 1);
+    moved = moved.successor(4);
+    moved.primaries[1].moved_from = None;
+    registry.install(Arc::new(moved), None, 3_100);
+    assert_eq!(members(&registry, 3), before);
 }
 
 #[test]
