@@ -10,8 +10,10 @@
 )]
 
 mod twin {
+    pub mod aligned;
     pub mod calls;
     pub mod library;
+    pub mod names;
     pub mod random;
 }
 
@@ -30,7 +32,7 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, call: impl Fn(&Library) -> T
 #[test]
 fn every_symbol_of_debians_library_is_there() {
     let (ours, theirs) = both();
-    for name in twin::library::NAMES {
+    for name in twin::names::NAMES {
         assert!(theirs.has(name), "{name} is not Debian's");
         assert!(ours.has(name), "{name} is missing");
     }

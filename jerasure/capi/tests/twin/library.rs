@@ -1,77 +1,12 @@
 //! A library loaded as programs load it, and its functions.
 
+use super::aligned::Aligned;
 use super::calls::Regions;
+use super::names::NAMES;
 use libc::c_void;
 use std::ffi::{CString, c_char, c_int};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-
-/// What Debian's libJerasure.so.2.0.0 exports.
-pub const NAMES: &[&str] = &[
-    "blaum_roth_coding_bitmatrix",
-    "cauchy_good_general_coding_matrix",
-    "cauchy_improve_coding_matrix",
-    "cauchy_n_ones",
-    "cauchy_original_coding_matrix",
-    "cauchy_xy_coding_matrix",
-    "galois_change_technique",
-    "galois_get_field_ptr",
-    "galois_init_composite_field",
-    "galois_init_default_field",
-    "galois_init_field",
-    "galois_inverse",
-    "galois_region_xor",
-    "galois_single_divide",
-    "galois_single_multiply",
-    "galois_uninit_field",
-    "galois_w08_region_multiply",
-    "galois_w16_region_multiply",
-    "galois_w16_region_xor",
-    "galois_w32_region_multiply",
-    "galois_w32_region_xor",
-    "galois_w8_region_xor",
-    "gfp_array",
-    "gfp_is_composite",
-    "jerasure_autoconf_test",
-    "jerasure_bitmatrix_decode",
-    "jerasure_bitmatrix_dotprod",
-    "jerasure_bitmatrix_encode",
-    "jerasure_do_parity",
-    "jerasure_do_scheduled_operations",
-    "jerasure_dumb_bitmatrix_to_schedule",
-    "jerasure_erasures_to_erased",
-    "jerasure_free_schedule",
-    "jerasure_free_schedule_cache",
-    "jerasure_generate_schedule_cache",
-    "jerasure_get_stats",
-    "jerasure_invert_bitmatrix",
-    "jerasure_invert_matrix",
-    "jerasure_invertible_bitmatrix",
-    "jerasure_invertible_matrix",
-    "jerasure_make_decoding_bitmatrix",
-    "jerasure_make_decoding_matrix",
-    "jerasure_matrix_decode",
-    "jerasure_matrix_dotprod",
-    "jerasure_matrix_encode",
-    "jerasure_matrix_multiply",
-    "jerasure_matrix_to_bitmatrix",
-    "jerasure_print_bitmatrix",
-    "jerasure_print_matrix",
-    "jerasure_schedule_decode_cache",
-    "jerasure_schedule_decode_lazy",
-    "jerasure_schedule_encode",
-    "jerasure_smart_bitmatrix_to_schedule",
-    "liber8tion_coding_bitmatrix",
-    "liberation_coding_bitmatrix",
-    "reed_sol_big_vandermonde_distribution_matrix",
-    "reed_sol_extended_vandermonde_matrix",
-    "reed_sol_galois_w08_region_multby_2",
-    "reed_sol_galois_w16_region_multby_2",
-    "reed_sol_galois_w32_region_multby_2",
-    "reed_sol_r6_coding_matrix",
-    "reed_sol_r6_encode",
-    "reed_sol_vandermonde_coding_matrix",
-];
 
 pub struct Library(usize);
 
@@ -636,34 +571,5 @@ impl Library {
         let f = function!(self, galois_region_xor, fn(*mut c_char, *mut c_char, c_int));
         unsafe { f(from.pointer(), to.pointer(), from.bytes().len() as c_int) };
         to.bytes()
-    }
-}
-
-/// Bytes at an address that upstream takes.
-struct Aligned {
-    words: Vec<u128>,
-    bytes: usize,
-}
-
-impl Aligned {
-    fn new(bytes: &[u8]) -> Aligned {
-        let words = bytes.chunks(16).map(|chunk| {
-            let mut word = [0; 16];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u128::from_ne_bytes(word)
-        });
-        Aligned {
-            words: words.collect(),
-            bytes: bytes.len(),
-        }
-    }
-
-    fn pointer(&mut self) -> *mut c_char {
-        self.words.as_mut_ptr().cast()
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let all = self.words.iter().flat_map(|word| word.to_ne_bytes());
-        all.take(self.bytes).collect()
     }
 }
