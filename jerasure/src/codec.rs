@@ -1,5 +1,6 @@
 //! A code ready for use: encode, update, decode, verify.
 
+mod locate;
 mod map;
 mod plans;
 mod program;
@@ -434,6 +435,39 @@ impl Codec {
         let used = plan.sources.iter();
         let inputs: Inputs<'_> = used.map(|&index| sources[position[index]]).collect();
         plan.map.run(&inputs, &mut outputs);
+        Ok(())
+    }
+
+    /// Fills in the shards that are `None`. `shards` holds all k + m, data first; returns at once if none is missing.
+    ///
+    /// ```
+    /// # use jerasure::{CodeParams, Codec, Technique, WordSize};
+    /// # let codec = Codec::new(Technique::ReedSolVan, CodeParams::new(2, 1, WordSize::W8)?)?;
+    /// let mut shards = vec![Some(vec![1, 2]), None, Some(vec![4, 6])];
+    /// codec.restore(&mut shards)?;
+    /// assert_eq!(shards[1].as_deref(), Some(&[5, 4][..]));
+    /// # Ok::<(), jerasure::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), and [`Error::OutOfMemory`] if the missing ones could not be allocated; `shards` is as
+    /// before then.
+    pub fn restore(&self, shards: &mut [Option<Vec<u8>>]) -> Result<(), Error> {
+        check_count("shards", self.params().shards(), shards.len())?;
+        let there = shards.iter().enumerate();
+        let there: Vec<(usize, &[u8])> = there
+            .filter_map(|(index, shard)| Some((index, shard.as_deref()?)))
+            .collect();
+        let missing = (0..shards.len()).filter(|&index| shards[index].is_none());
+        let bytes = there.first().map_or(0, |(_, shard)| shard.len());
+        let mut made = Vec::new();
+        for index in missing {
+            made.push((index, memory::zeros::<u8>(bytes)?));
+        }
+        self.reconstruct_from(&there, &mut made)?;
+        for (index, shard) in made {
+            shards[index] = Some(shard);
+        }
         Ok(())
     }
 

@@ -233,6 +233,15 @@ pub enum Error {
         m: usize,
     },
 
+    /// Shards are wrong, and no set of so few explains how.
+    #[error(
+        "shards are wrong, and which ones is only told of up to {most} here: find out otherwise, and erase them"
+    )]
+    NotLocated {
+        /// The most wrong shards that can be told.
+        most: usize,
+    },
+
     /// The sources do not determine the lost shards.
     #[error("these sources do not determine the lost shards: choose other survivors")]
     Singular,

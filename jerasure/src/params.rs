@@ -13,6 +13,8 @@ use crate::Error;
 pub struct WordSize(u8);
 
 impl WordSize {
+    /// GF(2): the bits of codes on packets.
+    pub(crate) const BIT: Self = Self(1);
     /// GF(2^8): one byte a word, up to 256 shards. The fastest.
     pub const W8: Self = Self(8);
     /// GF(2^16): two bytes a word, up to 46,340 shards. The paper's choice.

@@ -6,6 +6,8 @@ use jerasure::{
 
 #[path = "codec/bits.rs"]
 mod bits;
+#[path = "codec/locate.rs"]
+mod locate;
 
 /// A small code of each technique, with more than one word or stripe in its shards.
 fn codes() -> Vec<(Codec, usize)> {

@@ -62,6 +62,33 @@ impl Span {
             .then(|| factors[..self.added].to_vec())
     }
 
+    /// Rows that are orthogonal to every row added, and independent: as many as the width has beyond the rank.
+    pub(crate) fn annihilator(&self) -> Vec<Vec<u32>> {
+        // Each line is made zero at the pivots of those behind it, too.
+        let mut lines: Vec<Vec<u32>> = self
+            .lines
+            .iter()
+            .map(|l| l[..self.width].to_vec())
+            .collect();
+        for behind in (0..lines.len()).rev() {
+            let (before, rest) = lines.split_at_mut(behind);
+            for line in before {
+                let factor = line[self.pivots[behind]];
+                self.field.add_scaled(line, factor, &rest[0]);
+            }
+        }
+        let free = (0..self.width).filter(|column| !self.pivots.contains(column));
+        let row = |column: usize| {
+            let mut row = vec![0; self.width];
+            row[column] = 1;
+            for (&pivot, line) in self.pivots.iter().zip(&lines) {
+                row[pivot] = line[column];
+            }
+            row
+        };
+        free.map(row).collect()
+    }
+
     fn line_of(&self, row: &[u32]) -> Vec<u32> {
         assert_eq!(row.len(), self.width);
         let mut line = Vec::with_capacity(self.width + self.capacity);
