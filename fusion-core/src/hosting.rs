@@ -2,7 +2,7 @@
 
 use crate::config::{Configuration, FusedState, Origin, PrimaryState};
 use crate::fault::{Fault, planted};
-use crate::id::{MemberId, ServerId};
+use crate::id::{MemberId, PrimaryIndex, ServerId};
 use std::collections::BTreeMap;
 
 /// What a server holds of a member.
@@ -77,8 +77,15 @@ pub fn actions(
     if config.removed {
         return actions;
     }
-    for (_, former) in config.formers() {
+    // Who has served is named without what it was moved from. One that is an heir still, or takes over, went back to before
+    // that (rule 63): it lacks what was answered since, and codes that know of no move would never answer it.
+    let moves = |j: PrimaryIndex| {
+        let seat = config.primary(j);
+        seat.is_some_and(|s| s.moved_from.is_some())
+    };
+    for (j, former) in config.formers() {
         let action = match held.get(&former.id) {
+            Some(Held::Heir { .. } | Held::Successor) if !moves(j) => continue,
             Some(Held::Primary | Held::Successor) => Action::Suspend,
             // Who is named as former was Active, by the evidence of this image, or of what it has learned.
             Some(Held::Replacement { image: true }) if !planted(Fault::UnheardFormerDropped) => {
@@ -94,8 +101,14 @@ pub fn actions(
             actions.insert(former.id, Action::Retire);
         }
     }
-    for seat in config.primaries.iter().filter(|s| s.host.server == server) {
+    for (j, seat) in (0..).map(PrimaryIndex).zip(&config.primaries) {
+        if seat.host.server != server {
+            continue;
+        }
         let action = match (held.get(&seat.id), seat.state, seat.origin) {
+            (Some(Held::Heir { .. } | Held::Successor), PrimaryState::Active, _) if !moves(j) => {
+                Action::Missing
+            }
             (Some(Held::Primary | Held::Successor), PrimaryState::Active, _) => Action::Adopt,
             (Some(Held::Replacement { image: true }), PrimaryState::Active, _) => Action::Activate,
             (Some(Held::Heir { ready: true }), PrimaryState::Active, _) => Action::TakeOver,
@@ -232,6 +245,11 @@ mod tests {
         over.primaries[0].moved_from = None;
         assert_eq!(on(&over, 1, &held), [(1, Action::Drop)]);
         assert_eq!(on(&over, 4, &[(4, Held::Primary)]), [(4, Action::Adopt)]);
+        // It has served: whoever has not is a memory of before that. It was taken for a move that goes on, which no code
+        // answers, until the last code was given up for that, and what it had once was served.
+        for held in [Held::Heir { ready: true }, Held::Successor] {
+            assert_eq!(on(&over, 4, &[(4, held)]), [(4, Action::Missing)]);
+        }
     }
 
     #[test]
@@ -283,6 +301,11 @@ mod tests {
             (Held::Heir { ready: false }, Action::Drop),
         ] {
             assert_eq!(on(&lost, 4, &[(4, held)]), [(4, action)], "{held:?}");
+        }
+        // It has served before it was lost.
+        lost.primaries[0].moved_from = None;
+        for held in [Held::Heir { ready: true }, Held::Successor] {
+            assert_eq!(on(&lost, 4, &[(4, held)]), [(4, Action::Drop)], "{held:?}");
         }
     }
 

@@ -477,6 +477,9 @@ pub enum Condition {
     Missing,
     /// A primary that takes the place of the one that it was moved from, and does not serve yet (rule 36).
     TakingOver,
+    /// A primary that takes over (rule 36), and for T_c nobody has handed it changes that it lacks: the codes have them, and
+    /// the one that it was moved from, which may come back.
+    Stranded,
     /// A primary that was moved: it executes nothing any more, and keeps its state for the one that takes over (rule 36).
     Yielded,
     /// A primary that was taken for dead and is not: it keeps its state, and serves nobody (rule 25).

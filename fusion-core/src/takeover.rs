@@ -13,7 +13,7 @@ use crate::heir::{Heir, Inheritance};
 use crate::id::{MemberId, PrimaryIndex, Seq};
 use crate::listening::Listening;
 use crate::log::ChangeLog;
-use crate::message::{ChangeRun, Condition, RecoveryReply, RecoveryRequest, Refusal};
+use crate::message::{ChangeRun, Condition, RecoveryReply, RecoveryRequest, Refusal, Route};
 use crate::primary::Primary;
 use crate::structure::Follower;
 use crate::time::Time;
@@ -139,15 +139,18 @@ impl Takeover {
         seat.moved_from.as_ref().map(|f| f.id)
     }
 
-    /// What it reports to the coordinator. One that lacks what nobody hands it any more counts as dead: the codes have it.
+    /// What it reports to the coordinator. One that lacks for T_c what nobody hands it is stranded: the codes have it, and its
+    /// predecessor, which may only be slow or cut off.
     #[must_use]
     pub fn condition(&self, now: Time) -> Condition {
         let most = self.config.timing.complain_after();
         let stuck = self.stuck_since.is_some_and(|at| now.since(at) >= most);
-        if self.failed || stuck {
+        if self.failed {
             Condition::Missing
         } else if self.is_suspended() {
             Condition::Suspended
+        } else if stuck {
+            Condition::Stranded
         } else {
             Condition::TakingOver
         }
@@ -173,7 +176,8 @@ impl Takeover {
     }
 
     fn has_vectors(&self) -> bool {
-        self.vectors.len() == self.config.in_sync().count()
+        let mut in_sync = self.config.in_sync();
+        in_sync.all(|seat| self.vectors.contains_key(&seat.id))
     }
 
     /// Takes what is to be asked of whom now.
@@ -231,14 +235,19 @@ impl Takeover {
         self.asks.values().copied().min().unwrap_or(Time::NEVER)
     }
 
-    /// Takes the answer to a request that was sent in this epoch.
+    /// Takes the answer to a request that went by `route`. Of another epoch it says nothing: who answered may be no code in
+    /// sync any more.
     pub fn on_reply(
         &mut self,
-        from: MemberId,
+        route: Route,
         request: &RecoveryRequest,
         reply: RecoveryReply,
         now: Time,
     ) {
+        let from = route.to;
+        if !self.is_of_now(route) {
+            return;
+        }
         self.listening.hear(from, now);
         match (request, reply) {
             (RecoveryRequest::Vector, RecoveryReply::Vector { vector, lease_left }) => {
@@ -286,11 +295,20 @@ impl Takeover {
     }
 
     /// Takes a refusal: a log that does not reach back is not asked for again.
-    pub fn on_refusal(&mut self, from: MemberId, request: &RecoveryRequest, refusal: &Refusal) {
+    pub fn on_refusal(&mut self, route: Route, request: &RecoveryRequest, refusal: &Refusal) {
+        let from = route.to;
+        if !self.is_of_now(route) {
+            return;
+        }
         if let (RecoveryRequest::Log { .. }, Refusal::NotThere) = (request, refusal) {
             self.unhelpful.insert(from);
             self.ask_the_helper();
         }
+    }
+
+    fn is_of_now(&self, route: Route) -> bool {
+        let now = (self.config.epoch, self.config.nonce);
+        (route.epoch, route.nonce) == now
     }
 
     fn take(&mut self, run: &ChangeRun) {
@@ -308,6 +326,8 @@ impl Takeover {
             }
             self.log.push(change);
             self.seq = seq;
+            // Somebody hands it what it lacks, however long that takes.
+            self.stuck_since = None;
         }
     }
 

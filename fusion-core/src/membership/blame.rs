@@ -4,6 +4,7 @@ use super::Planner;
 use crate::config::{FusedState, PrimaryState};
 use crate::fault::{Fault, planted};
 use crate::id::MemberId;
+use crate::message::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Two members that cannot hear each other, the lesser id first.
@@ -43,10 +44,19 @@ struct Budget {
 pub(super) fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
     let mut broken = broken_links(planner);
     let mut blamed = BTreeSet::new();
-    if broken.is_empty() {
+    let stranded = stranded(planner);
+    if broken.is_empty() && stranded.is_empty() {
         return blamed;
     }
     let mut budget = Budget::new(planner);
+    // What they lack is with the codes: they are recovered from these, and may return (rules 36, 50).
+    for id in stranded {
+        if budget.lost < budget.codes {
+            budget.spend(Cost::Primary);
+            broken.retain(|&(from, about)| from != id && about != id);
+            blamed.insert(id);
+        }
+    }
     let mut kept: BTreeSet<MemberId> = BTreeSet::new();
     while let Some((worst, cost)) = worst(planner, &broken, &kept, &budget) {
         // With a primary that stays for want of a server in mind, the last code is not given up.
@@ -60,6 +70,16 @@ pub(super) fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
         }
     }
     blamed
+}
+
+/// Primaries that take over and lack what nobody hands them, though their servers answer.
+fn stranded(planner: &Planner<'_>) -> Vec<MemberId> {
+    let active = planner.config.active().map(|(_, seat)| seat);
+    let stranded = active.filter(|seat| {
+        planner.condition(seat.id) == Some(Condition::Stranded)
+            && !planner.gone(seat.id, &seat.host)
+    });
+    stranded.map(|seat| seat.id).collect()
 }
 
 /// Whoever is gone anyway explains the complaints about it.

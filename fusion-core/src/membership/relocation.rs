@@ -272,7 +272,8 @@ impl Planner<'_> {
         }
         let moved = self.config.moved().filter(|(j, former)| {
             let seat = &self.config.primaries[j.index()];
-            self.condition(seat.id) == Some(Condition::TakingOver)
+            let said = self.condition(seat.id);
+            matches!(said, Some(Condition::TakingOver | Condition::Stranded))
                 && self.gone(former.id, &former.host)
         });
         moved.map(|(j, _)| j).collect()

@@ -123,6 +123,8 @@ impl Primary {
                 Some(link) => Link {
                     acked: link.needs_after().max(self.stable),
                     join: None,
+                    // The log is kept for who is in sync.
+                    left_behind: false,
                     ..link
                 },
                 None => Link {

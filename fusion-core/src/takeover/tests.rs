@@ -124,8 +124,8 @@ impl Move {
                 _ => self.fused.on_recovery(route, &request, now),
             };
             match answer {
-                Ok(reply) => takeover.on_reply(to, &request, reply, now),
-                Err(refusal) => takeover.on_refusal(to, &request, &refusal),
+                Ok(reply) => takeover.on_reply(route, &request, reply, now),
+                Err(refusal) => takeover.on_refusal(route, &request, &refusal),
             }
         }
     }
@@ -226,7 +226,7 @@ fn where_no_code_is_left_only_its_predecessor_can_say_what_an_heir_lacks() {
 }
 
 #[test]
-fn one_that_nobody_can_hand_what_it_lacks_counts_as_dead() {
+fn one_that_nobody_hands_what_it_lacks_says_so_and_keeps_what_it_has() {
     let mut m = Move::new();
     // The code lets go what all that count have; the heir was not told.
     m.put();
@@ -244,12 +244,34 @@ fn one_that_nobody_can_hand_what_it_lacks_counts_as_dead() {
     assert!(!takeover.may_serve());
     assert_eq!(takeover.condition(now), Condition::TakingOver);
     let long = now.after(m.primary.config().timing.complain_after());
-    assert_eq!(takeover.condition(long), Condition::Missing);
+    assert_eq!(takeover.condition(long), Condition::Stranded);
     // Its predecessor kept them for it, and answers late.
     m.primary.retire(Arc::clone(takeover.config()));
     m.answer(&mut takeover, &[A], long);
     m.answer(&mut takeover, &[FUSED], long);
     assert!(takeover.may_serve());
+}
+
+/// A code that was just removed stood for the one that is left: that one was taken for level with the heir, was sent a gap,
+/// and failed itself.
+#[test]
+fn an_answer_of_the_epoch_before_counted_for_a_code_that_had_not_answered() {
+    let mut m = Move::new();
+    m.put();
+    m.replicate();
+    let mut takeover = m.named();
+    m.fused.adopt(Arc::clone(takeover.config()));
+    let route = takeover.config().route(B, FUSED);
+    let request = RecoveryRequest::Vector;
+    let reply = m.fused.on_recovery(route, &request, NOW).unwrap();
+    let mut next = takeover.config().successor(4);
+    next.fused[0].id = MemberId(9);
+    takeover.adopt(Arc::new(next));
+    takeover.on_reply(route, &request, reply.clone(), NOW);
+    let now = takeover.config().route(B, FUSED);
+    takeover.on_reply(now, &request, reply, NOW);
+    assert!(!takeover.has_vectors(), "the code in sync has said nothing");
+    assert!(!takeover.may_serve());
 }
 
 #[test]

@@ -99,7 +99,9 @@ impl HeirCell {
         route: Route,
         message: &Replicate,
     ) -> Result<Ack, Refusal> {
-        self.with(host, |heir| heir.on_replicate(route, message, clock::now()))
+        self.with(host, route, |heir| {
+            heir.on_replicate(route, message, clock::now())
+        })
     }
 
     pub(crate) fn chunk(
@@ -108,17 +110,24 @@ impl HeirCell {
         route: Route,
         chunk: &Chunk,
     ) -> Result<(), Refusal> {
-        self.with(host, |heir| heir.on_chunk(route, chunk, clock::now()))
+        self.with(host, route, |heir| {
+            heir.on_chunk(route, chunk, clock::now())
+        })
     }
 
     fn with<T>(
         self: &Arc<Self>,
         host: &Arc<Host>,
+        route: Route,
         act: impl FnOnce(&mut Heir) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         // Who waited while it broke is refused, too (rule 65).
-        let mut heir = self.heir.lock().map_err(|_| Refusal::NotAllowed)?;
-        let heir = heir.as_mut().ok_or(Refusal::NotAllowed)?;
+        let mut held = self.heir.lock().map_err(|_| Refusal::NotAllowed)?;
+        let Some(heir) = held.as_mut() else {
+            // It has just become the primary: the old one has to hear of that epoch.
+            drop(held);
+            return Err(host.not_here(route));
+        };
         let before = heir.condition();
         let result = act(heir);
         tell(host, before, heir.condition());

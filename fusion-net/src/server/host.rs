@@ -321,7 +321,8 @@ impl Host {
     /// A primary that was moved here may serve: it does from now on (rule 36).
     pub(crate) fn take_over(self: &Arc<Self>, cluster: ClusterId, id: MemberId) {
         let mut clusters = lock(&self.clusters);
-        let Some(slot) = clusters.get_mut(&cluster) else {
+        let sound = |slot: &&mut Slot| slot.other.is_none();
+        let Some(slot) = clusters.get_mut(&cluster).filter(sound) else {
             return;
         };
         let Some(Member::Successor(successor)) = slot.members.get(&id).cloned() else {
@@ -349,7 +350,9 @@ impl Host {
 
     /// Adopts a configuration if it is higher than the one known (rule 8).
     pub fn adopt(self: &Arc<Self>, config: Arc<Configuration>) {
-        let Some(Registered { server, store }) = *lock(&self.identity) else {
+        // Held to the end: nothing is started for an id that this process has no more.
+        let identity = lock(&self.identity);
+        let Some(Registered { server, store }) = *identity else {
             return;
         };
         if config.store != store {
@@ -506,13 +509,14 @@ impl Host {
     fn look(&self) -> Duration {
         let now = clock::now();
         let (mut next, mut news) = (MAX_LOOK, false);
+        let mut ended = Ended::default();
         for slot in lock(&self.clusters).values_mut() {
             let timing = slot.config.timing;
             let every = timing.heartbeat() / 2;
             if now.since(slot.looked_at) >= every {
                 slot.looked_at = now;
-                for member in slot.members.values().filter(|m| !m.is_broken()) {
-                    news |= member.look(&timing, &self.peers);
+                for member in slot.members.values_mut().filter(|m| !m.is_broken()) {
+                    news |= member.look(&timing, &self.peers, &mut ended);
                 }
             }
             next = next.min(every.saturating_sub(now.since(slot.looked_at)));
@@ -538,9 +542,10 @@ impl Host {
                 continue;
             }
             let timing = &slot.config.timing;
-            let members = slot.members.iter();
-            reports
-                .extend(members.map(|(&id, m)| m.report(timing, |condition| blank(id, condition))));
+            for (&id, member) in &mut slot.members {
+                let blank = |condition| blank(id, condition);
+                reports.push(member.report(timing, blank, &mut ended));
+            }
             reports.extend(slot.missing.iter().map(|&id| blank(id, Condition::Missing)));
         }
         reports

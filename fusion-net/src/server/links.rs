@@ -36,7 +36,8 @@ impl Links {
         start: impl Fn(MemberId, Arc<Notify>) -> AbortHandle,
     ) {
         let mut links = lock(&self.0);
-        links.retain(|link| wanted.contains(&link.to));
+        // One that was left behind, and is in sync all the same, has a way again.
+        links.retain(|link| wanted.contains(&link.to) && !link.task.is_finished());
         for &to in wanted {
             if links.iter().all(|link| link.to != to) {
                 let woken = Arc::new(Notify::new());

@@ -295,6 +295,10 @@ impl PrimaryCell {
             self.wait_for_leases(marks).await;
         }
         let mut room = guest.room_for_answer().await;
+        if marks.borrow().closed {
+            // While it waited: nobody reckons with what it would do now.
+            return None;
+        }
         let now = clock::now();
         // No await from here to the end of this statement: see the type's comment.
         let (replies, after, round, bytes) = self.with(|primary| {

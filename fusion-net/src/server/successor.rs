@@ -6,7 +6,7 @@ use super::sound::Sound;
 use crate::clock;
 use fusion_core::config::Configuration;
 use fusion_core::id::MemberId;
-use fusion_core::message::{Condition, RecoveryReply, RecoveryRequest, Refusal};
+use fusion_core::message::{Condition, RecoveryReply, RecoveryRequest, Refusal, Route};
 use fusion_core::primary::Primary;
 use fusion_core::takeover::Takeover;
 use futures::StreamExt;
@@ -127,7 +127,7 @@ impl Successor {
                 .since(clock::now())
                 .clamp(Duration::from_millis(1), CALL);
             tokio::select! {
-                Some((to, request, answer)) = asked.next() => self.take(to, &request, answer),
+                Some((route, request, answer)) = asked.next() => self.take(route, &request, answer),
                 () = sleep(wait) => {}
             }
             let may = |t: &Option<Takeover>| t.as_ref().is_some_and(Takeover::may_serve);
@@ -139,7 +139,7 @@ impl Successor {
 
     fn take(
         &self,
-        to: MemberId,
+        route: Route,
         request: &RecoveryRequest,
         answer: Option<Result<RecoveryReply, Refusal>>,
     ) {
@@ -148,16 +148,16 @@ impl Successor {
         };
         match (takeover.as_mut(), answer) {
             (Some(takeover), Some(Ok(reply))) => {
-                takeover.on_reply(to, request, reply, clock::now());
+                takeover.on_reply(route, request, reply, clock::now());
             }
-            (Some(takeover), Some(Err(refusal))) => takeover.on_refusal(to, request, &refusal),
+            (Some(takeover), Some(Err(refusal))) => takeover.on_refusal(route, request, &refusal),
             _ => {}
         }
     }
 }
 
 type Answer = (
-    MemberId,
+    Route,
     RecoveryRequest,
     Option<Result<RecoveryReply, Refusal>>,
 );
@@ -182,5 +182,5 @@ async fn ask_once(
         }
     });
     let answer = answer.await.unwrap_or(None);
-    (to, request, answer)
+    (config.route(me, to), request, answer)
 }

@@ -143,7 +143,8 @@ async fn beat(
     let call = client.sync(within(limit), request);
     let reply = tokio::select! {
         reply = call => reply.map_err(|e| e.to_string())?,
-        () = host.news.notified() => return Ok(Beat::News),
+        // What is answered at once is waited for: who has news all the time would never see that nobody answers.
+        () = host.news.notified(), if wait => return Ok(Beat::News),
     };
     match reply {
         Ok(reply) => {

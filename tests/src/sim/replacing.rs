@@ -126,12 +126,11 @@ impl World {
     ) {
         match (server.nodes.get_mut(&route.from), &answer) {
             (Some(Node::Heir(h)), Ok(_)) => h.heir.on_reply(route),
-            (Some(Node::Successor(s)), _) if s.takeover.config().epoch != route.epoch => return,
             (Some(Node::Successor(s)), Ok(reply)) => {
-                s.takeover.on_reply(route.to, request, reply.clone(), now);
+                s.takeover.on_reply(route, request, reply.clone(), now);
             }
             (Some(Node::Successor(s)), Err(refusal)) => {
-                s.takeover.on_refusal(route.to, request, refusal);
+                s.takeover.on_refusal(route, request, refusal);
             }
             _ => {}
         }

@@ -100,6 +100,48 @@ fn a_primary_is_moved_by_one_change_and_the_one_before_is_kept_until_the_other_s
     assert_eq!(plan(&w.config, &w.evidence, 9), Plan::Keep);
 }
 
+/// The old place was only paused, and the new one lacked a change: both were dropped, and the next death was beyond f.
+#[test]
+fn a_primary_that_lacks_what_nobody_hands_it_and_the_one_before_were_thrown_away() {
+    let mut w = moving();
+    let heir = w.config.inheritance(J).unwrap().id;
+    w.report(heir, Condition::Complete);
+    assert_eq!(w.step(), Reason::PrimaryMoved(J));
+    let old = w.config.primaries[0].moved_from.clone();
+    w.report(heir, Condition::Stranded);
+    assert_eq!(w.step(), Reason::PrimariesLost(vec![J]));
+    let seat = w.config.primaries[0].clone();
+    assert_eq!(seat.moved_from, old);
+    let former = seat.former.expect("it keeps what it has");
+    assert_eq!((former.id, former.blamed), (heir, true));
+    assert_eq!(w.config.check(), Ok(()));
+    // It comes back where else "more than f" would be said.
+    let in_sync: Vec<_> = w.config.in_sync().map(|s| s.host.server.0).collect();
+    w.report(former.id, Condition::Suspended);
+    in_sync.iter().for_each(|&server| w.kill(server));
+    w.report(former.id, Condition::Suspended);
+    assert_eq!(w.step(), Reason::PrimariesReturned(vec![J]));
+    assert_eq!(w.config.primaries[0].id, heir);
+}
+
+/// As many codes as losses are left: stranded is no loss, and nothing is said to be beyond f.
+#[test]
+fn who_is_stranded_is_not_counted_as_gone() {
+    let mut w = moving();
+    let heir = w.config.inheritance(J).unwrap().id;
+    w.report(heir, Condition::Complete);
+    assert_eq!(w.step(), Reason::PrimaryMoved(J));
+    let in_sync: Vec<_> = w.config.in_sync().map(|s| s.host.server.0).collect();
+    in_sync.iter().for_each(|&server| w.kill(server));
+    w.hear_all();
+    w.report(heir, Condition::Stranded);
+    let old = w.config.primaries[0].moved_from.clone().unwrap().id;
+    w.report(old, Condition::Yielded);
+    let plan = plan(&w.config, &w.evidence, 9);
+    let beyond = matches!(plan, Plan::Wait(Waiting::MoreThanF { .. }));
+    assert!(!beyond, "{plan:?}");
+}
+
 #[test]
 fn an_heir_that_was_complete_in_another_epoch_is_asked_again() {
     let mut w = moving();

@@ -11,6 +11,7 @@ use fusion_core::fused::Fused;
 use fusion_core::hosting::Held;
 use fusion_core::message::{Condition, MemberReport};
 use fusion_core::time::Timing;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -43,8 +44,17 @@ impl Member {
         }
     }
 
-    /// Lets it look at the clock (rule 56); returns whether it has something new to complain about.
-    pub(super) fn look(&self, timing: &Timing, peers: &Peers) -> bool {
+    /// Lets it look at the clock (rule 56); returns whether it has something new to say. A fault breaks this member alone
+    /// (rule 65).
+    pub(super) fn look(&mut self, timing: &Timing, peers: &Peers, ended: &mut Ended) -> bool {
+        let look = catch_unwind(AssertUnwindSafe(|| self.look_at_clock(timing, peers)));
+        look.unwrap_or_else(|_| {
+            self.break_down(ended);
+            true
+        })
+    }
+
+    fn look_at_clock(&self, timing: &Timing, peers: &Peers) -> bool {
         match self {
             Member::Primary(cell) => cell.look(peers),
             Member::Fused(fused) => (fused.lock()).is_ok_and(|mut f| f.tick(clock::now())),
@@ -67,8 +77,26 @@ impl Member {
         }
     }
 
-    /// What this process has to say of it (rule 22); `blank` says nothing but its condition.
+    /// What this process has to say of it (rule 22); `blank` says nothing but its condition. A fault breaks this member
+    /// alone (rule 65).
     pub(super) fn report(
+        &mut self,
+        timing: &Timing,
+        blank: impl Fn(Condition) -> MemberReport,
+        ended: &mut Ended,
+    ) -> MemberReport {
+        let report = catch_unwind(AssertUnwindSafe(|| self.report_now(timing, &blank)));
+        report.unwrap_or_else(|_| {
+            self.break_down(ended);
+            blank(Condition::Missing)
+        })
+    }
+
+    fn break_down(&mut self, ended: &mut Ended) {
+        std::mem::replace(self, Member::Broken).end(ended);
+    }
+
+    fn report_now(
         &self,
         timing: &Timing,
         blank: impl Fn(Condition) -> MemberReport,

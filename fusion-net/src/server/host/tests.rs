@@ -3,8 +3,8 @@
 use super::*;
 use crate::server::FusedServer;
 use crate::wire::Guest;
-use fusion_core::config::ClusterShape;
 use fusion_core::config::Host as Place;
+use fusion_core::config::{ClusterShape, HeirSeat};
 use fusion_core::id::Epoch;
 use fusion_core::message::Replicate;
 use fusion_core::op::Kind;
@@ -221,4 +221,49 @@ fn a_server_that_was_forgotten_brings_nothing_back() {
         host.known().is_empty(),
         "nothing is started under another id"
     );
+}
+
+/// A fault in one member ended the task that looks after all, and with it the process.
+#[test]
+fn a_fault_in_what_one_member_reports_breaks_that_member_alone() {
+    let (host, config) = host_of_a_fused_member();
+    let mut ended = Ended::default();
+    let mut clusters = lock(&host.clusters);
+    let slot = clusters.get_mut(&config.cluster).unwrap();
+    let member = slot.members.get_mut(&MemberId(3)).unwrap();
+    let faulty = std::cell::Cell::new(true);
+    let blank = |condition| {
+        assert!(!faulty.replace(false), "a fault, on purpose");
+        MemberReport::new(config.cluster, MemberId(3), config.epoch, condition)
+    };
+    let report = member.report(&config.timing, blank, &mut ended);
+    assert_eq!(report.condition, Condition::Missing);
+    assert!(matches!(member, Member::Broken));
+    assert!(!member.look(&config.timing, &host.peers, &mut ended));
+    drop(clusters);
+    assert_eq!(host.reports()[0].condition, Condition::Missing);
+}
+
+/// The old primary was refused for ever, and not told that there is a new one.
+#[tokio::test]
+async fn an_heir_that_has_become_the_primary_names_its_epoch_to_the_old_one() {
+    let (host, config) = host_of(2);
+    let mut moves = config.successor(2);
+    let place = moves.primaries[1].host.clone();
+    moves.primaries[0].heir = Some(HeirSeat {
+        id: MemberId(9),
+        host: place,
+    });
+    let moves = Arc::new(moves);
+    let heir = HeirCell::start(&host, Arc::clone(&moves), MemberId(9));
+    let mut over = moves.successor(4);
+    let seat = &mut over.primaries[0];
+    let named = seat.heir.take().unwrap();
+    (seat.id, seat.host) = (named.id, named.host);
+    heir.take_over(Arc::new(over));
+    host.adopt(Arc::new(config.successor(3)));
+    let mut route = config.route(MemberId(1), MemberId(9));
+    (route.epoch, route.nonce) = (Epoch(4), 4);
+    let answer = heir.replicate(&host, route, &first_message(&config));
+    assert!(matches!(answer, Err(Refusal::Epoch(at)) if at.epoch == Epoch(2)));
 }

@@ -45,7 +45,8 @@ pub fn are_unheard(config: &Configuration, evidence: &Evidence, what: &str) {
     // It needs the one that was moved, as long as it does not serve (rule 36).
     let stuck = |seat: &PrimarySeat| {
         let report = evidence.reports.get(&seat.id).map(|h| &h.report);
-        let waits = report.is_some_and(|r| r.condition == Condition::TakingOver);
+        let waits = report
+            .is_some_and(|r| matches!(r.condition, Condition::TakingOver | Condition::Stranded));
         let former = seat.moved_from.as_ref().filter(|_| waits);
         former.is_some_and(|f| is_unheard(config, evidence, f.id))
     };

@@ -134,7 +134,7 @@ fn answer(pair: &mut Pair, takeover: &mut Takeover, now: Time) {
         if to == CODE
             && let Ok(reply) = pair.fused.on_recovery(route, &request, now)
         {
-            takeover.on_reply(to, &request, reply, now);
+            takeover.on_reply(route, &request, reply, now);
         }
     }
 }
@@ -187,7 +187,7 @@ pub(super) fn a_move_whose_heir_lacks_a_write() -> Result<(), String> {
                     && asked
                     && let Ok(reply) = pair.fused.on_recovery(route, &request, now)
                 {
-                    takeover.on_reply(to, &request, reply, now);
+                    takeover.on_reply(route, &request, reply, now);
                 }
             }
             if takeover.may_serve() && takeover.seq() < answered {
@@ -221,7 +221,7 @@ pub(super) fn a_move_whose_last_code_dies() -> Result<(), String> {
     for (to, request) in takeover.requests(later) {
         let route = takeover.config().route(HEIR, to);
         if let Ok(reply) = pair.primary.on_recovery(route, &request, later) {
-            takeover.on_reply(to, &request, reply, later);
+            takeover.on_reply(route, &request, reply, later);
         }
     }
     match takeover.may_serve() && takeover.seq() >= answered {
