@@ -8,6 +8,8 @@ mod addresses;
 mod clients;
 #[path = "within_f/complaints.rs"]
 mod complaints;
+#[path = "within_f/floor.rs"]
+mod floor;
 #[path = "within_f/formers.rs"]
 mod formers;
 #[path = "within_f/long_values.rs"]

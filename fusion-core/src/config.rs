@@ -158,6 +158,8 @@ pub struct Configuration {
     pub colocate: bool,
     /// What its reads rest on (rules 10, 58).
     pub reads: Reads,
+    /// With fewer codes in sync no primary executes a change (rule 53); 0: they do, whatever is lost.
+    pub min_in_sync: u16,
     /// How long its leases last, and when its members are missed (rules 2, 3).
     pub timing: Timing,
     /// The epoch.
@@ -201,6 +203,16 @@ pub enum ShapeError {
         /// The bound on both together.
         max: usize,
     },
+    /// More codes in sync are asked for than there are.
+    #[error(
+        "at most {faults} codes can be in sync, since that is how many there are; {asked} were asked for"
+    )]
+    FloorTooHigh {
+        /// The codes asked for.
+        asked: usize,
+        /// The faults to tolerate.
+        faults: usize,
+    },
     /// The name is not usable.
     #[error(
         "{name:?} is not a cluster name: use 1 to 64 letters, digits, '-', '_' or '.', and begin with a letter, a digit or '_'"
@@ -227,6 +239,7 @@ pub struct ClusterShape {
     faults: u16,
     colocate: bool,
     reads: Reads,
+    min_in_sync: u16,
 }
 
 impl ClusterShape {
@@ -275,6 +288,7 @@ impl ClusterShape {
                 faults: f,
                 colocate,
                 reads: Reads::Leased,
+                min_in_sync: 0,
             }),
             _ => Err(ShapeError::TooManyMembers {
                 primaries,
@@ -296,7 +310,8 @@ impl ClusterShape {
             usize::from(self.faults),
             self.colocate,
         )
-        .map(|shape| shape.with_reads(self.reads))
+        .map(|shape| shape.with_reads(self.reads))?
+        .with_min_in_sync(usize::from(self.min_in_sync))
     }
 
     /// What its reads rest on; [`Reads::Leased`] if nothing is said.
@@ -304,6 +319,24 @@ impl ClusterShape {
     pub fn with_reads(mut self, reads: Reads) -> Self {
         self.reads = reads;
         self
+    }
+
+    /// How many codes must be in sync for its primaries to execute changes (rule 53); 0 if nothing is said.
+    ///
+    /// # Errors
+    /// [`ShapeError::FloorTooHigh`] when there are not as many.
+    pub fn with_min_in_sync(mut self, codes: usize) -> Result<Self, ShapeError> {
+        let faults = usize::from(self.faults);
+        match u16::try_from(codes) {
+            Ok(min_in_sync) if codes <= faults => {
+                self.min_in_sync = min_in_sync;
+                Ok(self)
+            }
+            _ => Err(ShapeError::FloorTooHigh {
+                asked: codes,
+                faults,
+            }),
+        }
     }
 
     /// The name.
@@ -385,6 +418,7 @@ impl Configuration {
             faults: shape.faults,
             colocate: shape.colocate,
             reads: shape.reads,
+            min_in_sync: shape.min_in_sync,
             timing: Timing::default(),
             epoch: Epoch(1),
             nonce,
@@ -584,6 +618,12 @@ impl Configuration {
             .chain(self.fused.iter().map(|s| s.host.server))
             .chain(self.heirs().map(|(_, h)| h.host.server))
             .collect()
+    }
+
+    /// Whether fewer codes are in sync than the cluster was asked to keep: no change is executed then (rule 53).
+    #[must_use]
+    pub fn is_below_floor(&self) -> bool {
+        self.in_sync().count() < usize::from(self.min_in_sync) && !planted(Fault::FloorIgnored)
     }
 
     /// How many more members may be lost now without losing data, if every member named is alive.

@@ -122,6 +122,8 @@ faults! {
     HeirLogTooShort "heir-log-too-short",
     /// Rule 36: where no code is left, an heir takes over without its predecessor's word.
     AloneWithoutItsWord "alone-without-its-word",
+    /// Rule 53: a primary executes and answers, however few codes are in sync.
+    FloorIgnored "floor-ignored",
     /// Rule 63: a fused member that lacks what it has acknowledged goes on.
     RollbackUnnoticed "rollback-unnoticed",
     /// Rule 63: a primary that has forgotten changes which others know goes on.

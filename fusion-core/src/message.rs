@@ -359,7 +359,7 @@ pub struct ClientBatch {
     /// The member that the client takes for the primary.
     pub member: MemberId,
     /// A session to open first: sent until an answer has come, never after that (rule 38). The answer to it is the first of
-    /// the batch's: [`ClientReply::Opened`], or [`ClientReply::Busy`].
+    /// the batch's: [`ClientReply::Opened`], [`ClientReply::Busy`] or [`ClientReply::BelowFloor`].
     pub open: Option<SessionId>,
     /// The requests.
     #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_BATCH_REQUESTS>")]
@@ -381,6 +381,8 @@ pub enum ClientReply {
     SessionUnknown,
     /// A bound was reached; not executed (rule 11).
     Busy,
+    /// Too few codes are in sync for a change; not executed (rule 53).
+    BelowFloor,
     /// A read of a primary without leases, which may have been replaced; not executed (rule 10).
     NoLease,
     /// Not executed, to be sent again: the batch's answers grew too long for a frame, or it follows a request that was not

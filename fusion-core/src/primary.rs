@@ -29,7 +29,7 @@ pub use crate::limits::TRANSFER_BYTES;
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
-    /// Executed now or before. The answer may go out once [`Primary::stable`] has reached `after` (rule 11), and
+    /// Executed now or before. The answer may go out once [`Primary::answerable`] has reached `after` (rule 11), and
     /// [`Primary::confirmed`] has reached `round` (rule 58).
     Done {
         /// The answer.
@@ -46,6 +46,8 @@ pub enum Submitted {
     SessionUnknown,
     /// Not executed: a bound on unacknowledged or pinned changes was reached (rule 11).
     Busy,
+    /// Not executed: a change, while fewer codes are in sync than the cluster was asked to keep (rule 53).
+    BelowFloor,
     /// Not executed: a read, and not every fused member's lease is held (rule 10). Each acknowledgement renews one.
     NoLease,
     /// Not executed: this primary was taken for dead (rule 25), or moved (rule 36).
@@ -68,6 +70,9 @@ pub struct Primary {
     structure: Structure,
     applied: Seq,
     stable: Seq,
+    /// The greatest stable mark that was reached with as many codes in sync as the cluster was asked to keep (rule 53).
+    answerable: Seq,
+    below_floor: bool,
     log: ChangeLog,
     /// Until when every fused member's lease is held (rule 10).
     leased_until: Time,
@@ -144,6 +149,7 @@ impl Primary {
         let suspended = former.is_some_and(|f| f.id == id);
         assert!(active || suspended, "only an active primary serves");
         let applied = log.last();
+        let below_floor = config.is_below_floor();
         let mut primary = Primary {
             config,
             id,
@@ -154,6 +160,8 @@ impl Primary {
             structure,
             applied,
             stable,
+            answerable: Seq(0),
+            below_floor,
             log,
             leased_until: Time(0),
             confirmation: Confirmation::default(),
@@ -162,6 +170,7 @@ impl Primary {
             pins: Pins::default(),
         };
         primary.relink(stable);
+        primary.settle_floor();
         primary.settle_lease();
         primary
     }
@@ -213,6 +222,19 @@ impl Primary {
         self.stable
     }
 
+    /// What depends on no later change than this one may be answered: the stable mark, and below the floor that of the last
+    /// epoch that was not (rules 11, 53). A primary that began below the floor answers nothing until that is over.
+    #[must_use]
+    pub fn answerable(&self) -> Seq {
+        self.answerable
+    }
+
+    /// Whether it executes no change, since too few codes are in sync (rule 53).
+    #[must_use]
+    pub fn is_below_floor(&self) -> bool {
+        self.below_floor
+    }
+
     /// Its log has every change later than this one (rule 14).
     #[must_use]
     pub fn keeps_after(&self) -> Seq {
@@ -243,7 +265,7 @@ impl Primary {
             return None;
         }
         let open = self.structure.incarnation(session);
-        if open.is_some() || self.at_a_bound() {
+        if open.is_some() || self.at_a_bound() || self.below_floor {
             return open;
         }
         let seq = self.applied.next();
@@ -257,6 +279,7 @@ impl Primary {
     pub fn close_session(&mut self, session: SessionId, incarnation: Seq) {
         if !self.is_out()
             && !self.at_a_bound()
+            && !self.below_floor
             && let Some(change) = self.structure.close_session(session, incarnation)
         {
             self.record(change);
@@ -292,6 +315,7 @@ impl Primary {
                         round: 0,
                     }
                 }
+                _ if self.below_floor => Submitted::BelowFloor,
                 _ if self.at_a_bound() => Submitted::Busy,
                 _ => {
                     let executed = self.structure.execute(self.applied.next(), id, &request.op);
@@ -339,7 +363,15 @@ impl Primary {
         let least = least.unwrap_or(self.applied);
         self.stable = self.stable.max(least.min(self.applied));
         self.log.mark_to(self.stable);
+        self.settle_floor();
         self.drop_log();
+    }
+
+    /// Rule 53: what is stable now is in every code in sync, and they are enough.
+    fn settle_floor(&mut self) {
+        if !self.below_floor {
+            self.answerable = self.answerable.max(self.stable);
+        }
     }
 
     /// Rules 10 and 17.
@@ -371,6 +403,7 @@ impl Primary {
         if config.in_sync().any(|s| !self.links.contains_key(&s.id)) {
             self.go_out();
         }
+        self.below_floor = config.is_below_floor();
         self.config = config;
         if std::mem::take(&mut self.suspended) {
             // Recoveries may have brought members to what others of them were sent (rule 29).

@@ -474,6 +474,10 @@ pub struct ClusterStatus {
     pub faults: usize,
     /// What its reads rest on.
     pub reads: Reads,
+    /// Its primaries execute changes only while so many codes are in sync (rule 53).
+    pub min_in_sync: usize,
+    /// How many codes are in sync.
+    pub in_sync: usize,
     /// The further faults that it tolerates now.
     pub tolerates: usize,
     /// What that means for the servers, hosts and zones that its members stand on.

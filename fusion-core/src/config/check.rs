@@ -77,7 +77,8 @@ impl Configuration {
     /// [`ConfigError`] says what no configuration has.
     pub fn check(&self) -> Result<(), ConfigError> {
         let faults = usize::from(self.faults);
-        ClusterShape::existing(&self.name, self.kind, self.n(), faults, self.colocate)?;
+        ClusterShape::existing(&self.name, self.kind, self.n(), faults, self.colocate)?
+            .with_min_in_sync(usize::from(self.min_in_sync))?;
         self.timing.check()?;
         let number = self.epoch.0.max(self.next_id);
         if number > MAX_CONFIG_NUMBER {
@@ -131,6 +132,7 @@ impl Configuration {
             && self.kind == before.kind
             && self.n() == before.n()
             && self.reads == before.reads
+            && self.min_in_sync == before.min_in_sync
             && self.faults == before.faults;
         if !same {
             return Err(ConfigError::OtherCluster);
@@ -182,6 +184,7 @@ mod tests {
         refused(|c| c.primaries.clear());
         refused(|c| c.faults = 0);
         refused(|c| c.faults = u16::MAX);
+        refused(|c| c.min_in_sync = 3);
         refused(|c| c.name = "a/b".to_owned());
         refused(|c| c.fused[0].row = Row(2));
         refused(|c| c.fused[0].row = Row(1));

@@ -31,6 +31,7 @@ pub struct ClusterSpec {
     faults: usize,
     colocate: bool,
     reads: Reads,
+    min_in_sync: usize,
 }
 
 impl ClusterSpec {
@@ -44,6 +45,7 @@ impl ClusterSpec {
             faults,
             colocate: false,
             reads: Reads::Leased,
+            min_in_sync: 0,
         }
     }
 
@@ -59,6 +61,16 @@ impl ClusterSpec {
     #[must_use]
     pub fn reads(mut self, reads: Reads) -> ClusterSpec {
         self.reads = reads;
+        self
+    }
+
+    /// Lets primaries execute changes only while at least `codes` of the fused structures are in sync, at most as many as
+    /// faults are tolerated. With 0, the default, they go on when all are lost: what is written then is lost with its
+    /// primary. With more, changes wait until enough are in sync again, and so do reads of a primary that had
+    /// changes under way; a change that waits for longer than [`ClientOptions::timeout`] fails.
+    #[must_use]
+    pub fn min_in_sync(mut self, codes: usize) -> ClusterSpec {
+        self.min_in_sync = codes;
         self
     }
 }
@@ -210,7 +222,8 @@ impl Client {
             spec.faults,
             spec.colocate,
         )?
-        .with_reads(spec.reads);
+        .with_reads(spec.reads)
+        .with_min_in_sync(spec.min_in_sync)?;
         let config = self.ask(|c, context| {
             let shape = shape.clone();
             async move { c.create(context, shape).await }

@@ -188,16 +188,19 @@ struct Driver {
     looking: Option<BoxFuture<'static, Refreshed>>,
     /// Why none could say anything when it was asked last.
     unknown: Option<String>,
+    /// Too few codes were in sync for a change when one was sent last (rule 53).
+    below_floor: bool,
+    /// No change is sent before, for that; reads are.
+    hold_changes: Option<Instant>,
 }
 
 impl Driver {
     fn new(connections: Connections, route: Arc<Route>, index: PrimaryIndex) -> Driver {
-        let limit = connections.timeout;
         Driver {
+            limit: connections.timeout,
             connections,
             route,
             index,
-            limit,
             session: Session::new(),
             opening: None,
             waiting: Waiting::default(),
@@ -206,6 +209,8 @@ impl Driver {
             hold: None,
             looking: None,
             unknown: None,
+            below_floor: false,
+            hold_changes: None,
         }
     }
 
@@ -230,11 +235,12 @@ impl Driver {
                     None => break,
                 }
             }
-            if !self.waiting.is_empty() && under_way.is_empty() && self.hold.is_none() {
+            if under_way.is_empty() && self.is_worth_a_batch(0) {
                 // Nobody to send to now: the primary is being recovered.
                 self.look_again();
             }
             let held: OptionFuture<_> = self.hold.map(sleep_until).into();
+            let changes_held: OptionFuture<_> = self.hold_changes.map(sleep_until).into();
             let looked: OptionFuture<_> = self.looking.as_mut().into();
             tokio::select! {
                 biased;
@@ -248,6 +254,7 @@ impl Driver {
                     self.hold = None;
                     self.expire();
                 }
+                Some(()) = changes_held => self.hold_changes = None,
                 ask = queue.recv(), if open && self.waiting.len() < QUEUE => match ask {
                     Some(ask) => {
                         self.waiting.take(ask);
@@ -279,6 +286,9 @@ impl Driver {
     /// wait for the one that is under way.
     fn is_worth_a_batch(&self, under_way: usize) -> bool {
         if self.waiting.is_empty() || self.hold.is_some() {
+            return false;
+        }
+        if self.hold_changes.is_some() && !self.waiting.has_reads() {
             return false;
         }
         under_way == 0 || !self.connections.coalesce || self.waiting.is_enough()
@@ -313,7 +323,8 @@ impl Driver {
         let seat = config
             .primary(self.index)
             .filter(|s| s.state == PrimaryState::Active)?;
-        if self.waiting.has_changes() && self.session.incarnation.is_none() {
+        let reads_only = self.hold_changes.is_some();
+        if !reads_only && self.waiting.has_changes() && self.session.incarnation.is_none() {
             if self.opening.is_some() {
                 return None;
             }
@@ -329,7 +340,10 @@ impl Driver {
             return Some((seat.host.address.clone(), batch, Vec::new()));
         }
         let coalesce = self.connections.coalesce;
-        let (requests, calls) = self.waiting.take_batch(&mut self.session, coalesce);
+        let (requests, calls) = match reads_only {
+            true => self.waiting.take_reads(&mut self.session, coalesce),
+            false => self.waiting.take_batch(&mut self.session, coalesce),
+        };
         if requests.is_empty() {
             return None;
         }
@@ -363,6 +377,10 @@ impl Driver {
             Some(unknown) => {
                 format!("{primary}, and whether it was replaced is unknown: {unknown}")
             }
+            None if self.below_floor => format!(
+                "fewer fused members of {} are in sync than changes ask for (--min-in-sync); `fusion status` says who is missing",
+                self.route.config().name
+            ),
             None => primary,
         }
     }
@@ -395,10 +413,15 @@ impl Driver {
                 return;
             }
         };
-        self.backoff.reset();
+        if !self.below_floor {
+            self.backoff.reset();
+        } else if calls.iter().any(|c| c.id.is_some()) {
+            // It waits for a fused member to be made again, and asks as seldom as it does.
+            self.below_floor = false;
+        }
         self.unknown = None;
         let mut again = Again::default();
-        let (mut busy, mut unleased) = (false, false);
+        let (mut busy, mut unleased, mut too_few) = (false, false, false);
         for (pending, reply) in calls.into_iter().zip(replies) {
             let group = pending.group;
             match reply {
@@ -432,16 +455,29 @@ impl Driver {
                     busy = true;
                     again.push(pending);
                 }
+                ClientReply::BelowFloor => {
+                    too_few = true;
+                    again.push(pending);
+                }
                 ClientReply::SessionUnknown => self.session_lost(pending, &mut again),
             }
         }
         self.waiting.put_back(again.into_calls());
         if unleased {
-            // It cannot reach all fused members: perhaps it was replaced.
+            // It does not reach all fused members: perhaps it was replaced.
             self.look_again();
         } else if busy {
             self.hold = Some(Instant::now() + self.backoff.wait());
         }
+        if too_few {
+            self.hold_changes();
+        }
+    }
+
+    /// Sends no change for a little while; reads need none (rule 53).
+    fn hold_changes(&mut self) {
+        self.below_floor = true;
+        self.hold_changes = Some(Instant::now() + self.backoff.wait());
     }
 
     /// The session is open, or not yet: then it is asked for again, before any change goes (rule 38).
@@ -455,11 +491,13 @@ impl Driver {
             [ClientReply::Opened(incarnation)] => {
                 self.backoff.reset();
                 self.unknown = None;
+                self.below_floor = false;
                 // Another one is its session by now, if the cluster was removed meanwhile.
                 if opening == Some(self.session.id) {
                     self.session.incarnation = Some(incarnation);
                 }
             }
+            [ClientReply::BelowFloor] => self.hold_changes(),
             _ => self.hold = Some(Instant::now() + self.backoff.wait()),
         }
     }
@@ -500,7 +538,7 @@ impl Driver {
             Refreshed::Newer => {
                 // News is a success: what failed before was another primary.
                 self.backoff.reset();
-                self.hold = None;
+                (self.hold, self.hold_changes, self.below_floor) = (None, None, false);
             }
             Refreshed::Removed => {
                 let name = self.route.config().name.clone();

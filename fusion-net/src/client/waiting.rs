@@ -3,6 +3,7 @@
 use super::call::{Ask, Pending};
 use super::session::Session;
 use fusion_core::message::ClientRequest;
+use fusion_core::op::Op;
 use std::collections::VecDeque;
 use tokio::time::Instant;
 
@@ -40,6 +41,18 @@ impl Waiting {
 
     pub(super) fn has_changes(&self) -> bool {
         self.calls.iter().any(|p| p.call.op.is_mutation())
+    }
+
+    /// Whether some that were asked together change nothing.
+    pub(super) fn has_reads(&self) -> bool {
+        let mut from = 0;
+        while let Some(count) = self.group_at(from) {
+            if !self.changes_at(from, count) {
+                return true;
+            }
+            from += count;
+        }
+        false
     }
 
     pub(super) fn take(&mut self, ask: Ask) {
@@ -121,10 +134,43 @@ impl Waiting {
         (requests, calls)
     }
 
+    /// As [`take_batch`](Self::take_batch), of the groups without a change; the others stay in their order.
+    pub(super) fn take_reads(
+        &mut self,
+        session: &mut Session,
+        coalesce: bool,
+    ) -> (Vec<ClientRequest>, Vec<Pending>) {
+        let (mut reads, mut changes) = (VecDeque::new(), VecDeque::new());
+        while let Some(count) = self.front_group() {
+            let rest = match self.changes_at(0, count) {
+                true => &mut changes,
+                false => &mut reads,
+            };
+            rest.extend(self.calls.drain(..count));
+        }
+        self.calls = reads;
+        let batch = self.take_batch(session, coalesce);
+        changes.append(&mut self.calls);
+        self.calls = changes;
+        batch
+    }
+
     /// How many calls the first group has.
     fn front_group(&self) -> Option<usize> {
-        let group = self.calls.front()?.group;
-        Some(self.calls.iter().take_while(|p| p.group == group).count())
+        self.group_at(0)
+    }
+
+    /// How many calls the group has that begins there.
+    fn group_at(&self, from: usize) -> Option<usize> {
+        let group = self.calls.get(from)?.group;
+        let same = self.calls.range(from..).take_while(|p| p.group == group);
+        Some(same.count())
+    }
+
+    /// Whether any of so many calls from there on is a change.
+    fn changes_at(&self, from: usize, count: usize) -> bool {
+        let group = self.calls.range(from..from + count);
+        group.map(|p| &p.call.op).any(Op::is_mutation)
     }
 }
 
@@ -163,7 +209,6 @@ mod tests {
     use super::super::structure::Answer;
     use super::*;
     use fusion_core::id::Seq;
-    use fusion_core::op::Op;
     use std::time::Duration;
     use tokio::sync::oneshot;
 
@@ -257,6 +302,29 @@ mod tests {
         assert_eq!(waiting.len(), 3);
         session.free(ids[0]);
         assert_eq!(waiting.take_batch(&mut session, true).0.len(), 3);
+    }
+
+    #[test]
+    fn reads_go_without_the_changes_before_them_and_those_stay_in_order() {
+        let later = Instant::now() + Duration::from_secs(1);
+        let mut waiting = Waiting::default();
+        let mut session = open_session();
+        let mut promises = ask_together(&mut waiting, 2, later);
+        promises.push(ask_one(&mut waiting, Op::Len, later));
+        let (mixed, promised) = calls([Op::Peek, enqueue(7)], later);
+        waiting.take(Ask::Together(mixed));
+        promises.extend(promised);
+        promises.push(ask_one(&mut waiting, Op::Peek, later));
+        let (requests, _) = waiting.take_reads(&mut session, true);
+        let ops: Vec<_> = requests.into_iter().map(|r| r.op).collect();
+        assert_eq!(ops, [Op::Len, Op::Peek]);
+        assert!(
+            !waiting.has_reads(),
+            "what goes with a change waits with it"
+        );
+        let (requests, _) = waiting.take_batch(&mut session, true);
+        let ops: Vec<_> = requests.into_iter().map(|r| r.op).collect();
+        assert_eq!(ops, [enqueue(0), enqueue(1), Op::Peek, enqueue(7)]);
     }
 
     #[test]

@@ -31,8 +31,10 @@ const MAX_BACKOFF: Duration = Duration::from_millis(200);
 pub(crate) struct Marks {
     /// The last change made: links have something to send.
     pub applied: Seq,
-    /// The stable mark: answers may go out.
+    /// The stable mark: links have it to tell.
     pub stable: Seq,
+    /// Up to here answers may go out.
+    pub answerable: Seq,
     /// The epoch: links have something to tell.
     pub epoch: Epoch,
     /// Until when it may read.
@@ -49,6 +51,7 @@ impl Marks {
         Marks {
             applied: primary.applied(),
             stable: primary.stable(),
+            answerable: primary.answerable(),
             epoch: primary.config().epoch,
             leased_until: primary.leased_until(),
             confirmed: primary.confirmed(),
@@ -263,7 +266,7 @@ impl PrimaryCell {
         };
         // What waits for the others holds its answers, and no requests: neither their memory nor room for it.
         drop(batch);
-        let is_safe = |m: &Marks| m.stable >= after && m.confirmed >= round;
+        let is_safe = |m: &Marks| m.answerable >= after && m.confirmed >= round;
         let settled = marks.wait_for(|m| m.closed || is_safe(m)).await;
         let safe = settled.is_ok_and(|m| is_safe(&m));
         if safe {
@@ -309,7 +312,11 @@ impl PrimaryCell {
             let opened = batch.open.map(|session| {
                 let incarnation = primary.open_session(session);
                 after = incarnation.unwrap_or_default();
-                incarnation.map_or(ClientReply::Busy, ClientReply::Opened)
+                let refusal = match primary.is_below_floor() {
+                    true => ClientReply::BelowFloor,
+                    false => ClientReply::Busy,
+                };
+                incarnation.map_or(refusal, ClientReply::Opened)
             });
             let mut bytes = 0;
             // Of operations that were sent together the front is executed: they keep their order.
@@ -337,6 +344,7 @@ impl PrimaryCell {
                     Submitted::BadRequest => ClientReply::BadRequest,
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
                     Submitted::Busy => ClientReply::Busy,
+                    Submitted::BelowFloor => ClientReply::BelowFloor,
                     Submitted::NoLease => ClientReply::NoLease,
                     Submitted::Suspended => ClientReply::NoLease,
                 };

@@ -200,8 +200,10 @@ mod faults {
             fault::plant(Some(fault));
             let mut by_hand = directed::SCHEDULES.iter();
             let (seeds, by) = if let Some((seed, what)) = chance {
-                let known = what.strip_prefix("invariant ").and_then(|w| w.get(..1));
-                let by = known.map_or("an assertion".to_owned(), |n| format!("invariant {n}"));
+                let known = what
+                    .strip_prefix("invariant ")
+                    .and_then(|w| w.split_once(':'));
+                let by = known.map_or("an assertion".to_owned(), |(n, _)| format!("invariant {n}"));
                 ((seed + 1).to_string(), by)
             } else if let Some((name, _)) =
                 by_hand.find(|schedule| directed::play(schedule).is_err())

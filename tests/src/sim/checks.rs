@@ -4,6 +4,7 @@ pub mod any_f;
 pub mod available;
 pub mod beyond_f;
 pub mod codes;
+pub mod floor;
 pub mod images;
 pub mod leases;
 pub mod level;

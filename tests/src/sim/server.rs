@@ -216,6 +216,7 @@ impl World {
         };
         let (me, now) = (ProcessId::Server(id), self.clock(ProcessId::Server(id)));
         self.hear(me, &mut server, from, packet, now);
+        checks::floor::on_heard(self, &server);
         self.put_back(id, server);
     }
 
@@ -487,7 +488,7 @@ impl World {
 
     /// Answers go out when the stable mark has come to what they depend on (rule 11).
     fn answer(&mut self, me: ProcessId, serving: &mut Serving) {
-        let (stable, confirmed) = (serving.primary.stable(), serving.primary.confirmed());
+        let (answerable, confirmed) = (serving.primary.answerable(), serving.primary.confirmed());
         let (config, index) = (serving.primary.config(), serving.primary.index());
         let (epoch, member) = (config.epoch, serving.primary.id());
         if serving.primary.is_suspended() {
@@ -495,10 +496,11 @@ impl World {
         }
         let (ready, waiting) = std::mem::take(&mut serving.waiting)
             .into_iter()
-            .partition(|held| stable >= held.after && confirmed >= held.round);
+            .partition(|held| answerable >= held.after && confirmed >= held.round);
         serving.waiting = waiting;
         for held in ready {
             checks::one_primary::on_answer(self, epoch, index, member);
+            checks::floor::on_answer(self, index, held.after);
             self.send(me, held.client, held.packet);
         }
     }

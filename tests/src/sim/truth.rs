@@ -57,6 +57,10 @@ pub struct Truth {
     pub served: BTreeSet<MemberId>,
     /// Who gave answers in an epoch.
     pub acknowledging: BTreeMap<(Epoch, PrimaryIndex), MemberId>,
+    /// Codes that were ever in sync.
+    pub codes: BTreeSet<MemberId>,
+    /// The last change of each primary that each code has ever had, where that counts (rule 53).
+    pub had: BTreeMap<(MemberId, PrimaryIndex), Seq>,
     /// Who filled each place last.
     pub holders: BTreeMap<Place, Holder>,
 }
@@ -79,6 +83,7 @@ impl Truth {
 
     /// This configuration is stored: whoever is active or in sync in it fills its place.
     pub fn settle(&mut self, config: &Configuration) {
+        self.codes.extend(config.in_sync().map(|s| s.id));
         let primaries = config.primaries.iter().zip(0..);
         let primaries = primaries.filter(|(s, _)| s.state == PrimaryState::Active);
         let primaries =

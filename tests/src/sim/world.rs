@@ -151,7 +151,9 @@ impl World {
         // On machines that a hypervisor stops with their clocks reads need something else than leases (rule 58).
         let reads = rng.pick(&[Reads::Leased, Reads::Leased, Reads::Confirmed]);
         let cluster = ClusterShape::new("c", kind, primaries, faults, false).expect("a shape");
-        let cluster = cluster.with_reads(reads);
+        let floor = rng.pick(&[0, 0, 0, 1, faults]);
+        let cluster = cluster.with_reads(reads).with_min_in_sync(floor);
+        let cluster = cluster.expect("not above f");
         let config = Configuration {
             timing,
             ..Configuration::create(1, ClusterId(1), 1, &cluster, &hosts)

@@ -57,6 +57,10 @@ enum ClusterCommand {
         /// What reads rest on
         #[arg(long, value_enum, default_value = "leased")]
         reads: ReadsArg,
+        /// Execute changes only while so many fused structures are in sync, at most F; 0: go on without any, and lose what is
+        /// written then with its primary
+        #[arg(long, value_name = "K", default_value_t = 0)]
+        min_in_sync: usize,
     },
     /// Print all clusters
     #[command(after_help = "Example:\n  fusion cluster list --json")]
@@ -169,10 +173,12 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
             faults,
             colocate,
             reads,
+            min_in_sync,
         } => {
             let spec = ClusterSpec::new(&name, kind.into(), primaries, faults)
                 .colocate(colocate)
-                .reads(reads.into());
+                .reads(reads.into())
+                .min_in_sync(min_in_sync);
             client.create(&spec).await?;
             // Nobody may know or read it: the cluster is there all the same.
             let created = client.cluster(&name).await.ok();

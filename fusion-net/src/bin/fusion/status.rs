@@ -206,6 +206,14 @@ impl fmt::Display for Report {
         if c.reads == Reads::Confirmed {
             writeln!(f, "  reads are confirmed: they rest on no clock")?;
         }
+        if c.in_sync < c.min_in_sync {
+            writeln!(
+                f,
+                "  changes wait: {} of at least {} fused members are in sync (--min-in-sync {}); reads wait where changes were \
+                 under way",
+                c.in_sync, c.min_in_sync, c.min_in_sync
+            )?;
+        }
         writeln!(f, "  may lose {}", may_lose(c))?;
         if let Some(waiting) = &c.waiting {
             writeln!(f, "  {}", explain(waiting))?;
@@ -426,6 +434,8 @@ pub(crate) mod tests {
             primaries: of(Role::Primary),
             faults: of(Role::Fused),
             reads: Reads::Leased,
+            min_in_sync: 0,
+            in_sync: of(Role::Fused),
             tolerates: of(Role::Fused),
             may_lose: MayLose::default(),
             serving: true,

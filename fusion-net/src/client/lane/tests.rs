@@ -122,3 +122,44 @@ async fn changes_that_were_sent_before_a_cluster_was_removed_may_have_been_made(
         Error::UnknownCluster { .. }
     ));
 }
+
+/// Waited with the changes, until those were given up (rule 53).
+#[tokio::test]
+async fn reads_do_not_wait_for_changes_below_the_floor() {
+    let mut driver = driver();
+    let mut changes = ask(&mut driver, vec![enqueue()]);
+    let (_, calls) = send(&mut driver);
+    driver.take_answers(Answered::Replies(vec![ClientReply::BelowFloor]), calls);
+    assert!(!driver.is_worth_a_batch(0), "the change waits");
+    assert!(driver.batch().is_none());
+    let mut reads = ask(&mut driver, vec![Op::Len]);
+    assert!(driver.is_worth_a_batch(0));
+    let (ops, calls) = send(&mut driver);
+    assert_eq!(ops, [Op::Len]);
+    driver.take_answers(Answered::Replies(vec![done()]), calls);
+    assert!(reads[0].try_recv().unwrap().is_ok());
+    assert!(driver.why().contains("in sync"), "{}", driver.why());
+    driver.hold_changes = None;
+    let (ops, calls) = send(&mut driver);
+    assert_eq!(ops, [enqueue()]);
+    driver.take_answers(Answered::Replies(vec![done()]), calls);
+    assert!(changes[0].try_recv().unwrap().is_ok());
+    assert!(!driver.why().contains("in sync"), "{}", driver.why());
+}
+
+/// A read of a client that has no session yet waited for the session of its changes (rule 53).
+#[tokio::test]
+async fn reads_do_not_wait_for_a_session_below_the_floor() {
+    let mut driver = driver();
+    driver.session.incarnation = None;
+    let _changes = ask(&mut driver, vec![enqueue()]);
+    let (_, batch, calls) = driver.batch().expect("a session is opened");
+    assert!(batch.open.is_some() && calls.is_empty());
+    driver.take_answers(Answered::Replies(vec![ClientReply::BelowFloor]), calls);
+    let mut reads = ask(&mut driver, vec![Op::Len]);
+    let (ops, calls) = send(&mut driver);
+    assert_eq!(ops, [Op::Len]);
+    driver.take_answers(Answered::Replies(vec![done()]), calls);
+    assert!(reads[0].try_recv().unwrap().is_ok());
+    assert!(driver.batch().is_none(), "the change waits");
+}

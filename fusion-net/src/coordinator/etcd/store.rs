@@ -12,7 +12,7 @@ use fusion_core::id::{ClusterId, Epoch, ServerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 /// How often a transaction is tried when something else changed between reading and writing.
 const ATTEMPTS: usize = 16;
 /// How many keys go in one transaction; etcd takes 128 conditions and 128 operations.

@@ -111,6 +111,8 @@ impl Registry {
             primaries: config.n(),
             faults: usize::from(config.faults),
             reads: config.reads,
+            min_in_sync: usize::from(config.min_in_sync),
+            in_sync: config.in_sync().count(),
             tolerates,
             may_lose,
             serving: gone == 0,

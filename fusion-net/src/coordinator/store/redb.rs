@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const CONFIGS: TableDefinition<u64, &[u8]> = TableDefinition::new("configurations");
 const SERVERS: TableDefinition<u64, &[u8]> = TableDefinition::new("servers");
-const FORMAT: u64 = 4;
+const FORMAT: u64 = 5;
 /// How many changes were made; a file from before they were counted has none.
 const CHANGES: &str = "changes";
 

@@ -22,6 +22,8 @@ pub struct Watch {
     away: VecDeque<(u64, BTreeSet<MemberId>)>,
     /// Since when there is a spare that can be reached.
     spare_since: Option<u64>,
+    /// Since when enough codes are in sync: below the floor primaries wait, as they were asked to (rule 53).
+    floor_since: Option<u64>,
     /// Since when each coordinator is well.
     coordinator_since: [Option<u64>; COORDINATORS as usize],
 }
@@ -51,7 +53,8 @@ impl Watch {
             start = Some(*at);
         }
         let coordinator = self.coordinator_since.iter().flatten().min();
-        Some(start?.max(self.spare_since?).max(*coordinator?))
+        let served = self.spare_since?.max(self.floor_since?);
+        Some(start?.max(served).max(*coordinator?))
     }
 }
 
@@ -63,6 +66,8 @@ pub fn look(world: &mut World) {
     let now = world.now;
     let away = away(world);
     let has_spare = has_spare(world);
+    let config = &world.store.config;
+    let above = config.in_sync().count() >= usize::from(config.min_in_sync);
     let well = world.coordinators_well();
     let longest = WINDOW * world.longest_suspicion_us();
     let watch = &mut world.watch;
@@ -75,6 +80,7 @@ pub fn look(world: &mut World) {
         watch.away.pop_front();
     }
     watch.spare_since = has_spare.then(|| watch.spare_since.unwrap_or(now));
+    watch.floor_since = above.then(|| watch.floor_since.unwrap_or(now));
     for (since, well) in watch.coordinator_since.iter_mut().zip(well) {
         *since = well.then(|| since.unwrap_or(now));
     }
