@@ -73,7 +73,7 @@ async fn a_coordinator_that_is_a_round_trip_of_1200_ms_away_is_used() {
 async fn who_asks_while_the_coordinator_is_started_again_waits_for_it() {
     let mut rig = start(3).await;
     rig.create("q", Kind::Queue, 2, 1).await;
-    let client = rig.client.clone();
+    let client = rig.client_like(ClientOptions::default()).await;
     rig.kill_coordinator().await.unwrap();
     let options = ClientOptions {
         network: rig.network().clone(),
