@@ -454,6 +454,7 @@ pub(crate) mod tests {
 
     fn report(control: ControlPlane) -> StatusReport {
         StatusReport {
+            asked: "127.0.0.1:7400".to_owned(),
             coordinator: "127.0.0.1:7400".to_owned(),
             servers: Vec::new(),
             clusters: Vec::new(),
