@@ -186,11 +186,15 @@ impl Client {
                 return Err(Error::TimedOut { after, why });
             }
             let coordinator = self.connections.coordinator(left).await?;
-            let given = if changes_nothing {
-                left.min(ANSWER)
-            } else {
-                left
-            };
+            let patience = left.min(ANSWER);
+            // Of a change that was sent to nobody, nobody knows what became of it: so the connection is tried first.
+            if !changes_nothing && coordinator.client.who(within(patience)).await.is_err() {
+                why = format!("the coordinator at {} does not answer", coordinator.address);
+                self.connections.coordinators.lost(&coordinator);
+                sleep(backoff.wait()).await;
+                continue;
+            }
+            let given = if changes_nothing { patience } else { left };
             match call(coordinator.client.clone(), within(given)).await {
                 Ok(Err(stands_by @ AdminError::NotActive { .. })) => {
                     why = format!("{}: {stands_by}", coordinator.address);
