@@ -30,7 +30,12 @@ const RUNTIME_ENDS: &str =
 /// A handle of the way; cheap to clone. The way ends with its last handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
-    way: Arc<Way>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    way: Way,
     taken: Arc<Taken>,
     connections: Connections,
     route: Arc<Route>,
@@ -41,12 +46,15 @@ impl Lane {
     pub(crate) fn start(connections: Connections, route: Arc<Route>, index: PrimaryIndex) -> Lane {
         let taken = Arc::<Taken>::default();
         let driver = Driver::new(connections.clone(), Arc::clone(&route), index, &taken);
-        Lane {
-            way: Arc::new(Way::new(driver.start())),
+        let inner = Inner {
+            way: Way::new(driver.start()),
             taken,
             connections,
             route,
             index,
+        };
+        Lane {
+            inner: Arc::new(inner),
         }
     }
 
@@ -85,16 +93,16 @@ impl Lane {
 
     /// Answers to be gathered for one caller.
     pub(super) fn answers(&self, capacity: usize) -> Answers {
-        Answers::new(Arc::clone(&self.taken), capacity)
+        Answers::new(Arc::clone(&self.inner.taken), capacity)
     }
 
     /// Takes out what calls that were dropped have taken.
     pub(super) fn take_abandoned(&self) -> Vec<Bytes> {
-        self.taken.take_all()
+        self.inner.taken.take_all()
     }
 
     fn deadline(&self, begun: Instant) -> Instant {
-        begun + self.connections.timeout.min(LONGEST)
+        begun + self.inner.connections.timeout.min(LONGEST)
     }
 
     fn prepare(&self, op: Op, begun: Instant, deadline: Instant) -> (Call, Promise) {
@@ -104,7 +112,7 @@ impl Lane {
             deadline,
             changes: op.is_mutation(),
             take: Take::of(&op),
-            taken: Arc::clone(&self.taken),
+            taken: Arc::clone(&self.inner.taken),
             answered,
         };
         let call = Call {
@@ -118,17 +126,20 @@ impl Lane {
 
     async fn ask(&self, deadline: Instant, ask: Ask) -> Result<(), NotTaken> {
         let start = || {
-            let (connections, route) = (self.connections.clone(), Arc::clone(&self.route));
-            Driver::new(connections, route, self.index, &self.taken).start()
+            let (connections, route) = (
+                self.inner.connections.clone(),
+                Arc::clone(&self.inner.route),
+            );
+            Driver::new(connections, route, self.inner.index, &self.inner.taken).start()
         };
-        self.way.hand_over(deadline, ask, start).await
+        self.inner.way.hand_over(deadline, ask, start).await
     }
 
     fn not_sent(&self, begun: Instant, why: &NotTaken) -> Error {
         Error::TimedOut {
             after: begun.elapsed(),
             why: match why {
-                NotTaken::Late => owing(&self.route, self.index),
+                NotTaken::Late => owing(&self.inner.route, self.inner.index),
                 NotTaken::NoRuntime => RUNTIME_ENDS.to_owned(),
             },
         }
@@ -143,7 +154,7 @@ impl Lane {
                 return answer;
             }
             Ok(Err(_)) => RUNTIME_ENDED.to_owned(),
-            Err(_) => owing(&self.route, self.index),
+            Err(_) => owing(&self.inner.route, self.inner.index),
         };
         let after = promise.begun.elapsed();
         Err(match promise.changes {
