@@ -10,7 +10,7 @@ mod processes;
 mod strangers;
 
 use fusion_core::op::{Op, Reply};
-use fusion_net::client::{Attempt, Client, Error, Kind, Raw};
+use fusion_net::client::{Attempt, Client, ClientOptions, Error, Kind, Raw};
 use fusion_net::peer;
 use fusion_net::transport::Network;
 use fusion_net::wire::{

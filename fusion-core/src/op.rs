@@ -293,7 +293,11 @@ pub enum OpError {
         len: u64,
     },
     /// The key is not in the map.
-    #[error("key {:?} is not in the map", String::from_utf8_lossy(key))]
+    #[error(
+        "key {:?}{} is not in the map",
+        String::from_utf8_lossy(shown(key)),
+        rest(key)
+    )]
     KeyError {
         /// The key asked for.
         key: Bytes,
@@ -328,6 +332,21 @@ pub enum OpError {
         /// The slots in use.
         slots: u64,
     },
+}
+
+/// The bytes of a key that a message shows.
+const SHOWN_BYTES: usize = 256;
+
+fn shown(key: &[u8]) -> &[u8] {
+    &key[..key.len().min(SHOWN_BYTES)]
+}
+
+/// What is said of the rest of a key.
+fn rest(key: &[u8]) -> String {
+    match key.len() {
+        ..=SHOWN_BYTES => String::new(),
+        bytes => format!("... ({bytes} bytes)"),
+    }
 }
 
 /// The outcome of one operation, as it is recorded under its session.

@@ -1,5 +1,6 @@
 //! Where the coordinators of a deployment listen: one address, or a list.
 
+use crate::text::{bounded, quoted};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
@@ -18,20 +19,24 @@ pub struct Addresses(Vec<String>);
 pub enum AddressesError {
     /// One of them is none.
     #[error(
-        "{text:?} is no address; give HOST:PORT as in 127.0.0.1:7400, or several with commas between them"
+        "{} is no address; give HOST:PORT as in 127.0.0.1:7400, or several with commas between them",
+        quoted(text)
     )]
     NoAddress {
         /// The part of the text.
         text: String,
     },
     /// Nobody can be reached there.
-    #[error("nobody is reached at {address}; give the host and the port that others connect to")]
+    #[error(
+        "nobody is reached at {}; give the host and the port that others connect to",
+        bounded(address)
+    )]
     Nowhere {
         /// The address.
         address: String,
     },
     /// One stands there twice.
-    #[error("{address} stands in the list twice")]
+    #[error("{} stands in the list twice", bounded(address))]
     Twice {
         /// Which.
         address: String,

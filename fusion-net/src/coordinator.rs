@@ -185,6 +185,7 @@ pub async fn serve_elected(
     let accepting = connections::accept(listener, move |incoming, guest| {
         let office = Arc::clone(&office);
         async move {
+            let from = incoming.from();
             match wire::accept(incoming, &[Service::Coordinator]).await {
                 Ok((stream, _)) => {
                     let transport =
@@ -193,7 +194,7 @@ pub async fn serve_elected(
                     use crate::service::Coordinator as _;
                     run(channel.execute(CoordinatorServer::new(office, guest).serve())).await;
                 }
-                Err(error) => wire::refused(&error),
+                Err(error) => wire::refused(&error, from),
             }
         }
     });

@@ -1,12 +1,13 @@
 //! Finding the active one of several coordinators, and following it.
 //!
-//! All addresses are asked at once, each again and again with bounded pauses: one that hangs or is gone does not delay
-//! what another one has to say.
+//! All addresses are asked at once, each again and again with bounded pauses, until one is the active one or the time is
+//! over: one that hangs or is gone does not delay what another one has to say, and one that is started again is found.
 
 use crate::addresses::{Addresses, MAX_ADDRESSES};
-use crate::peer::{self, Backoff, within};
+use crate::peer::{Backoff, Connect, Driven, Patience, within};
 use crate::service::CoordinatorClient;
-use crate::transport::Network;
+use crate::text::{bounded, took};
+use crate::transport::{Network, ReachError};
 use crate::wire::ConnectError;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -14,10 +15,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-/// How long a coordinator may take to say whether it is the active one.
-const ASK: Duration = Duration::from_secs(1);
 /// The longest pause between two questions to the same one.
 const MAX_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -36,6 +35,26 @@ pub enum Attempt {
         /// Why none may be, if it knows.
         problem: Option<String>,
     },
+}
+
+impl Attempt {
+    /// Whether nothing that may be waited for would change it: somebody has to.
+    fn is_final(&self) -> bool {
+        let Attempt::NotReached(error) = self else {
+            return false;
+        };
+        match &**error {
+            ConnectError::Version { .. } | ConnectError::WrongService { .. } => true,
+            ConnectError::Reach(reach) => !matches!(reach, ReachError::Tls(_) | ReachError::Io(_)),
+            // A process that goes down just then sounds like one of another kind.
+            _ => false,
+        }
+    }
+
+    /// Whether nobody was there, as far as the system says.
+    fn is_refused(&self) -> bool {
+        matches!(self, Attempt::NotReached(error) if !matches!(**error, ConnectError::TimedOut(_)))
+    }
 }
 
 impl fmt::Display for Attempt {
@@ -58,47 +77,79 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// What was tried in vain: each address with what came of it last.
+/// What was tried in vain, and for how long: each address with what came of it last.
 #[derive(Clone, Debug, Default)]
-pub struct Tried(Vec<(String, Attempt)>);
+pub struct Tried {
+    attempts: Vec<(String, Attempt)>,
+    took: Duration,
+}
 
 impl Tried {
     /// Each address that was tried.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Attempt)> {
-        self.0
+        self.attempts
             .iter()
             .map(|(address, attempt)| (&**address, attempt))
     }
 
+    /// How long it took.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+
     fn note(&mut self, address: &str, attempt: Attempt) {
-        match self.0.iter_mut().find(|(a, _)| a == address) {
+        match self.attempts.iter_mut().find(|(a, _)| a == address) {
             Some((_, last)) => *last = attempt,
-            None => self.0.push((address.to_owned(), attempt)),
+            None => self.attempts.push((address.to_owned(), attempt)),
         }
+    }
+
+    /// Whether no waiting will help, or none was there for as long as that is waited for.
+    fn is_in_vain(&self, refused_for: Option<Duration>, waited: Duration) -> bool {
+        let mut attempts = self.attempts.iter().map(|(_, attempt)| attempt);
+        let all_final = attempts.clone().all(Attempt::is_final);
+        let long_enough = refused_for.is_some_and(|limit| waited >= limit);
+        all_final || long_enough && attempts.all(Attempt::is_refused)
     }
 
     /// Whether somebody there may come to be the active one, or knows who is.
     #[must_use]
     pub fn hopeful(&self) -> bool {
         let stands_by = |(_, attempt): &(_, _)| matches!(attempt, Attempt::StandsBy { .. });
-        self.0.iter().any(stands_by)
+        self.attempts.iter().any(stands_by)
     }
 }
 
 impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0[..] {
-            [] => f.write_str("no coordinator answered in time"),
+        let took = took(self.took);
+        match &self.attempts[..] {
+            [] => write!(f, "no coordinator answered within {took}"),
             [(address, Attempt::NotReached(reason))] => {
-                write!(f, "cannot reach the coordinator at {address}: {reason}")
+                let reason = bounded(&reason.to_string());
+                write!(
+                    f,
+                    "cannot reach the coordinator at {address}: {reason} (tried for {took})"
+                )
             }
             [(address, attempt)] => {
-                write!(f, "the coordinator at {address} is of no use: {attempt}")
+                let attempt = bounded(&attempt.to_string());
+                write!(
+                    f,
+                    "the coordinator at {address} is of no use: {attempt} (tried for {took})"
+                )
             }
             several => {
-                let told = several.iter().map(|(a, why)| format!("{a}: {why}"));
+                let told = several
+                    .iter()
+                    .map(|(a, why)| format!("{a}: {}", bounded(&why.to_string())));
                 let told: Vec<String> = told.collect();
-                write!(f, "no coordinator is active; {}", told.join("; "))
+                write!(
+                    f,
+                    "no coordinator is active (tried for {took}); {}",
+                    told.join("; ")
+                )
             }
         }
     }
@@ -109,6 +160,7 @@ impl fmt::Display for Tried {
 pub(crate) struct Found {
     pub(crate) client: CoordinatorClient,
     pub(crate) address: String,
+    connection: Driven<()>,
     generation: u64,
 }
 
@@ -117,6 +169,8 @@ pub(crate) struct Found {
 pub(crate) struct Coordinators {
     addresses: Addresses,
     network: Network,
+    refused_for: Option<Duration>,
+    patience: Patience,
     found: Arc<Mutex<Option<Found>>>,
     /// One search at a time; what the last one found wrong.
     searching: Arc<tokio::sync::Mutex<()>>,
@@ -132,21 +186,45 @@ impl Coordinators {
         Coordinators {
             addresses,
             network,
+            refused_for: None,
+            patience: Patience::constant(),
             found: Arc::default(),
             searching: Arc::default(),
             tried: Arc::default(),
         }
     }
 
+    /// For a client, which may be far away, and whose search ends at its deadline; or sooner when nobody at all has been
+    /// there for so long. (A server looks for a new coordinator at a steady pace: it is given a bounded time to find it,
+    /// PROTOCOL rule 22.)
+    pub(crate) fn for_client(self, refused_for: Option<Duration>) -> Coordinators {
+        Coordinators {
+            refused_for,
+            patience: Patience::growing(),
+            ..self
+        }
+    }
+
+    /// The connection used last, if it is of use yet.
+    fn known(&self) -> Option<Found> {
+        let mut found = lock(&self.found);
+        if found.as_ref().is_some_and(|f| f.connection.is_dead()) {
+            *found = None;
+        }
+        found.clone()
+    }
+
     /// The connection used last, or, when that is [`lost`](Self::lost) or there is none, one to whoever says first that it
-    /// is the active coordinator. Gives up after `limit`, and at once when nobody answers at all.
+    /// is the active coordinator. Gives up after `limit`, and at once when all that are asked say what no waiting changes:
+    /// that they speak another version, say, or do not take this side's certificate.
     pub(crate) async fn active(&self, limit: Duration) -> Result<Found, Tried> {
-        if let Some(found) = lock(&self.found).clone() {
+        if let Some(found) = self.known() {
             return Ok(found);
         }
+        let began = Instant::now();
         let search = async {
             let _one_at_a_time = self.searching.lock().await;
-            if let Some(found) = lock(&self.found).clone() {
+            if let Some(found) = self.known() {
                 return Ok(found);
             }
             *lock(&self.tried) = Tried::default();
@@ -154,9 +232,13 @@ impl Coordinators {
             *lock(&self.found) = Some(found.clone());
             Ok(found)
         };
-        timeout(limit, search)
+        let found = timeout(limit, search)
             .await
-            .unwrap_or_else(|_| Err(lock(&self.tried).clone()))
+            .unwrap_or_else(|_| Err(lock(&self.tried).clone()));
+        found.map_err(|tried| Tried {
+            took: began.elapsed(),
+            ..tried
+        })
     }
 
     /// The connection broke, or what it leads to is not the active coordinator any more.
@@ -177,9 +259,11 @@ impl Coordinators {
             Box::pin(ask_until_active(
                 self.network.clone(),
                 address,
+                self.patience,
                 tell.clone(),
             ))
         };
+        let began = Instant::now();
         let mut asking: FuturesUnordered<_> = asked.iter().cloned().map(ask).collect();
         loop {
             tokio::select! {
@@ -194,7 +278,8 @@ impl Coordinators {
                     }
                     let mut tried = lock(&self.tried);
                     tried.note(&address, attempt);
-                    if tried.0.len() >= asked.len() && !tried.hopeful() {
+                    let all = tried.attempts.len() >= asked.len();
+                    if all && tried.is_in_vain(self.refused_for, began.elapsed()) {
                         return Err(tried.clone());
                     }
                 }
@@ -207,20 +292,26 @@ impl Coordinators {
 async fn ask_until_active(
     network: Network,
     address: String,
+    mut patience: Patience,
     tell: mpsc::Sender<(String, Attempt)>,
 ) -> Found {
     let mut backoff = Backoff::new(MAX_BACKOFF);
     loop {
-        let attempt = match peer::connect::<CoordinatorClient>(&network, &address).await {
-            Ok(client) => loop {
-                let who = match client.who(within(ASK)).await {
+        let connected = CoordinatorClient::connect(&network, &address, patience.limit()).await;
+        let attempt = match connected {
+            Ok(driven) => loop {
+                let who = match driven.client.who(within(patience.limit())).await {
                     Ok(who) => who,
-                    Err(_) => break Attempt::Silent,
+                    Err(_) => {
+                        patience.wait_longer();
+                        break Attempt::Silent;
+                    }
                 };
                 if who.active {
                     return Found {
-                        client,
+                        client: driven.client.clone(),
                         address,
+                        connection: driven.map(|_| ()),
                         generation: rand::random(),
                     };
                 }
@@ -231,7 +322,10 @@ async fn ask_until_active(
                 let _ = tell.send((address.clone(), stands_by)).await;
                 sleep(backoff.wait()).await;
             },
-            Err(error) => Attempt::NotReached(Arc::new(error)),
+            Err(error) => {
+                patience.after(&error);
+                Attempt::NotReached(Arc::new(error))
+            }
         };
         let _ = tell.send((address.clone(), attempt)).await;
         sleep(backoff.wait()).await;

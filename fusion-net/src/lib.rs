@@ -13,5 +13,6 @@ pub mod local;
 pub mod peer;
 pub mod server;
 pub mod service;
+mod text;
 pub mod transport;
 pub mod wire;

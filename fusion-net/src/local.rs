@@ -380,6 +380,8 @@ impl LocalCluster {
     pub async fn client(&self) -> Result<Client, LocalError> {
         let options = ClientOptions {
             network: self.network.clone(),
+            // Whether it lives is this process's affair: that it is gone is told soon.
+            refused_for: Some(Duration::from_secs(2)),
             ..ClientOptions::default()
         };
         Ok(Client::connect_with(&self.coordinator_list, options).await?)

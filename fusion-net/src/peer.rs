@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tarpc::client::Config;
+use tarpc::client::{Config, NewClient};
 use tarpc::context::Context;
+use tokio::task::AbortHandle;
 
-/// How long a connection may take to be made.
+/// How long a connection may take to be made at first.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A call that was given up after so long without an answer casts doubt on its connection.
@@ -31,24 +32,60 @@ fn config() -> Config {
     config
 }
 
-/// A client of a service, over a connection to one process. Its driver runs as a task of its own.
+/// A client of a service, over a connection to one process.
 pub trait Connect: Clone + Send + Sync + 'static {
-    /// Connects to one address.
+    /// Connects to one address; each step of it may take `limit`.
     ///
     /// # Errors
     /// [`ConnectError`].
     fn connect(
         network: &Network,
         address: &str,
-    ) -> impl Future<Output = Result<Self, ConnectError>> + Send;
+        limit: Duration,
+    ) -> impl Future<Output = Result<Driven<Self>, ConnectError>> + Send;
+}
+
+/// A client, and the task that drives its connection in the runtime that it was made in.
+#[derive(Clone, Debug)]
+pub struct Driven<C> {
+    /// The client.
+    pub client: C,
+    driver: AbortHandle,
+}
+
+impl<C> Driven<C> {
+    pub(crate) fn new(client: C, driver: AbortHandle) -> Driven<C> {
+        Driven { client, driver }
+    }
+
+    /// Whether its task has ended: with the connection, or with its runtime. Every call would be in vain.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.driver.is_finished()
+    }
+
+    /// The same connection for another client of it.
+    pub(crate) fn map<D>(self, client: impl FnOnce(C) -> D) -> Driven<D> {
+        Driven::new(client(self.client), self.driver)
+    }
 }
 
 macro_rules! connect {
     ($client:ty, $service:expr) => {
         impl Connect for $client {
-            async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
-                let stream = wire::connect(network, address, $service, CONNECT_TIMEOUT).await?;
-                Ok(<$client>::new(config(), wire::client_transport(stream)).spawn())
+            async fn connect(
+                network: &Network,
+                address: &str,
+                limit: Duration,
+            ) -> Result<Driven<Self>, ConnectError> {
+                let stream = wire::connect(network, address, $service, limit).await?;
+                let transport = wire::client_transport(stream);
+                let NewClient { client, dispatch } = <$client>::new(config(), transport);
+                let driver = tokio::spawn(async move {
+                    if let Err(error) = dispatch.await {
+                        tracing::debug!(%error, "a connection broke");
+                    }
+                });
+                Ok(Driven::new(client, driver.abort_handle()))
             }
         }
     };
@@ -63,7 +100,7 @@ connect!(CoordinatorClient, Service::Coordinator);
 /// # Errors
 /// [`ConnectError`].
 pub async fn connect<C: Connect>(network: &Network, address: &str) -> Result<C, ConnectError> {
-    C::connect(network, address).await
+    Ok(C::connect(network, address, CONNECT_TIMEOUT).await?.client)
 }
 
 /// The connections to one service, by address.
@@ -78,7 +115,7 @@ type Clients<C> = Mutex<HashMap<String, Arc<Entry<C>>>>;
 
 #[derive(Debug)]
 struct Entry<C> {
-    client: C,
+    driven: Driven<C>,
     address: String,
 }
 
@@ -108,7 +145,7 @@ impl<C> Pooled<C> {
     /// The client.
     #[must_use]
     pub fn client(&self) -> &C {
-        &self.entry.client
+        &self.entry.driven.client
     }
 
     /// The other side has answered.
@@ -117,12 +154,16 @@ impl<C> Pooled<C> {
     }
 
     fn forget(&self) {
-        let mut clients = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = &self.entry.address;
-        let same = |known: &Arc<Entry<C>>| Arc::ptr_eq(known, &self.entry);
-        if clients.get(address).is_some_and(same) {
-            clients.remove(address);
-        }
+        forget(&self.pool, &self.entry);
+    }
+}
+
+/// Forgets a connection, unless another one has taken its place already.
+fn forget<C>(clients: &Clients<C>, entry: &Arc<Entry<C>>) {
+    let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |known: &Arc<Entry<C>>| Arc::ptr_eq(known, entry);
+    if clients.get(&entry.address).is_some_and(same) {
+        clients.remove(&entry.address);
     }
 }
 
@@ -157,21 +198,36 @@ impl<C: Connect> Pool<C> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection to `address`, made now if there is none.
+    /// The connection to `address`, made now if there is none that lives.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub async fn get(&self, address: &str) -> Result<Pooled<C>, ConnectError> {
+        self.get_within(address, CONNECT_TIMEOUT).await
+    }
+
+    /// As [`get`](Self::get), where each step of making one may take `limit`.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn get_within(
+        &self,
+        address: &str,
+        limit: Duration,
+    ) -> Result<Pooled<C>, ConnectError> {
         let known = self.lock().get(address).cloned();
         if let Some(entry) = known {
-            return Ok(Pooled::new(self, entry));
+            if !entry.driven.is_dead() {
+                return Ok(Pooled::new(self, entry));
+            }
+            forget(&self.clients, &entry);
         }
-        let client: C = connect(&self.network, address).await?;
+        let driven = C::connect(&self.network, address, limit).await?;
         let address = address.to_owned();
         let mut clients = self.lock();
         let entry = clients
             .entry(address.clone())
-            .or_insert_with(|| Arc::new(Entry { client, address }));
+            .or_insert_with(|| Arc::new(Entry { driven, address }));
         let entry = Arc::clone(entry);
         drop(clients);
         Ok(Pooled::new(self, entry))
@@ -179,7 +235,9 @@ impl<C: Connect> Pool<C> {
 
     /// The connection to `address`, if there is one.
     pub(crate) fn known(&self, address: &str) -> Option<C> {
-        self.lock().get(address).map(|entry| entry.client.clone())
+        let clients = self.lock();
+        let entry = clients.get(address).filter(|e| !e.driven.is_dead());
+        entry.map(|entry| entry.driven.client.clone())
     }
 
     /// Forgets a connection that failed, unless another one has taken its place already.
@@ -188,7 +246,8 @@ impl<C: Connect> Pool<C> {
     }
 }
 
-/// Waits that grow from 10 ms to `most` with each failure in a row.
+/// Waits that grow from 10 ms to `most` with each failure in a row, each by chance between half of it and all of it: many
+/// that fail together do not come again together.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
@@ -215,6 +274,69 @@ impl Backoff {
     pub fn wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(self.most);
-        wait
+        wait.mul_f64(rand::random_range(0.5..=1.0))
+    }
+}
+
+/// How long an attempt to connect may take: [`CONNECT_TIMEOUT`], or, where it grows, from that on twice as long after each
+/// that took too long. Whoever hangs is soon tried again, and who is far away is reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    limit: Duration,
+    most: Duration,
+}
+
+/// The longest that an attempt is given.
+const MOST_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Patience {
+    pub(crate) fn constant() -> Patience {
+        Patience {
+            limit: CONNECT_TIMEOUT,
+            most: CONNECT_TIMEOUT,
+        }
+    }
+
+    pub(crate) fn growing() -> Patience {
+        Patience {
+            limit: CONNECT_TIMEOUT,
+            most: MOST_PATIENCE,
+        }
+    }
+
+    pub(crate) fn limit(self) -> Duration {
+        self.limit
+    }
+
+    /// The last attempt ended with that.
+    pub(crate) fn after(&mut self, error: &ConnectError) {
+        if matches!(error, ConnectError::TimedOut(_)) {
+            self.wait_longer();
+        }
+    }
+
+    pub(crate) fn wait_longer(&mut self) {
+        self.limit = (self.limit * 2).min(self.most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two thousand clients that failed together came again together.
+    #[test]
+    fn waits_grow_to_the_most_and_no_two_need_be_alike() {
+        let most = Duration::from_millis(80);
+        let waits = || -> Vec<Duration> {
+            let mut backoff = Backoff::new(most);
+            (0..20).map(|_| backoff.wait()).collect()
+        };
+        let all = waits();
+        for (i, wait) in all.iter().enumerate() {
+            let full = (Duration::from_millis(10) * 2_u32.pow(i as u32)).min(most);
+            assert!(*wait >= full / 2 && *wait <= full, "{i}: {wait:?}");
+        }
+        assert_ne!(all, waits(), "twenty waits are alike by no chance");
     }
 }

@@ -149,6 +149,7 @@ pub(crate) async fn serve_connection(incoming: Incoming, guest: Arc<Guest>, host
     } else {
         &OFFERED[..2]
     };
+    let from = incoming.from();
     match wire::accept(incoming, offered).await {
         Ok((stream, Service::Primary)) => {
             let transport = wire::server_transport(stream, Service::Primary, Arc::clone(&guest));
@@ -168,7 +169,7 @@ pub(crate) async fn serve_connection(incoming: Incoming, guest: Arc<Guest>, host
             express::serve_changes(stream, Arc::clone(&guest), FusedServer::new(host, guest)).await,
         ),
         Ok((_, Service::Coordinator)) => {}
-        Err(error) => wire::refused(&error),
+        Err(error) => wire::refused(&error, from),
     }
 }
 

@@ -453,8 +453,8 @@ pub struct ServerStatus {
     pub zone: Option<String>,
     /// All that it says of itself.
     pub labels: Labels,
-    /// Milliseconds since it was last heard of.
-    pub heard_ms_ago: u64,
+    /// Milliseconds since it was last heard of; `None` when it was not while this coordinator is the active one.
+    pub heard_ms_ago: Option<u64>,
 }
 
 /// A cluster.

@@ -11,12 +11,13 @@ pub use authority::{Authority, CertificateError, Issued};
 pub use stream::Stream;
 pub use tls::{Tls, TlsError, TlsFiles};
 
+use crate::text::bounded;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use stream::Tcp;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 /// The way that a process reaches others and is reached. Cheap to clone.
 ///
@@ -51,6 +52,17 @@ pub enum ListenError {
     /// Without TLS only this machine may be let in.
     #[error("without TLS only loopback addresses may be listened on, and {0} is none")]
     NotLoopback(SocketAddr),
+    /// Nobody knows what the name stands for.
+    #[error(
+        "cannot listen on {}: {error}; give HOST:PORT, a name or an address of this machine",
+        bounded(place)
+    )]
+    Name {
+        /// What was asked for.
+        place: String,
+        /// Why not.
+        error: io::Error,
+    },
     /// The system said no.
     #[error("cannot listen on {address}: {error}")]
     Io {
@@ -151,7 +163,7 @@ impl Network {
             return Err(ListenError::NotLoopback(address));
         }
         let socket = match self.medium {
-            Medium::System => TcpListener::bind(address).await.map(Socket::System),
+            Medium::System => listen(address).map(Socket::System),
             #[cfg(feature = "turmoil")]
             Medium::Turmoil => turmoil::net::TcpListener::bind(address)
                 .await
@@ -161,6 +173,30 @@ impl Network {
             socket: socket.map_err(|error| ListenError::Io { address, error })?,
             network: self.clone(),
         })
+    }
+
+    /// Listens on `HOST:PORT`, at the first address that the name stands for and that can be listened on.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub async fn listen_at(&self, place: &str) -> Result<Listener, ListenError> {
+        let name = || place.to_owned();
+        let addresses = lookup_host(place).await;
+        let addresses = addresses.map_err(|error| ListenError::Name {
+            place: name(),
+            error,
+        })?;
+        let mut failed = ListenError::Name {
+            place: name(),
+            error: io::Error::from(io::ErrorKind::NotFound),
+        };
+        for address in addresses {
+            match self.listen(address).await {
+                Ok(listener) => return Ok(listener),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
     /// Connects to `HOST:PORT`; with TLS, to nobody but a holder of a certificate for that host.
@@ -220,6 +256,21 @@ impl Network {
     }
 }
 
+/// Listens, with as many connections that wait to be accepted as the system allows: many clients may come at once.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A process that is started again takes its port, though connections of the one before are not over.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// More than any system allows, which takes what it does.
+const BACKLOG: u32 = i32::MAX as u32;
+
 /// The host of `HOST:PORT`, without the brackets of an IPv6 address.
 fn host_of(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
@@ -262,13 +313,20 @@ impl Listener {
 
     /// The next connection, about whose other side nothing is known yet.
     pub(crate) async fn accept(&self) -> io::Result<Incoming> {
-        let tcp = match &self.socket {
-            Socket::System(socket) => Tcp::System(socket.accept().await?.0),
+        let (tcp, from) = match &self.socket {
+            Socket::System(socket) => {
+                let (tcp, from) = socket.accept().await?;
+                (Tcp::System(tcp), from)
+            }
             #[cfg(feature = "turmoil")]
-            Socket::Turmoil(socket) => Tcp::Turmoil(socket.accept().await?.0),
+            Socket::Turmoil(socket) => {
+                let (tcp, from) = socket.accept().await?;
+                (Tcp::Turmoil(tcp), from)
+            }
         };
         Ok(Incoming {
             tcp,
+            from,
             network: self.network.clone(),
         })
     }
@@ -287,6 +345,7 @@ impl fmt::Debug for Listener {
 #[derive(Debug)]
 pub(crate) struct Incoming {
     tcp: Tcp,
+    from: SocketAddr,
     network: Network,
 }
 
@@ -303,6 +362,11 @@ pub(crate) struct Unreached {
 const TLS_HANDSHAKE: u8 = 0x16;
 
 impl Incoming {
+    /// Whose connection it is.
+    pub(crate) fn from(&self) -> SocketAddr {
+        self.from
+    }
+
     /// Agrees on TLS where this process speaks it. Takes as long as the other side likes: the caller sets a limit.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ pub use sides::{ClientSide, ServerSide, client_transport, decode_request};
 use crate::transport::{Incoming, Network, ReachError, Stream, Unreached};
 use fusion_core::limits::{MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -243,12 +244,12 @@ pub(crate) async fn accept(
 
 /// Logs a connection of which nothing came. What an operator has to mend is said aloud, but seldom: strangers must not
 /// fill the log.
-pub(crate) fn refused(error: &ConnectError) {
+pub(crate) fn refused(error: &ConnectError, from: SocketAddr) {
     static SAID: Mutex<Option<Instant>> = Mutex::new(None);
     if matches!(error, ConnectError::Reach(_)) && is_due(&SAID) {
-        tracing::warn!(%error, "a connection was refused; further ones are not told for a while");
+        tracing::warn!(%from, %error, "a connection was refused; further ones are not told for a while");
     } else {
-        tracing::debug!(%error, "a connection was refused");
+        tracing::debug!(%from, %error, "a connection was refused");
     }
 }
 

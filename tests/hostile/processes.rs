@@ -42,7 +42,11 @@ async fn in_a_list_of_coordinators_the_one_that_lives_is_found() {
         "it did not wait for the silent one"
     );
     client.status().await.unwrap();
-    let error = Client::connect(&useless).await.unwrap_err();
+    let options = ClientOptions {
+        timeout: 3 * peer::CONNECT_TIMEOUT,
+        ..ClientOptions::default()
+    };
+    let error = Client::connect_with(&useless, options).await.unwrap_err();
     let Error::NoCoordinator { tried } = &error else {
         panic!("{error:?}");
     };

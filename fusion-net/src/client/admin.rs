@@ -78,8 +78,11 @@ impl ClusterSpec {
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// How long a call may take, with all its retries.
+    /// How long a call may take, with all its retries; [`Client::connect`] and what is asked of the coordinator, too.
     pub timeout: Duration,
+    /// Whoever asks for the coordinator gives up sooner when nobody at all has been there for so long: each address
+    /// refused the connection, say. `None`, the default, means not to: a coordinator that is started again is waited for.
+    pub refused_for: Option<Duration>,
     /// How the coordinator and the servers are reached; without TLS, on this machine only.
     pub network: Network,
     /// Whether concurrent calls go together in one request (the default). Without it each call is a request of its own,
@@ -91,6 +94,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         ClientOptions {
             timeout: Duration::from_secs(30),
+            refused_for: None,
             network: Network::loopback(),
             coalesce: true,
         }
@@ -103,6 +107,10 @@ const ANSWER: Duration = Duration::from_secs(3);
 const MAX_BACKOFF: Duration = Duration::from_millis(250);
 
 /// A client of one deployment and its clusters. Cheap to clone.
+///
+/// Its tasks run in the tokio runtime that a call begins in. A client and its structures may outlive that runtime: the
+/// first call in another one starts them there. (A current-thread runtime that lives, but that nobody blocks on, drives
+/// none of its tasks: calls elsewhere wait for it in vain until it is dropped.)
 #[derive(Clone, Debug)]
 pub struct Client {
     connections: Connections,
@@ -126,7 +134,9 @@ impl Client {
         Client::connect_to(coordinators.parse()?, options).await
     }
 
-    /// As [`connect_with`](Self::connect_with), with addresses that were read before.
+    /// As [`connect_with`](Self::connect_with), with addresses that were read before. An active coordinator is sought for
+    /// as long as a call may take, since one may just be started again; not where waiting is of no use: all that are
+    /// reached speak another version, say, or do not take this side's certificate.
     ///
     /// # Errors
     /// [`Error::NoCoordinator`].
@@ -135,7 +145,8 @@ impl Client {
         options: ClientOptions,
     ) -> Result<Client, Error> {
         let connections = Connections {
-            coordinators: Coordinators::new(coordinators, options.network.clone()),
+            coordinators: Coordinators::new(coordinators, options.network.clone())
+                .for_client(options.refused_for),
             primaries: Pool::new(options.network),
             lanes: TaskTracker::new(),
             timeout: options.timeout,
@@ -183,25 +194,32 @@ impl Client {
         loop {
             let left = limit.saturating_sub(began.elapsed());
             if left.is_zero() {
-                return Err(Error::TimedOut { limit, why });
+                let after = began.elapsed();
+                return Err(Error::TimedOut { after, why });
             }
             let coordinator = self.connections.coordinator(left).await?;
-            let given = if changes_nothing {
-                left.min(ANSWER)
-            } else {
-                left
-            };
+            let patience = left.min(ANSWER);
+            // Of a change that was sent to nobody, nobody knows what became of it: so the connection is tried first.
+            if !changes_nothing && coordinator.client.who(within(patience)).await.is_err() {
+                why = format!("the coordinator at {} does not answer", coordinator.address);
+                self.connections.coordinators.lost(&coordinator);
+                sleep(backoff.wait()).await;
+                continue;
+            }
+            let given = if changes_nothing { patience } else { left };
             match call(coordinator.client.clone(), within(given)).await {
                 Ok(Err(stands_by @ AdminError::NotActive { .. })) => {
                     why = format!("{}: {stands_by}", coordinator.address);
                 }
                 Ok(answer) => return Ok(answer?),
-                Err(_) => {
+                Err(error) => {
                     let address = &coordinator.address;
                     why = format!("the coordinator at {address} does not answer");
-                    if !changes_nothing {
+                    // What was not sent is sent again, whatever it is.
+                    if !changes_nothing && !matches!(error, RpcError::Send(_)) {
                         self.connections.coordinators.lost(&coordinator);
-                        return Err(Error::OutcomeUnknown { limit, why });
+                        let after = began.elapsed();
+                        return Err(Error::OutcomeUnknown { after, why });
                     }
                 }
             }
@@ -234,7 +252,7 @@ impl Client {
         let all = futures::future::try_join_all(parts.map(|part| async move { part.len().await }));
         all.await.map_err(|error| match error {
             // The cluster is there, even if not all of it answers yet.
-            Error::TimedOut { limit, why } => Error::OutcomeUnknown { limit, why },
+            Error::TimedOut { after, why } => Error::OutcomeUnknown { after, why },
             error => error,
         })?;
         Ok(())
@@ -366,7 +384,7 @@ impl Client {
             pause.await?;
         }
         let why = format!("cluster {name} does not tolerate all its faults yet");
-        Err(Error::TimedOut { limit, why })
+        Err(Error::TimedOut { after: limit, why })
     }
 
     async fn route(&self, name: &str, wanted: Option<Kind>) -> Result<Arc<Route>, Error> {

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::structure::Raw;
+use super::taken::Answers;
 use fusion_core::op::{Op, Reply};
 use futures::future::join_all;
 use thiserror::Error as ThisError;
@@ -107,12 +108,11 @@ pub(super) async fn ask(structures: &[&Raw], ops: Vec<Placed>) -> Vec<Result<Rep
     let calls = structures
         .iter()
         .zip(each)
-        .map(|(raw, ops)| raw.call_all(ops));
-    let mut answers: Vec<_> = join_all(calls)
-        .await
-        .into_iter()
-        .map(Vec::into_iter)
-        .collect();
+        .map(|(raw, ops)| raw.answers_to(ops));
+    // What one has taken is kept while another one is waited for.
+    let all = join_all(calls).await;
+    let replies = |(raw, answers): (&&Raw, Answers)| raw.replies(answers).into_iter();
+    let mut answers: Vec<_> = structures.iter().zip(all).map(replies).collect();
     let answers = places.into_iter().map(|place| answers[place].next());
     answers
         .map(|answer| answer.unwrap_or(Err(Error::BadAnswer)))
@@ -126,11 +126,11 @@ mod tests {
 
     #[test]
     fn what_became_of_a_batch_is_counted_and_the_first_failure_named() {
-        let (limit, why) = (Duration::from_secs(1), "somebody is away".to_owned());
+        let (after, why) = (Duration::from_secs(1), "somebody is away".to_owned());
         let answers = vec![
             Ok(()),
             Err(Error::OutcomeUnknown {
-                limit,
+                after,
                 why: why.clone(),
             }),
             Ok(()),
@@ -142,7 +142,7 @@ mod tests {
         };
         let counts = (error.of, error.made, error.unknown, error.index);
         assert_eq!(counts, (5, 2, 2, 1));
-        let said = "change 1 (from 0) of 5 failed: no answer within 1s: somebody is away; whether it was executed is \
+        let said = "change 1 (from 0) of 5 failed: no answer after 1 s: somebody is away; whether it was executed is \
                     unknown; 2 were made, perhaps 2 more";
         assert_eq!(error.to_string(), said);
         assert_eq!(all_made(vec![Ok(1), Ok(2)]).unwrap(), [1, 2]);

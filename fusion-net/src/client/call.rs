@@ -2,9 +2,9 @@
 
 use super::Error;
 use super::structure::Answer;
+use super::taken::{Take, Taken};
 use fusion_core::id::RequestId;
 use fusion_core::op::Op;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) op: Op,
+    pub(super) begun: Instant,
     pub(super) deadline: Instant,
     pub(super) answer: oneshot::Sender<Result<Answer, Error>>,
 }
@@ -34,6 +35,8 @@ pub(super) struct Pending {
     pub(super) id: Option<RequestId>,
     /// It was sent, and perhaps executed, without an answer.
     pub(super) unsure: bool,
+    /// Nobody waits for it; it is asked about again, since it may have taken an element.
+    pub(super) abandoned: bool,
 }
 
 impl Pending {
@@ -43,6 +46,33 @@ impl Pending {
             group,
             id: None,
             unsure: false,
+            abandoned: false,
+        }
+    }
+
+    /// Whether it takes an element for somebody who waits for it, or may have.
+    pub(super) fn takes(&self) -> bool {
+        matches!(
+            self.call.op,
+            Op::Dequeue | Op::RemoveIndex { .. } | Op::Remove { .. }
+        )
+    }
+
+    /// Whether its time is over, or its caller is gone.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.call.deadline <= now || !self.abandoned && self.call.answer.is_closed()
+    }
+
+    /// Answers the caller; where that is gone, what was taken for it is kept.
+    pub(super) fn finish(self, result: Result<Answer, Error>, taken: &Taken) {
+        let Err(unread) = self.call.answer.send(result) else {
+            return;
+        };
+        if let Some(take) = Take::of(&self.call.op) {
+            if let Ok(answer) = unread {
+                taken.keep(take, answer);
+            }
+            taken.settle();
         }
     }
 
@@ -56,13 +86,32 @@ impl Pending {
         self.unsure && self.id.is_some()
     }
 
-    pub(super) fn give_up(self, limit: Duration, why: &str) {
-        let why = why.to_owned();
-        let error = if self.is_unknown() {
-            Error::OutcomeUnknown { limit, why }
+    /// Says that there will be no answer, and why.
+    pub(super) fn give_up(self, why: &str, taken: &Taken) {
+        let error = self.given_up(why);
+        self.finish(Err(error), taken);
+    }
+
+    /// Says that there will be no answer to a take that may have been made, which is asked about again when the next
+    /// caller takes something.
+    pub(super) fn park(mut self, why: &str, taken: &Taken) -> Pending {
+        let error = self.given_up(why);
+        let (nobody, _) = oneshot::channel();
+        let caller = std::mem::replace(&mut self.call.answer, nobody);
+        // Else it went away itself, and was counted then.
+        if !self.abandoned && caller.send(Err(error)).is_ok() {
+            taken.abandon();
+        }
+        self.abandoned = true;
+        self
+    }
+
+    fn given_up(&self, why: &str) -> Error {
+        let (after, why) = (self.call.begun.elapsed(), why.to_owned());
+        if self.is_unknown() {
+            Error::OutcomeUnknown { after, why }
         } else {
-            Error::TimedOut { limit, why }
-        };
-        let _ = self.call.answer.send(Err(error));
+            Error::TimedOut { after, why }
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::BatchError;
 use crate::addresses::AddressesError;
 use crate::coordinators::Tried;
 use crate::service::AdminError;
+use crate::text::{message, printable, quoted, took};
 use bytes::Bytes;
 use fusion_core::config::ShapeError;
 use fusion_core::op::{Kind, OpError};
@@ -50,13 +51,13 @@ pub enum Error {
         max: u64,
     },
     /// There is no cluster of that name.
-    #[error("there is no cluster named {name:?}")]
+    #[error("there is no cluster named {}", quoted(name))]
     UnknownCluster {
         /// The name asked for.
         name: String,
     },
     /// The cluster has fewer primaries.
-    #[error("cluster {name:?} has primaries 0 to {}, not {index}", primaries - 1)]
+    #[error("cluster {} has primaries 0 to {}, not {index}", quoted(name), primaries - 1)]
     UnknownPrimary {
         /// The cluster.
         name: String,
@@ -66,7 +67,7 @@ pub enum Error {
         primaries: usize,
     },
     /// The cluster's structures are of another kind.
-    #[error("cluster {name:?} is a {found}, not a {wanted}")]
+    #[error("cluster {} is a {found}, not a {wanted}", quoted(name))]
     WrongKind {
         /// The cluster.
         name: String,
@@ -76,7 +77,7 @@ pub enum Error {
         found: Kind,
     },
     /// The cluster's structures have no such operation.
-    #[error("cluster {name:?} is a {kind}, which has no such operation")]
+    #[error("cluster {} is a {kind}, which has no such operation", quoted(name))]
     NoSuchOperation {
         /// The cluster.
         name: String,
@@ -84,36 +85,36 @@ pub enum Error {
         kind: Kind,
     },
     /// The structure has no room.
-    #[error("{0}")]
+    #[error("{}", message(.0))]
     Full(OpError),
     /// A name is taken, servers are missing, and the like.
-    #[error("{0}")]
+    #[error("{}", message(.0))]
     Refused(AdminError),
     /// The cluster asked for is not possible.
-    #[error(transparent)]
+    #[error("{}", message(.0))]
     BadShape(#[from] ShapeError),
     /// No active coordinator can be reached.
-    #[error("{tried}")]
+    #[error("{}", message(tried))]
     NoCoordinator {
         /// Where it was sought, and what came of it.
         tried: Tried,
     },
     /// The text names no coordinators.
-    #[error("{0}")]
+    #[error("{}", message(.0))]
     BadAddresses(#[from] AddressesError),
     /// No answer in time; it was a read, or was surely not executed.
-    #[error("no answer within {limit:?}: {why}; it was not executed")]
+    #[error("no answer after {}: {}; it was not executed", took(*after), message(why))]
     TimedOut {
-        /// The time allowed.
-        limit: Duration,
+        /// How long it was tried: the client's time limit, or less where waiting would not have helped.
+        after: Duration,
         /// Who owes the answer, and what is known of it.
         why: String,
     },
     /// No answer in time, or the session that would tell is gone: the change may have been made or not.
-    #[error("no answer within {limit:?}: {why}; whether it was executed is unknown")]
+    #[error("no answer after {}: {}; whether it was executed is unknown", took(*after), message(why))]
     OutcomeUnknown {
-        /// The time allowed.
-        limit: Duration,
+        /// How long it was tried: the client's time limit, or less where waiting would not have helped.
+        after: Duration,
         /// Who owes the answer, and what is known of it.
         why: String,
     },
@@ -133,6 +134,19 @@ pub enum Error {
         stored: Bytes,
         /// What does not fit.
         why: postcard::Error,
+    },
+    /// An entry of a map is not of the types asked for.
+    #[error(
+        "the entry of key {} is not of the types asked for: {why}",
+        printable(key)
+    )]
+    BadEntry {
+        /// The key, as the bytes that are stored.
+        key: Bytes,
+        /// The value, as the bytes that are stored.
+        value: Bytes,
+        /// What does not fit.
+        why: Box<Error>,
     },
     /// The server's answer does not fit the question: another version.
     #[error("the server gave an answer that does not fit the question")]
@@ -171,35 +185,47 @@ impl Error {
     }
 }
 
-/// A key as text where it is text, else as hexadecimal; a postcard string's length prefix is left out.
-fn printable(key: &[u8]) -> String {
-    let text = |bytes: &[u8]| {
-        let text = std::str::from_utf8(bytes).ok()?;
-        text.chars()
-            .all(|c| !c.is_control())
-            .then(|| format!("{text:?}"))
-    };
-    let inner = postcard::from_bytes::<&str>(key)
-        .ok()
-        .filter(|s| s.len() < key.len());
-    inner
-        .and_then(|s| text(s.as_bytes()))
-        .or_else(|| text(key))
-        .unwrap_or_else(|| {
-            key.iter()
-                .take(64)
-                .fold("0x".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The error of a missing key of 8 MiB was 8 MiB long.
     #[test]
-    fn keys_are_shown_as_text_where_they_are_text() {
-        assert_eq!(printable(b"ada"), "\"ada\"");
-        assert_eq!(printable(&postcard::to_stdvec("ada").unwrap()), "\"ada\"");
-        assert_eq!(printable(&[0xff, 0x01]), "0xff01");
+    fn whatever_is_in_an_error_its_text_is_short() {
+        let long = "k".repeat(8 << 20);
+        let (after, why) = (Duration::from_secs(1), long.clone());
+        let errors = [
+            Error::KeyError {
+                key: long.clone().into(),
+            },
+            Error::KeyError {
+                key: vec![0xff; 8 << 20].into(),
+            },
+            Error::UnknownCluster { name: long.clone() },
+            Error::WrongKind {
+                name: long.clone(),
+                wanted: Kind::Map,
+                found: Kind::List,
+            },
+            Error::NoSuchOperation {
+                name: long.clone(),
+                kind: Kind::Map,
+            },
+            Error::Refused(AdminError::NameTaken { name: long.clone() }),
+            Error::BadShape(ShapeError::BadName { name: long.clone() }),
+            Error::BadAddresses(long.parse::<crate::addresses::Addresses>().unwrap_err()),
+            Error::Full(OpError::KeyError {
+                key: long.clone().into(),
+            }),
+            Error::TimedOut {
+                after,
+                why: why.clone(),
+            },
+            Error::OutcomeUnknown { after, why },
+        ];
+        for error in errors {
+            let text = error.to_string();
+            assert!(text.len() < 4096, "{} bytes: {text:.200}", text.len());
+        }
     }
 }

@@ -1,600 +1,203 @@
-//! The way to one primary: gathers concurrent calls into batches, keeps sessions, follows the primary when it moves.
+//! The way to one primary, as its callers have it: each gets its answer, or hears who owes it.
 //!
 //! Calls that come while a batch is under way go together in the next one: no timer, no fixed size. A change keeps
 //! its `RequestId` over all retries, so it is executed once, whichever process is the primary by then.
 
 use super::Error;
-use super::call::{Ask, Call, Pending};
-use super::route::{Connections, Refreshed, Route};
-use super::session::Session;
+use super::call::{Ask, Call};
+use super::driver::{Driver, LONGEST, owing};
+use super::route::{Connections, Route};
 use super::structure::Answer;
-use super::waiting::{Again, Waiting};
-use crate::peer::Backoff;
-use fusion_core::config::PrimaryState;
-use fusion_core::id::{PrimaryIndex, SessionId};
-use fusion_core::message::{ClientBatch, ClientReply, Refusal};
+use super::taken::{Answers, Take, Taken};
+use super::way::{NotTaken, Way};
+use bytes::Bytes;
+use fusion_core::id::PrimaryIndex;
 use fusion_core::op::Op;
-use futures::future::{BoxFuture, FutureExt, OptionFuture};
-use futures::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
-/// How many batches are under way at a time.
-const BATCHES: usize = 2;
-/// How many requests are under way at a time where each has one call only.
-const SINGLES: usize = 512;
-/// The most calls that wait to be sent; further ones wait for room.
-const QUEUE: usize = 4096;
-const MAX_BACKOFF: Duration = Duration::from_millis(250);
-/// How long one batch may take before it is sent again.
-const CALL: Duration = Duration::from_secs(10);
-/// After this time without an answer the coordinator is asked whether the primary is still the primary.
-const HUNG: Duration = Duration::from_millis(500);
-/// The longest time that a call is given, whatever its client asks for.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// How long the end of a session may take.
-const GOODBYE: Duration = Duration::from_secs(1);
-/// While a batch is under way there is a timer so near: every later one, of each call's deadline, is then set without
-/// waking the runtime by a system call.
-const TICK: Duration = Duration::from_millis(20);
 /// A call whose time is over is answered by the driver, or else, after this time, by the caller itself.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// Why there is no answer where the task that would bring it is no more.
+const RUNTIME_ENDED: &str =
+    "the tokio runtime that this client's tasks ran in has ended; further calls start them again";
+const RUNTIME_ENDS: &str =
+    "the tokio runtime of the caller is ending, and takes no task of this client";
 
 /// A handle of the way; cheap to clone. The way ends with its last handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
-    calls: mpsc::Sender<Ask>,
-    timeout: Duration,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    way: Way,
+    taken: Arc<Taken>,
+    connections: Connections,
     route: Arc<Route>,
     index: PrimaryIndex,
 }
 
 impl Lane {
     pub(crate) fn start(connections: Connections, route: Arc<Route>, index: PrimaryIndex) -> Lane {
-        let (calls, queue) = mpsc::channel(QUEUE);
-        let timeout = connections.timeout;
-        let lanes = connections.lanes.clone();
-        lanes.spawn(Driver::new(connections, Arc::clone(&route), index).run(queue));
-        Lane {
-            calls,
-            timeout,
+        let taken = Arc::<Taken>::default();
+        let driver = Driver::new(connections.clone(), Arc::clone(&route), index, &taken);
+        let inner = Inner {
+            way: Way::new(driver.start()),
+            taken,
+            connections,
             route,
             index,
+        };
+        Lane {
+            inner: Arc::new(inner),
         }
     }
 
     /// Executes one operation.
     pub(crate) async fn call(&self, op: Op) -> Result<Answer, Error> {
-        let (call, promise) = self.prepare(op, self.deadline());
-        if !self.ask(promise.deadline, Ask::One(call)).await {
-            return Err(self.not_sent());
+        let begun = Instant::now();
+        let (call, mut promise) = self.prepare(op, begun, self.deadline(begun));
+        if let Err(why) = self.ask(promise.deadline, Ask::One(call)).await {
+            return Err(self.not_sent(begun, &why));
         }
-        self.answer(promise).await
+        self.answer(&mut promise).await
     }
 
     /// Executes operations in this order, in one request; answers each.
-    pub(crate) async fn call_together(&self, ops: Vec<Op>) -> Vec<Result<Answer, Error>> {
-        let deadline = self.deadline();
-        let (calls, promises): (Vec<_>, Vec<_>) =
-            ops.into_iter().map(|op| self.prepare(op, deadline)).unzip();
-        let mut answers = Vec::with_capacity(promises.len());
-        if !self.ask(deadline, Ask::Together(calls)).await {
-            answers.extend(promises.iter().map(|_| Err(self.not_sent())));
+    pub(super) async fn call_together(&self, ops: Vec<Op>) -> Answers {
+        let begun = Instant::now();
+        let deadline = self.deadline(begun);
+        let (calls, promises): (Vec<_>, Vec<_>) = ops
+            .into_iter()
+            .map(|op| self.prepare(op, begun, deadline))
+            .unzip();
+        let mut answers = self.answers(promises.len());
+        if let Err(why) = self.ask(deadline, Ask::Together(calls)).await {
+            for _ in promises {
+                answers.push(None, Err(self.not_sent(begun, &why)));
+            }
             return answers;
         }
-        for promise in promises {
-            answers.push(self.answer(promise).await);
+        for mut promise in promises {
+            let take = promise.take.clone();
+            let answer = self.answer(&mut promise).await;
+            answers.push(take, answer);
         }
         answers
     }
 
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout.min(LONGEST)
+    /// Answers to be gathered for one caller.
+    pub(super) fn answers(&self, capacity: usize) -> Answers {
+        Answers::new(Arc::clone(&self.inner.taken), capacity)
     }
 
-    fn prepare(&self, op: Op, deadline: Instant) -> (Call, Promise) {
+    /// Takes out what calls that were dropped have taken.
+    pub(super) fn take_abandoned(&self) -> Vec<Bytes> {
+        self.inner.taken.take_all()
+    }
+
+    fn deadline(&self, begun: Instant) -> Instant {
+        begun + self.inner.connections.timeout.min(LONGEST)
+    }
+
+    fn prepare(&self, op: Op, begun: Instant, deadline: Instant) -> (Call, Promise) {
         let (answer, answered) = oneshot::channel();
         let promise = Promise {
+            begun,
             deadline,
             changes: op.is_mutation(),
+            take: Take::of(&op),
+            taken: Arc::clone(&self.inner.taken),
             answered,
         };
         let call = Call {
             op,
+            begun,
             deadline,
             answer,
         };
         (call, promise)
     }
 
-    /// Whether the driver has it now.
-    async fn ask(&self, deadline: Instant, ask: Ask) -> bool {
-        matches!(timeout_at(deadline, self.calls.send(ask)).await, Ok(Ok(())))
+    async fn ask(&self, deadline: Instant, ask: Ask) -> Result<(), NotTaken> {
+        let start = || {
+            let (connections, route) = (
+                self.inner.connections.clone(),
+                Arc::clone(&self.inner.route),
+            );
+            Driver::new(connections, route, self.inner.index, &self.inner.taken).start()
+        };
+        self.inner.way.hand_over(deadline, ask, start).await
     }
 
-    fn not_sent(&self) -> Error {
+    fn not_sent(&self, begun: Instant, why: &NotTaken) -> Error {
         Error::TimedOut {
-            limit: self.timeout,
-            why: owing(&self.route, self.index),
+            after: begun.elapsed(),
+            why: match why {
+                NotTaken::Late => owing(&self.inner.route, self.inner.index),
+                NotTaken::NoRuntime => RUNTIME_ENDS.to_owned(),
+            },
         }
     }
 
-    async fn answer(&self, promise: Promise) -> Result<Answer, Error> {
-        match timeout_at(promise.deadline + GRACE, promise.answered).await {
-            Ok(Ok(answer)) => answer,
-            _ => {
-                let (limit, why) = (self.timeout, owing(&self.route, self.index));
-                Err(match promise.changes {
-                    true => Error::OutcomeUnknown { limit, why },
-                    false => Error::TimedOut { limit, why },
-                })
+    async fn answer(&self, promise: &mut Promise) -> Result<Answer, Error> {
+        let due = promise.deadline + GRACE;
+        let why = match timeout_at(due, &mut promise.answered).await {
+            Ok(Ok(answer)) => {
+                // The caller has it: nothing is awaited between here and there.
+                promise.take = None;
+                return answer;
             }
-        }
+            Ok(Err(_)) => RUNTIME_ENDED.to_owned(),
+            Err(_) => owing(&self.inner.route, self.inner.index),
+        };
+        let after = promise.begun.elapsed();
+        Err(match promise.changes {
+            true => Error::OutcomeUnknown { after, why },
+            false => Error::TimedOut { after, why },
+        })
     }
 }
 
 /// The answer that a caller waits for.
 struct Promise {
+    begun: Instant,
     deadline: Instant,
     changes: bool,
+    /// What it takes, until the caller has it.
+    take: Option<Take>,
+    taken: Arc<Taken>,
     answered: oneshot::Receiver<Result<Answer, Error>>,
 }
 
-fn name(route: &Route, index: PrimaryIndex) -> String {
-    format!("primary {} of {}", index.0, route.config().name)
-}
-
-/// Who owes an answer, as far as this client has heard.
-fn owing(route: &Route, index: PrimaryIndex) -> String {
-    let (config, name) = (route.config(), name(route, index));
-    match config.primary(index) {
-        Some(seat) if seat.state == PrimaryState::Active => {
-            format!(
-                "waiting for {name}, at {}, or for the fused members behind it; `fusion status` says who is dead",
-                seat.host.address
-            )
-        }
-        _ => format!("{name} is lost, and not recovered yet"),
-    }
-}
-
-enum Answered {
-    Replies(Vec<ClientReply>),
-    /// Not answered; `unsure` when it was perhaps executed.
-    Not {
-        unsure: bool,
-    },
-    /// Not executed: the primary is elsewhere, and the route says where.
-    Elsewhere,
-}
-
-struct Driver {
-    connections: Connections,
-    route: Arc<Route>,
-    index: PrimaryIndex,
-    limit: Duration,
-    session: Session,
-    /// The session that a batch under way opens.
-    opening: Option<SessionId>,
-    waiting: Waiting,
-    /// Several callers are at work: the last answers were for more than one, or somebody waited meanwhile.
-    crowded: bool,
-    backoff: Backoff,
-    /// Nothing is sent before, since something failed.
-    hold: Option<Instant>,
-    /// A coordinator is asked for the next configuration. It may hang; what is under way goes on.
-    looking: Option<BoxFuture<'static, Refreshed>>,
-    /// Why none could say anything when it was asked last.
-    unknown: Option<String>,
-    /// Too few codes were in sync for a change when one was sent last (rule 53).
-    below_floor: bool,
-    /// No change is sent before, for that; reads are.
-    hold_changes: Option<Instant>,
-}
-
-impl Driver {
-    fn new(connections: Connections, route: Arc<Route>, index: PrimaryIndex) -> Driver {
-        Driver {
-            limit: connections.timeout,
-            connections,
-            route,
-            index,
-            session: Session::new(),
-            opening: None,
-            waiting: Waiting::default(),
-            crowded: false,
-            backoff: Backoff::new(MAX_BACKOFF),
-            hold: None,
-            looking: None,
-            unknown: None,
-            below_floor: false,
-            hold_changes: None,
-        }
-    }
-
-    async fn run(mut self, mut queue: mpsc::Receiver<Ask>) {
-        let mut under_way = FuturesUnordered::new();
-        let mut open = true;
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let batches = if self.connections.coalesce {
-            BATCHES
-        } else {
-            SINGLES
-        };
-        while open || !self.waiting.is_empty() || !under_way.is_empty() {
-            while under_way.len() < batches && self.is_worth_a_batch(under_way.len()) {
-                match self.batch() {
-                    Some((address, batch, calls)) => {
-                        let (connections, route) =
-                            (self.connections.clone(), Arc::clone(&self.route));
-                        under_way.push(send(connections, route, address, batch, calls));
-                    }
-                    None => break,
-                }
-            }
-            if under_way.is_empty() && self.is_worth_a_batch(0) {
-                // Nobody to send to now: the primary is being recovered.
-                self.look_again();
-            }
-            let held: OptionFuture<_> = self.hold.map(sleep_until).into();
-            let changes_held: OptionFuture<_> = self.hold_changes.map(sleep_until).into();
-            let looked: OptionFuture<_> = self.looking.as_mut().into();
-            tokio::select! {
-                biased;
-                Some((answered, calls)) = under_way.next(), if !under_way.is_empty() => {
-                    self.crowded = calls.len() > 1 || !self.waiting.is_empty();
-                    self.take_answers(answered, calls);
-                    self.gather(&mut queue).await;
-                }
-                Some(refreshed) = looked => self.take_news(refreshed),
-                Some(()) = held => {
-                    self.hold = None;
-                    self.expire();
-                }
-                Some(()) = changes_held => self.hold_changes = None,
-                ask = queue.recv(), if open && self.waiting.len() < QUEUE => match ask {
-                    Some(ask) => {
-                        self.waiting.take(ask);
-                        self.gather(&mut queue).await;
-                    }
-                    None => open = false,
-                },
-                // What waits behind a batch that hangs, or for a primary, was never sent, and its caller is told so in time.
-                _ = ticks.tick(), if !under_way.is_empty() || !self.waiting.is_empty() => self.expire(),
-            }
-        }
-        self.close_session().await;
-    }
-
-    /// Whoever is ready to call does so now, and shares the batch: those who were just answered, too. A caller that is
-    /// alone waits for nobody.
-    async fn gather(&mut self, queue: &mut mpsc::Receiver<Ask>) {
-        if self.crowded {
-            tokio::task::yield_now().await;
-        }
-        while self.waiting.len() < QUEUE
-            && let Ok(ask) = queue.try_recv()
-        {
-            self.waiting.take(ask);
-        }
-    }
-
-    /// Whether a batch should go now, beside so many others. What a batch costs hardly depends on its length: few calls
-    /// wait for the one that is under way.
-    fn is_worth_a_batch(&self, under_way: usize) -> bool {
-        if self.waiting.is_empty() || self.hold.is_some() {
-            return false;
-        }
-        if self.hold_changes.is_some() && !self.waiting.has_reads() {
-            return false;
-        }
-        under_way == 0 || !self.connections.coalesce || self.waiting.is_enough()
-    }
-
-    /// The last handle is gone: the primary need not keep this session's answers any more.
-    async fn close_session(&mut self) {
-        let config = self.route.config();
-        let seat = config
-            .primary(self.index)
-            .filter(|s| s.state == PrimaryState::Active);
-        let (Some(seat), Some(incarnation)) = (seat, self.session.incarnation) else {
+impl Drop for Promise {
+    /// Keeps what was taken for a caller that goes away without it.
+    fn drop(&mut self) {
+        let Some(take) = self.take.take() else {
             return;
         };
-        let batch = ClientBatch {
-            cluster: config.cluster,
-            member: seat.id,
-            open: None,
-            requests: Vec::new(),
-            close: Some((self.session.id, incarnation)),
+        // Before the driver can see that nobody waits.
+        self.taken.abandon();
+        let answer = match self.answered.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => {
+                self.answered.close();
+                match self.answered.try_recv() {
+                    Ok(answer) => answer,
+                    // The driver keeps it, when it comes.
+                    Err(_) => return,
+                }
+            }
+            Err(oneshot::error::TryRecvError::Closed) => return self.taken.settle(),
+            Ok(answer) => answer,
         };
-        if let Ok(peer) = self.connections.primaries.get(&seat.host.address).await {
-            // Not worth another try: a session that is left over goes when room is needed.
-            let _ = peer.client().execute(GOODBYE, batch).await;
+        if let Ok(answer) = answer {
+            self.taken.keep(take, answer);
         }
-    }
-
-    /// Takes what goes into the next batch; `None` when there is nobody to send it to, or nothing may go now.
-    fn batch(&mut self) -> Option<(String, ClientBatch, Vec<Pending>)> {
-        self.expire();
-        let config = self.route.config();
-        let seat = config
-            .primary(self.index)
-            .filter(|s| s.state == PrimaryState::Active)?;
-        let reads_only = self.hold_changes.is_some();
-        if !reads_only && self.waiting.has_changes() && self.session.incarnation.is_none() {
-            if self.opening.is_some() {
-                return None;
-            }
-            // Alone: what it is opened as is in the name of every change (rule 38).
-            self.opening = Some(self.session.id);
-            let batch = ClientBatch {
-                cluster: config.cluster,
-                member: seat.id,
-                open: Some(self.session.id),
-                requests: Vec::new(),
-                close: None,
-            };
-            return Some((seat.host.address.clone(), batch, Vec::new()));
-        }
-        let coalesce = self.connections.coalesce;
-        let (requests, calls) = match reads_only {
-            true => self.waiting.take_reads(&mut self.session, coalesce),
-            false => self.waiting.take_batch(&mut self.session, coalesce),
-        };
-        if requests.is_empty() {
-            return None;
-        }
-        let batch = ClientBatch {
-            cluster: config.cluster,
-            member: seat.id,
-            open: None,
-            requests,
-            close: None,
-        };
-        Some((seat.host.address.clone(), batch, calls))
-    }
-
-    /// Answers the calls whose time is over.
-    fn expire(&mut self) {
-        let over = self.waiting.take_over(Instant::now());
-        if over.is_empty() {
-            return;
-        }
-        let why = self.why();
-        for pending in over {
-            self.session.free(pending.id);
-            pending.give_up(self.limit, &why);
-        }
-    }
-
-    /// Who owes the answers, and what is known of it.
-    fn why(&self) -> String {
-        let primary = owing(&self.route, self.index);
-        match &self.unknown {
-            Some(unknown) => {
-                format!("{primary}, and whether it was replaced is unknown: {unknown}")
-            }
-            None if self.below_floor => format!(
-                "fewer fused members of {} are in sync than changes ask for (--min-in-sync); `fusion status` says who is missing",
-                self.route.config().name
-            ),
-            None => primary,
-        }
-    }
-
-    fn take_answers(&mut self, answered: Answered, calls: Vec<Pending>) {
-        if calls.is_empty() {
-            self.take_opening(answered);
-            return;
-        }
-        let replies = match answered {
-            Answered::Replies(replies) if replies.len() == calls.len() => replies,
-            Answered::Replies(_) => {
-                for pending in calls {
-                    self.session.free(pending.id);
-                    let _ = pending.call.answer.send(Err(Error::BadAnswer));
-                }
-                return;
-            }
-            Answered::Elsewhere => {
-                self.waiting.put_back(calls.into_iter());
-                self.take_news(Refreshed::Newer);
-                return;
-            }
-            Answered::Not { unsure } => {
-                self.waiting.put_back(calls.into_iter().map(|c| Pending {
-                    unsure: c.unsure || unsure,
-                    ..c
-                }));
-                self.look_again();
-                return;
-            }
-        };
-        if !self.below_floor {
-            self.backoff.reset();
-        } else if calls.iter().any(|c| c.id.is_some()) {
-            // It waits for a fused member to be made again, and asks as seldom as it does.
-            self.below_floor = false;
-        }
-        self.unknown = None;
-        let mut again = Again::default();
-        let (mut busy, mut unleased, mut too_few) = (false, false, false);
-        for (pending, reply) in calls.into_iter().zip(replies) {
-            let group = pending.group;
-            match reply {
-                ClientReply::Done(result, seq) => {
-                    self.session.free(pending.id);
-                    let _ = pending.call.answer.send(Ok(Answer { result, seq }));
-                    again.begun = Some(group);
-                }
-                // A slot is used again only after its call was answered or given up, so this is none of ours.
-                ClientReply::Stale | ClientReply::BadRequest | ClientReply::Opened(_) => {
-                    self.session.free(pending.id);
-                    let _ = pending.call.answer.send(Err(Error::BadAnswer));
-                    again.given_up = Some(group);
-                }
-                _ if again.given_up == Some(group) => {
-                    self.session.free(pending.id);
-                    pending.give_up(self.limit, "what was sent before it failed");
-                }
-                // One before it was told so.
-                ClientReply::Deferred
-                    if pending.id.is_some_and(|id| id.session != self.session.id) =>
-                {
-                    self.session_lost(pending, &mut again);
-                }
-                ClientReply::Deferred => again.push(pending),
-                ClientReply::NoLease => {
-                    unleased = true;
-                    again.push(pending);
-                }
-                ClientReply::Busy => {
-                    busy = true;
-                    again.push(pending);
-                }
-                ClientReply::BelowFloor => {
-                    too_few = true;
-                    again.push(pending);
-                }
-                ClientReply::SessionUnknown => self.session_lost(pending, &mut again),
-            }
-        }
-        self.waiting.put_back(again.into_calls());
-        if unleased {
-            // It does not reach all fused members: perhaps it was replaced.
-            self.look_again();
-        } else if busy {
-            self.hold = Some(Instant::now() + self.backoff.wait());
-        }
-        if too_few {
-            self.hold_changes();
-        }
-    }
-
-    /// Sends no change for a little while; reads need none (rule 53).
-    fn hold_changes(&mut self) {
-        self.below_floor = true;
-        self.hold_changes = Some(Instant::now() + self.backoff.wait());
-    }
-
-    /// The session is open, or not yet: then it is asked for again, before any change goes (rule 38).
-    fn take_opening(&mut self, answered: Answered) {
-        let opening = self.opening.take();
-        let Answered::Replies(replies) = answered else {
-            self.look_again();
-            return;
-        };
-        match replies[..] {
-            [ClientReply::Opened(incarnation)] => {
-                self.backoff.reset();
-                self.unknown = None;
-                self.below_floor = false;
-                // Another one is its session by now, if the cluster was removed meanwhile.
-                if opening == Some(self.session.id) {
-                    self.session.incarnation = Some(incarnation);
-                }
-            }
-            [ClientReply::BelowFloor] => self.hold_changes(),
-            _ => self.hold = Some(Instant::now() + self.backoff.wait()),
-        }
-    }
-
-    /// The primary has forgotten the session. What was sent once was not executed now; whether it was before, nobody
-    /// can tell any more.
-    fn session_lost(&mut self, mut pending: Pending, again: &mut Again) {
-        if pending.id.is_some_and(|id| id.session == self.session.id) {
-            self.session = Session::new();
-        }
-        if pending.unsure {
-            let why = format!(
-                "{} has forgotten this client's session",
-                name(&self.route, self.index)
-            );
-            again.given_up = Some(pending.group);
-            pending.give_up(self.limit, &why);
-        } else {
-            pending.id = None;
-            again.push(pending);
-        }
-    }
-
-    /// Sends nothing for a little while, and looks for the cluster's next configuration.
-    fn look_again(&mut self) {
-        let wait = self.backoff.wait();
-        self.hold = Some(Instant::now() + wait);
-        if self.looking.is_none() {
-            let (connections, route) = (self.connections.clone(), Arc::clone(&self.route));
-            self.looking = Some(async move { route.refresh(&connections, wait).await }.boxed());
-        }
-    }
-
-    fn take_news(&mut self, refreshed: Refreshed) {
-        self.looking = None;
-        self.unknown = None;
-        match refreshed {
-            Refreshed::Newer => {
-                // News is a success: what failed before was another primary.
-                self.backoff.reset();
-                (self.hold, self.hold_changes, self.below_floor) = (None, None, false);
-            }
-            Refreshed::Removed => {
-                let name = self.route.config().name.clone();
-                self.session = Session::new();
-                for pending in self.waiting.take_all() {
-                    if pending.is_unknown() {
-                        pending.give_up(self.limit, &format!("cluster {name} was removed"));
-                        continue;
-                    }
-                    let gone = Error::UnknownCluster { name: name.clone() };
-                    let _ = pending.call.answer.send(Err(gone));
-                }
-            }
-            Refreshed::Same => {}
-            Refreshed::Unknown(why) => self.unknown = Some(why),
-        }
+        self.taken.settle();
     }
 }
-
-async fn send(
-    connections: Connections,
-    route: Arc<Route>,
-    address: String,
-    batch: ClientBatch,
-    calls: Vec<Pending>,
-) -> (Answered, Vec<Pending>) {
-    let Ok(peer) = connections.primaries.get(&address).await else {
-        return (Answered::Not { unsure: false }, calls);
-    };
-    let member = batch.member;
-    let call = peer.client().execute(CALL, batch);
-    tokio::pin!(call);
-    let answered = loop {
-        tokio::select! {
-            answer = &mut call => break match answer.inspect(|_| peer.heard()) {
-                Ok(Ok(answers)) => Answered::Replies(answers),
-                // It was moved, and says where to: no coordinator is needed for that.
-                Ok(Err(Refusal::Epoch(config))) if route.learn(Arc::clone(&config)) => Answered::Elsewhere,
-                Ok(Err(refusal)) => Answered::Not { unsure: refusal == Refusal::Deposed },
-                Err(_) => {
-                    connections.primaries.forget(&peer);
-                    Answered::Not { unsure: true }
-                }
-            },
-            // A process that hangs does not close its connection; the coordinator knows when it was replaced. The
-            // answer may come while it is asked: it may hang, too.
-            () = async {
-                sleep(HUNG).await;
-                route.refresh(&connections, Duration::ZERO).await;
-            } => if !route.names(member) {
-                break Answered::Not { unsure: true };
-            },
-        }
-    };
-    (answered, calls)
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,7 @@ use super::Error;
 use super::batch;
 use super::structure::{Raw, decode, encode};
 use fusion_core::op::{Op, Reply};
+use futures::stream::{Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
@@ -40,6 +41,8 @@ impl<V: Serialize + DeserializeOwned> List<V> {
 
     /// Puts `value` before the element at `index`; `index == len` appends.
     ///
+    /// Dropped before it is answered: the change is made or not, never twice (see "Cancel safety" of the [module](crate::client)).
+    ///
     /// # Errors
     /// [`Error::IndexError`] when `index > len`.
     pub async fn insert(&self, index: u64, value: &V) -> Result<(), Error> {
@@ -53,6 +56,8 @@ impl<V: Serialize + DeserializeOwned> List<V> {
     }
 
     /// Puts `value` at the end; answers its index.
+    ///
+    /// Dropped before it is answered: the change is made or not, never twice (see "Cancel safety" of the [module](crate::client)).
     ///
     /// # Errors
     /// [`Error::ValueTooLarge`], and those of every call.
@@ -70,6 +75,8 @@ impl<V: Serialize + DeserializeOwned> List<V> {
     }
 
     /// Puts values at the end, in this order; others may put theirs in between.
+    ///
+    /// Dropped before it is answered: the change is made or not, never twice (see "Cancel safety" of the [module](crate::client)).
     ///
     /// # Errors
     /// [`Error::Batch`], which says how many values were taken ([`Raw::call_all`] tells of each).
@@ -96,6 +103,8 @@ impl<V: Serialize + DeserializeOwned> List<V> {
 
     /// Replaces the element at `index`.
     ///
+    /// Dropped before it is answered: the change is made or not, never twice (see "Cancel safety" of the [module](crate::client)).
+    ///
     /// # Errors
     /// [`Error::IndexError`] when `index >= len`.
     pub async fn set(&self, index: u64, value: &V) -> Result<(), Error> {
@@ -109,6 +118,8 @@ impl<V: Serialize + DeserializeOwned> List<V> {
     }
 
     /// Removes the element at `index`, and answers it.
+    ///
+    /// Dropped before it is answered: no element is lost, the next `remove` of this handle and index has it (see "Cancel safety" of the [module](crate::client)).
     ///
     /// # Errors
     /// [`Error::IndexError`] when `index >= len`.
@@ -132,17 +143,19 @@ impl<V: Serialize + DeserializeOwned> List<V> {
         self.raw.is_empty().await
     }
 
-    /// All elements in order; exact while nobody else changes the list.
+    /// All elements in order, as many as there were at the beginning; exact while nobody else changes the list.
     ///
     /// # Errors
-    /// Those of every call.
+    /// Those of every call; [`Error::NotOfType`] of the first element that is of another type ([`stream`](Self::stream) goes
+    /// on behind it).
     pub async fn to_vec(&self) -> Result<Vec<V>, Error> {
-        self.raw
-            .range(0)
-            .await?
-            .iter()
-            .map(|bytes| decode(bytes))
-            .collect()
+        self.stream().try_collect().await
+    }
+
+    /// As [`to_vec`](Self::to_vec), page by page as they are asked for, so that they need not all be in memory at once. It
+    /// goes on behind an element of another type.
+    pub fn stream(&self) -> impl Stream<Item = Result<V, Error>> + Send + '_ {
+        self.raw.stream().map(|bytes| decode(&bytes?))
     }
 
     async fn value(&self, op: Op) -> Result<V, Error> {

@@ -4,8 +4,9 @@ use super::Error;
 use super::batch::{self, Placed};
 use super::structure::{Raw, decode, encode};
 use bytes::Bytes;
-use fusion_core::op::{Op, Reply, ScanCursor};
+use fusion_core::op::{Op, Reply};
 use futures::future::try_join_all;
+use futures::stream::{Stream, StreamExt, TryStreamExt, iter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -43,6 +44,8 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
 
     /// Sets the value of `key`; answers whether the key was there before.
     ///
+    /// Dropped before it is answered: the change is made or not, never twice (see "Cancel safety" of the [module](crate::client)).
+    ///
     /// # Errors
     /// [`Error::KeyTooLarge`], [`Error::ValueTooLarge`], and those of every call.
     pub async fn put(&self, key: &K, value: &V) -> Result<bool, Error> {
@@ -58,6 +61,8 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
     }
 
     /// Removes `key`, and answers its value.
+    ///
+    /// Dropped before it is answered: no value is lost, the next `remove` of the key by this handle has it (see "Cancel safety" of the [module](crate::client)).
     ///
     /// # Errors
     /// [`Error::KeyError`] when it is not there.
@@ -75,6 +80,8 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
 
     /// If the value of `key` is `expected` (`None`: not there), makes it `new` (`None`: removes it).
     /// Answers `Ok(())` if it did, else the value that was found.
+    ///
+    /// Dropped before it is answered: the change is made or not, never twice (see "Cancel safety" of the [module](crate::client)).
     ///
     /// # Errors
     /// [`Error::ValueTooLarge`], and those of every call.
@@ -116,35 +123,26 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
     /// All entries in no order; exact while nobody else changes the map (see `Op::Scan` for what is seen otherwise).
     ///
     /// # Errors
-    /// Those of every call.
+    /// Those of every call; [`Error::BadEntry`] of the first entry that is of another type ([`stream`](Self::stream) goes on
+    /// behind it).
     pub async fn entries(&self) -> Result<Vec<(K, V)>, Error> {
-        let mut all: BTreeMap<Bytes, Bytes> = BTreeMap::new();
-        let mut cursor: Option<ScanCursor> = None;
-        loop {
-            match self
-                .raw
-                .call(Op::Scan {
-                    cursor,
-                    limit: u32::MAX,
-                })
-                .await?
-            {
-                Reply::Entries { entries, next } => {
-                    all.extend(entries);
-                    cursor = next;
-                }
-                _ => return Err(Error::BadAnswer),
-            }
-            if cursor.is_none() {
-                return all
-                    .iter()
-                    .map(|(k, v)| Ok((decode(k)?, decode(v)?)))
-                    .collect();
-            }
-        }
+        // The later one of two of a key is the newer one.
+        let all: BTreeMap<Bytes, Bytes> = self.raw.scan().try_collect().await?;
+        all.iter().map(|(k, v)| entry(k, v)).collect()
+    }
+
+    /// The entries in no order, page by page as they are asked for, so that they need not all be in memory at once. A key may
+    /// come twice while others change the map. It goes on behind an entry of another type ([`Error::BadEntry`]).
+    pub fn stream(&self) -> impl Stream<Item = Result<(K, V), Error>> + Send + '_ {
+        self.raw.scan().map(|read| {
+            let (key, value) = read?;
+            entry(&key, &value)
+        })
     }
 
     /// Sets the values of many keys, in this order.
+    ///
+    /// Dropped before it is answered: the change is made or not, never twice (see "Cancel safety" of the [module](crate::client)).
     ///
     /// # Errors
     /// [`Error::Batch`], which says how many entries were put ([`Raw::call_all`] tells of each).
@@ -175,6 +173,8 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
 
     /// Removes many keys, in this order; answers their values, `None` where a key was not there.
     ///
+    /// Dropped before it is answered: no value is lost, the next `remove` of the key by this handle has it (see "Cancel safety" of the [module](crate::client)).
+    ///
     /// # Errors
     /// [`Error::Batch`], which says how many keys are removed, or were not there; the values of those that are removed are
     /// lost with it ([`Raw::call_all`] gives each).
@@ -200,6 +200,21 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapPart<K
             Reply::Bool(yes) => Ok(yes),
             _ => Err(Error::BadAnswer),
         }
+    }
+}
+
+/// An entry as the types that are asked for.
+fn entry<K: DeserializeOwned, V: DeserializeOwned>(
+    key: &Bytes,
+    value: &Bytes,
+) -> Result<(K, V), Error> {
+    match (decode(key), decode(value)) {
+        (Ok(key), Ok(value)) => Ok((key, value)),
+        (Err(why), _) | (_, Err(why)) => Err(Error::BadEntry {
+            key: key.clone(),
+            value: value.clone(),
+            why: Box::new(why),
+        }),
     }
 }
 
@@ -422,6 +437,11 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Map<K, V>
     pub async fn entries(&self) -> Result<Vec<(K, V)>, Error> {
         let parts = try_join_all(self.parts.iter().map(|part| part.entries()));
         Ok(parts.await?.into_iter().flatten().collect())
+    }
+
+    /// The entries of one part after another, as [`MapPart::stream`].
+    pub fn stream(&self) -> impl Stream<Item = Result<(K, V), Error>> + Send + '_ {
+        iter(&self.parts).flat_map(|part| part.stream())
     }
 }
 

@@ -4,6 +4,7 @@ use super::Error;
 use super::batch;
 use super::structure::{Raw, decode, encode};
 use fusion_core::op::{Op, Reply};
+use futures::stream::{Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
@@ -40,6 +41,8 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
 
     /// Puts `value` at the back.
     ///
+    /// Dropped before it is answered: the change is made or not, never twice (see "Cancel safety" of the [module](crate::client)).
+    ///
     /// # Errors
     /// [`Error::ValueTooLarge`], and those of every call.
     pub async fn enqueue(&self, value: &V) -> Result<(), Error> {
@@ -52,6 +55,8 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
     }
 
     /// Puts values at the back, in this order; others may put theirs in between.
+    ///
+    /// Dropped before it is answered: the change is made or not, never twice (see "Cancel safety" of the [module](crate::client)).
     ///
     /// # Errors
     /// [`Error::Batch`], which says how many values were taken ([`Raw::call_all`] tells of each).
@@ -72,6 +77,8 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
     }
 
     /// Removes the element at the front, and answers it; `None` when there is none. Each element goes to one caller.
+    ///
+    /// Dropped before it is answered: no element is lost, the next take of this handle has it (see "Cancel safety" of the [module](crate::client)).
     ///
     /// # Errors
     /// Those of every call.
@@ -103,17 +110,19 @@ impl<V: Serialize + DeserializeOwned> Queue<V> {
         self.raw.is_empty().await
     }
 
-    /// All elements from front to back; exact while nobody else changes the queue.
+    /// All elements from front to back, as many as there were at the beginning; exact while nobody else changes the queue.
     ///
     /// # Errors
-    /// Those of every call.
+    /// Those of every call; [`Error::NotOfType`] of the first element that is of another type ([`stream`](Self::stream) goes
+    /// on behind it).
     pub async fn to_vec(&self) -> Result<Vec<V>, Error> {
-        self.raw
-            .range(0)
-            .await?
-            .iter()
-            .map(|bytes| decode(bytes))
-            .collect()
+        self.stream().try_collect().await
+    }
+
+    /// As [`to_vec`](Self::to_vec), page by page as they are asked for, so that they need not all be in memory at once. It
+    /// goes on behind an element of another type.
+    pub fn stream(&self) -> impl Stream<Item = Result<V, Error>> + Send + '_ {
+        self.raw.stream().map(|bytes| decode(&bytes?))
     }
 
     async fn maybe(&self, op: Op) -> Result<Option<V>, Error> {

@@ -2,9 +2,11 @@
 
 use super::Error;
 use super::lane::Lane;
+use super::taken::Answers;
 use bytes::Bytes;
 use fusion_core::id::Seq;
-use fusion_core::op::{Kind, Op, OpError, OpResult, Reply};
+use fusion_core::op::{Kind, Op, OpError, OpResult, Reply, ScanCursor};
+use futures::stream::{Stream, StreamExt, TryStreamExt, iter, try_unfold};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::iter::Peekable;
@@ -52,6 +54,8 @@ impl Raw {
 
     /// Executes one operation; a change exactly once, however often it must be sent.
     ///
+    /// Dropped before it is answered: as the typed call of the operation (see "Cancel safety" of the [module](crate::client)).
+    ///
     /// # Errors
     /// What the structure says, [`Error::TimedOut`] or [`Error::OutcomeUnknown`].
     pub async fn call(&self, op: Op) -> Result<Reply, Error> {
@@ -81,10 +85,26 @@ impl Raw {
     ///
     /// At most 256 go in one request, or 1 MiB of keys and values; of those whose answers hold elements fewer at first, and
     /// as long as they are long. A change behind a read begins a new request: sent again, the read would see
-    /// it. Each request has the client's whole time limit. When the future is dropped, the rest is not sent.
+    /// it. Each request has the client's whole time limit. When the future is dropped, the rest is not sent, and no element
+    /// that was taken is lost (see "Cancel safety" of the [module](crate::client)).
     pub async fn call_all(&self, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Reply, Error>> {
+        self.replies(self.answers_to(ops).await)
+    }
+
+    /// What the structure said, or why it said nothing.
+    pub(super) fn replies(&self, answers: Answers) -> Vec<Result<Reply, Error>> {
+        let reply = |answer: Result<Answer, Error>| {
+            let result = answer?.result;
+            result.map_err(|e| Error::of_op(e, &self.name))
+        };
+        let answers = answers.done().into_iter();
+        answers.map(|(_, answer)| reply(answer)).collect()
+    }
+
+    /// The answers of [`call_all`](Self::call_all), which keep what was taken if nobody comes for them.
+    pub(super) async fn answers_to(&self, ops: impl IntoIterator<Item = Op>) -> Answers {
         let ops: Vec<Op> = ops.into_iter().collect();
-        let mut answers = Vec::with_capacity(ops.len());
+        let mut answers = self.lane.answers(ops.len());
         let mut rest = ops.into_iter().peekable();
         let mut long_ones = LONG_AT_FIRST;
         while rest.peek().is_some() {
@@ -92,28 +112,33 @@ impl Raw {
             let asked = together.iter().filter(|op| op.answers_with_elements());
             let asked = asked.count();
             let replies = self.lane.call_together(together).await;
-            long_ones = after_answers(long_ones, asked, &replies);
-            let mut replies = replies.into_iter();
+            long_ones = after_answers(long_ones, asked, replies.iter());
+            let mut replies = replies.done().into_iter();
             let mut unanswered = false;
             for error in oversize {
-                let answer = match error {
-                    Some(error) => Err(error),
-                    None => match replies.next().unwrap_or(Err(Error::BadAnswer)) {
-                        Ok(answer) => answer.result,
-                        Err(error) => {
-                            unanswered = true;
-                            answers.push(Err(error));
-                            continue;
-                        }
-                    },
+                let sent = error.is_none();
+                let (take, answer) = match error {
+                    Some(error) => (None, Err(Error::of_op(error, &self.name))),
+                    None => replies.next().unwrap_or((None, Err(Error::BadAnswer))),
                 };
-                answers.push(answer.map_err(|e| Error::of_op(e, &self.name)));
+                unanswered |= sent && answer.is_err();
+                answers.push(take, answer);
             }
             if unanswered {
-                answers.extend(rest.by_ref().map(|_| Err(Error::NotSent)));
+                for _ in rest.by_ref() {
+                    answers.push(None, Err(Error::NotSent));
+                }
             }
         }
         answers
+    }
+
+    /// Takes out the elements that calls which were dropped have taken, and which no later take has found (see "Cancel
+    /// safety" of the [module](crate::client)), in the order in which they were taken. What is still being asked about is not
+    /// among them.
+    #[must_use]
+    pub fn take_abandoned(&self) -> Vec<Bytes> {
+        self.lane.take_abandoned()
     }
 
     /// The number of elements.
@@ -135,20 +160,49 @@ impl Raw {
         Ok(self.len().await? == 0)
     }
 
-    /// Elements of a list or queue from `start` to the end.
-    pub(crate) async fn range(&self, start: u64) -> Result<Vec<Bytes>, Error> {
-        let mut all: Vec<Bytes> = Vec::new();
-        loop {
-            let op = Op::Range {
-                start: start + all.len() as u64,
-                limit: u32::MAX,
+    /// The elements of a list or queue in order, read page by page as they are asked for: as many at most as there were at
+    /// the beginning, so it ends while others go on appending. An element may be seen twice, or not, when others insert or
+    /// remove before it meanwhile. After an error there is nothing more.
+    pub fn stream(&self) -> impl Stream<Item = Result<Bytes, Error>> + Send + '_ {
+        let pages = try_unfold(None, async |at: Option<(u64, u64)>| {
+            let (start, end) = match at {
+                Some(at) => at,
+                None => (0, self.len().await?),
             };
-            match self.call(op).await? {
-                Reply::Values(values) if values.is_empty() => return Ok(all),
-                Reply::Values(values) => all.extend(values),
-                _ => return Err(Error::BadAnswer),
+            if start >= end {
+                return Ok(None);
             }
-        }
+            let limit = u32::try_from(end - start).unwrap_or(u32::MAX);
+            match self.call(Op::Range { start, limit }).await? {
+                // Others have removed what was there.
+                Reply::Values(values) if values.is_empty() => Ok(None),
+                Reply::Values(values) => {
+                    let next = start + values.len() as u64;
+                    Ok(Some((iter(values).map(Ok), Some((next, end)))))
+                }
+                _ => Err(Error::BadAnswer),
+            }
+        });
+        pages.try_flatten()
+    }
+
+    /// The entries of a map in no order, read page by page as they are asked for. What is put meanwhile may be among them,
+    /// and an entry may come twice (see [`Op::Scan`]). It ends: each size class is read from its last slot of then down.
+    /// After an error there is nothing more.
+    pub fn scan(&self) -> impl Stream<Item = Result<(Bytes, Bytes), Error>> + Send + '_ {
+        let pages = try_unfold(Some(None), async |at: Option<Option<ScanCursor>>| {
+            let Some(cursor) = at else {
+                return Ok(None);
+            };
+            let limit = u32::MAX;
+            match self.call(Op::Scan { cursor, limit }).await? {
+                Reply::Entries { entries, next } => {
+                    Ok(Some((iter(entries).map(Ok), next.map(Some))))
+                }
+                _ => Err(Error::BadAnswer),
+            }
+        });
+        pages.try_flatten()
     }
 }
 
@@ -181,12 +235,16 @@ fn next_request(
 }
 
 /// How many operations whose answers may be long go in the next request, after one with so many of them and these answers.
-fn after_answers(long_ones: usize, asked: usize, replies: &[Result<Answer, Error>]) -> usize {
+fn after_answers<'a>(
+    long_ones: usize,
+    asked: usize,
+    replies: impl Iterator<Item = &'a Result<Answer, Error>>,
+) -> usize {
     let bytes = |reply: &Result<Answer, Error>| match reply {
         Ok(answer) => answer.result.as_ref().map_or(0, Reply::payload_bytes),
         Err(_) => 0,
     };
-    let bytes: usize = replies.iter().map(bytes).sum();
+    let bytes: usize = replies.map(bytes).sum();
     if bytes > TOGETHER_BYTES {
         (long_ones / 2).max(1)
     } else if bytes > TOGETHER_BYTES / 2 || asked < long_ones {
@@ -257,13 +315,13 @@ mod tests {
                 seq: Seq(1),
             })
         };
-        assert_eq!(after_answers(32, 32, &[answer(10), answer(10)]), 64);
-        assert_eq!(after_answers(256, 256, &[answer(10)]), 256);
-        assert_eq!(after_answers(32, 32, &[answer(TOGETHER_BYTES)]), 32);
+        assert_eq!(after_answers(32, 32, [answer(10), answer(10)].iter()), 64);
+        assert_eq!(after_answers(256, 256, [answer(10)].iter()), 256);
+        assert_eq!(after_answers(32, 32, [answer(TOGETHER_BYTES)].iter()), 32);
         let too_long = [answer(TOGETHER_BYTES), answer(1)];
-        assert_eq!(after_answers(32, 2, &too_long), 16);
-        assert_eq!(after_answers(1, 1, &[answer(8 << 20)]), 1);
+        assert_eq!(after_answers(32, 2, too_long.iter()), 16);
+        assert_eq!(after_answers(1, 1, [answer(8 << 20)].iter()), 1);
         // Answers of changes say nothing of how long elements are.
-        assert_eq!(after_answers(32, 31, &[answer(0)]), 32);
+        assert_eq!(after_answers(32, 31, [answer(0)].iter()), 32);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::call::{Ask, Pending};
 use super::session::Session;
+use super::taken::{Take, Taken};
 use fusion_core::message::ClientRequest;
 use fusion_core::op::Op;
 use std::collections::VecDeque;
@@ -77,7 +78,7 @@ impl Waiting {
     /// Takes out the calls whose time is over or whose caller is gone, with all that were asked together with one: what is
     /// behind it must not be executed without it.
     pub(super) fn take_over(&mut self, now: Instant) -> Vec<Pending> {
-        let is_over = |p: &Pending| p.call.deadline <= now || p.call.answer.is_closed();
+        let is_over = |p: &Pending| p.is_over(now);
         if !self.calls.iter().any(is_over) {
             return Vec::new();
         }
@@ -93,21 +94,70 @@ impl Waiting {
         over
     }
 
+    /// Whether somebody waits for an element to be taken.
+    pub(super) fn has_takes(&self) -> bool {
+        self.calls.iter().any(|p| p.takes() && !p.abandoned)
+    }
+
+    /// Whether something is asked about again.
+    pub(super) fn has_abandoned(&self) -> bool {
+        self.calls.iter().any(|p| p.abandoned)
+    }
+
+    /// Asks again about takes that may have been made: before all others, each for itself.
+    pub(super) fn ask_again(&mut self, parked: impl DoubleEndedIterator<Item = Pending>) {
+        for mut pending in parked.rev() {
+            self.group += 1;
+            pending.group = self.group;
+            self.calls.push_front(pending);
+        }
+    }
+
+    /// Answers takes that were never sent with what was taken in vain before; but none behind another one of its group that
+    /// must be executed first.
+    pub(super) fn answer_from(&mut self, taken: &Taken) {
+        if !taken.has_any() {
+            return;
+        }
+        let mut rest = VecDeque::with_capacity(self.calls.len());
+        let mut before = None;
+        for pending in std::mem::take(&mut self.calls) {
+            let at_front = before != Some(pending.group);
+            let found = match Take::of(&pending.call.op) {
+                // Whether a key is there now is asked first.
+                Some(Take::Key(_)) | None => None,
+                Some(take) if at_front && pending.id.is_none() => taken.find(&take),
+                Some(_) => None,
+            };
+            match found {
+                Some(answer) => pending.finish(Ok(answer), taken),
+                None => {
+                    before = Some(pending.group);
+                    rest.push_back(pending);
+                }
+            }
+        }
+        self.calls = rest;
+    }
+
     pub(super) fn take_all(&mut self) -> VecDeque<Pending> {
         std::mem::take(&mut self.calls)
     }
 
     /// Takes out what goes into the next batch, and names its changes; with `coalesce` as many groups as fit, else one.
+    /// With `hold_takes` nothing is taken, nor asked behind that, but what is asked about again.
     pub(super) fn take_batch(
         &mut self,
         session: &mut Session,
         coalesce: bool,
+        hold_takes: bool,
     ) -> (Vec<ClientRequest>, Vec<Pending>) {
         let (mut requests, mut calls) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         while let Some(count) = self.front_group() {
-            let (mut longer, mut slots) = (0, 0);
+            let (mut longer, mut slots, mut held) = (0, 0, false);
             for pending in self.calls.iter().take(count) {
+                held |= hold_takes && pending.takes() && !pending.abandoned;
                 longer += pending.call.op.payload_bytes();
                 slots += usize::from(pending.needs_slot());
             }
@@ -115,7 +165,7 @@ impl Waiting {
                 || coalesce
                     && requests.len() + count <= MAX_BATCH
                     && bytes + longer <= MAX_BATCH_BYTES;
-            if !fits || slots > session.free_slots() {
+            if !fits || held || slots > session.free_slots() {
                 break;
             }
             bytes += longer;
@@ -149,7 +199,7 @@ impl Waiting {
             rest.extend(self.calls.drain(..count));
         }
         self.calls = reads;
-        let batch = self.take_batch(session, coalesce);
+        let batch = self.take_batch(session, coalesce, false);
         changes.append(&mut self.calls);
         self.calls = changes;
         batch
@@ -219,6 +269,7 @@ mod tests {
             let (answer, promise) = oneshot::channel();
             let call = Call {
                 op,
+                begun: Instant::now(),
                 deadline,
                 answer,
             };
@@ -276,12 +327,12 @@ mod tests {
         let mut promises = ask_together(&mut waiting, 3, later);
         promises.push(ask_one(&mut waiting, Op::Len, later));
         promises.extend(ask_together(&mut waiting, 2, later));
-        let (requests, calls) = waiting.take_batch(&mut session, true);
+        let (requests, calls) = waiting.take_batch(&mut session, true, false);
         let follow: Vec<_> = requests.iter().map(|r| r.follows).collect();
         assert_eq!(follow, [false, true, true, false, false, true]);
         // The front of the first group was executed: the rest of it is the front now.
         waiting.put_back(calls.into_iter().skip(1));
-        let (requests, calls) = waiting.take_batch(&mut session, false);
+        let (requests, calls) = waiting.take_batch(&mut session, false, false);
         let follow: Vec<_> = requests.iter().map(|r| r.follows).collect();
         assert_eq!(follow, [false, true]);
         assert!(calls.iter().all(|c| c.id.is_some()));
@@ -298,10 +349,10 @@ mod tests {
             ids.push(session.next());
         }
         let _promises = ask_together(&mut waiting, 3, later);
-        assert!(waiting.take_batch(&mut session, true).0.is_empty());
+        assert!(waiting.take_batch(&mut session, true, false).0.is_empty());
         assert_eq!(waiting.len(), 3);
         session.free(ids[0]);
-        assert_eq!(waiting.take_batch(&mut session, true).0.len(), 3);
+        assert_eq!(waiting.take_batch(&mut session, true, false).0.len(), 3);
     }
 
     #[test]
@@ -322,7 +373,7 @@ mod tests {
             !waiting.has_reads(),
             "what goes with a change waits with it"
         );
-        let (requests, _) = waiting.take_batch(&mut session, true);
+        let (requests, _) = waiting.take_batch(&mut session, true, false);
         let ops: Vec<_> = requests.into_iter().map(|r| r.op).collect();
         assert_eq!(ops, [enqueue(0), enqueue(1), Op::Peek, enqueue(7)]);
     }
@@ -336,13 +387,13 @@ mod tests {
         for _ in 0..MAX_BATCH + 1 {
             promises.push(ask_one(&mut waiting, Op::Len, later));
         }
-        let (requests, _) = waiting.take_batch(&mut session, true);
+        let (requests, _) = waiting.take_batch(&mut session, true, false);
         assert_eq!((requests.len(), waiting.len()), (MAX_BATCH, 1));
         for _ in 0..3 {
             let value = vec![0; MAX_BATCH_BYTES / 2].into();
             promises.push(ask_one(&mut waiting, Op::Enqueue { value }, later));
         }
-        let (requests, _) = waiting.take_batch(&mut session, true);
+        let (requests, _) = waiting.take_batch(&mut session, true, false);
         assert_eq!((requests.len(), waiting.len()), (3, 1));
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Registry {
     /// The store has given no id from this one on.
     next_server: ServerId,
     pub(crate) detector: Detector,
+    /// When each server was heard last. The detector forgets it of one whose address another run has taken.
+    heard: BTreeMap<ServerId, u64>,
     pub(crate) remains: Remains,
     /// Of the members that are being made.
     paces: Paces,
@@ -92,6 +94,7 @@ impl Registry {
             remains.removed(config.cluster, servers.clone(), 0);
         }
         Registry {
+            heard: BTreeMap::new(),
             remains,
             paces,
             strays: BTreeSet::new(),
@@ -203,6 +206,7 @@ impl Registry {
         self.detector.hear(id, now);
         // It is new, and holds nothing.
         self.detector.hear_all_known(id, |_| false);
+        self.heard.insert(id, now);
     }
 
     /// Takes a heartbeat; `false` when the server is not known.
@@ -210,6 +214,7 @@ impl Registry {
         if !self.detector.hear(request.server, now) {
             return false;
         }
+        self.heard.insert(request.server, now);
         if self.taken.remove(&request.server).is_some() {
             let address = self.servers.get(&request.server).map(|s| &*s.address);
             tracing::warn!(server = %request.server, address, "another server says that it is at the address of this one, \
@@ -314,6 +319,7 @@ impl Registry {
 
     pub(crate) fn forget(&mut self, ids: &[ServerId]) {
         self.servers.retain(|id, _| !ids.contains(id));
+        self.heard.retain(|id, _| !ids.contains(id));
         self.detector.forget(ids);
         self.remains.forget_servers(ids);
     }

@@ -2,7 +2,7 @@
 
 use super::message::{Acknowledged, append, append_changes, number, whole};
 use super::{MOVES, VERSION, message};
-use crate::peer::{Connect, connect, within};
+use crate::peer::{Connect, Driven, within};
 use crate::service::{FusedClient, PrimaryClient};
 use crate::transport::{Network, Stream};
 use crate::wire::{self, ConnectError, Frames, MAX_FRAME_BYTES, Service};
@@ -20,8 +20,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::Decoder;
 
-/// How long a server may take to say what it offers.
-const OFFER: Duration = Duration::from_secs(1);
 /// A buffer keeps at most so much when it is empty.
 const KEPT_BYTES: usize = 256 << 10;
 /// What is read at once.
@@ -69,13 +67,18 @@ impl Operations {
 }
 
 impl Connect for Operations {
-    async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
-        let client: PrimaryClient = connect(network, address).await?;
-        if offered(client.streams(within(OFFER)).await)? != Some(VERSION) {
-            return Ok(Operations::Tarpc(client));
+    async fn connect(
+        network: &Network,
+        address: &str,
+        limit: Duration,
+    ) -> Result<Driven<Self>, ConnectError> {
+        let tarpc = PrimaryClient::connect(network, address, limit).await?;
+        if offered(tarpc.client.streams(within(limit)).await, limit)? != Some(VERSION) {
+            return Ok(tarpc.map(Operations::Tarpc));
         }
-        let calls = Calls::connect(network, address, Service::Operations).await?;
-        Ok(Operations::Stream(calls))
+        let calls = Calls::connect(network, address, Service::Operations, limit).await?;
+        let driver = calls.driver();
+        Ok(Driven::new(Operations::Stream(calls), driver))
     }
 }
 
@@ -131,19 +134,27 @@ impl Changes {
 }
 
 impl Connect for Changes {
-    async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
-        let client: FusedClient = connect(network, address).await?;
-        if offered(client.streams(within(OFFER)).await)? != Some(VERSION) {
-            return Ok(Changes::Tarpc(client));
+    async fn connect(
+        network: &Network,
+        address: &str,
+        limit: Duration,
+    ) -> Result<Driven<Self>, ConnectError> {
+        let tarpc = FusedClient::connect(network, address, limit).await?;
+        if offered(tarpc.client.streams(within(limit)).await, limit)? != Some(VERSION) {
+            return Ok(tarpc.map(Changes::Tarpc));
         }
-        let calls = Calls::connect(network, address, Service::Changes).await?;
-        Ok(Changes::Stream(calls))
+        let calls = Calls::connect(network, address, Service::Changes, limit).await?;
+        let driver = calls.driver();
+        Ok(Driven::new(Changes::Stream(calls), driver))
     }
 }
 
 /// Who does not say what it offers is tried again, not spoken to by tarpc for the life of a connection.
-fn offered<E>(answer: Result<Option<u16>, E>) -> Result<Option<u16>, ConnectError> {
-    answer.map_err(|_| ConnectError::TimedOut(OFFER))
+fn offered<E>(
+    answer: Result<Option<u16>, E>,
+    limit: Duration,
+) -> Result<Option<u16>, ConnectError> {
+    answer.map_err(|_| ConnectError::TimedOut(limit))
 }
 
 /// What callers and the connection's task share. Callers bound it: each waits for its answer.
@@ -268,10 +279,15 @@ impl Calls {
         network: &Network,
         address: &str,
         service: Service,
+        limit: Duration,
     ) -> Result<Calls, ConnectError> {
-        let limit = crate::peer::CONNECT_TIMEOUT;
         let stream = wire::connect(network, address, service, limit).await?;
         Ok(Calls::over(stream))
+    }
+
+    /// The task without which no answer comes.
+    pub(super) fn driver(&self) -> AbortHandle {
+        self._tasks.0[0].clone()
     }
 
     fn over(stream: Stream) -> Calls {
@@ -291,7 +307,7 @@ impl Calls {
             begun: Notify::new(),
         });
         let tasks = [
-            tokio::spawn(drive(reader, Arc::clone(&shared))).abort_handle(),
+            tokio::spawn(drive(reader, Ending(Arc::clone(&shared)))).abort_handle(),
             tokio::spawn(give_up(Arc::clone(&shared))).abort_handle(),
         ];
         Calls {
@@ -360,22 +376,30 @@ impl Calls {
     }
 }
 
+/// Lets whoever waits hear that nobody answers, when the connection's task ends: also when it does with its runtime.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.waiting.clear();
+        state.out = BytesMut::new();
+        state.writer = None;
+    }
+}
+
 /// Runs a connection until it fails.
-async fn drive(reader: ReadHalf<Stream>, shared: Arc<Shared>) {
+async fn drive(reader: ReadHalf<Stream>, ending: Ending) {
+    let shared = &*ending.0;
     let ended = tokio::select! {
         biased;
-        ended = read(reader, &shared) => ended,
-        ended = write(&shared) => ended,
+        ended = read(reader, shared) => ended,
+        ended = write(shared) => ended,
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a stream ended");
     }
-    let mut state = shared.lock();
-    state.closed = true;
-    // Whoever waits hears that nobody answers.
-    state.waiting.clear();
-    state.out = BytesMut::new();
-    state.writer = None;
 }
 
 /// Gives up calls whose time is over.

@@ -93,7 +93,7 @@ where
             }
         }
     });
-    Calls::connect(&network, &address, Service::Operations)
+    Calls::connect(&network, &address, Service::Operations, LONG)
         .await
         .unwrap()
 }
@@ -216,7 +216,7 @@ async fn a_call_goes_on_as_long_as_it_moves_and_no_longer() {
             }
         }
     });
-    let calls = Calls::connect(&network, &address, Service::Changes)
+    let calls = Calls::connect(&network, &address, Service::Changes, LONG)
         .await
         .unwrap();
     let call = || calls.call_while_it_moves(PATIENCE, |out, number| append(out, number, &1, &[]));
@@ -266,9 +266,10 @@ async fn process(streams: bool) -> (Network, String) {
 async fn with_streams_and_without_them_the_same_is_answered() {
     for streams in [true, false] {
         let (network, address) = process(streams).await;
-        let operations = express::Operations::connect(&network, &address)
+        let operations = express::Operations::connect(&network, &address, LONG)
             .await
-            .unwrap();
+            .unwrap()
+            .client;
         assert_eq!(
             matches!(operations, express::Operations::Stream(_)),
             streams
@@ -283,7 +284,10 @@ async fn with_streams_and_without_them_the_same_is_answered() {
         };
         let refused = operations.execute(LONG, batch).await.unwrap();
         assert_eq!(refused, Err(Refusal::NotMember { cluster, member }));
-        let to_fused = express::Changes::connect(&network, &address).await.unwrap();
+        let to_fused = express::Changes::connect(&network, &address, LONG)
+            .await
+            .unwrap()
+            .client;
         assert_eq!(matches!(to_fused, express::Changes::Stream(_)), streams);
         let refused = to_fused
             .replicate(LONG, route(), changes(10))

@@ -2,10 +2,9 @@
 
 use crate::security::SecurityArgs;
 use crate::{bench, certificate, chaos, cluster, demo, list, map, queue, relocation, status};
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
 use fusion_net::client::Addresses;
 use fusion_net::labels::Label;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Fault-tolerant lists, maps and queues at the price of erasure codes.
@@ -77,7 +76,11 @@ pub(crate) struct DevArgs {
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Examples:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400\n  fusion server drain 7"
+    after_help = "Examples:\n  fusion server --listen 10.0.0.5:7500 --coordinator 10.0.0.1:7400\n  \
+                  fusion server --listen db1.example.com:7500 --coordinator 10.0.0.1:7400 --insecure\n  fusion server drain 7\n\n\
+                  Logs go to standard error. RUST_LOG chooses what of them: RUST_LOG=warn, RUST_LOG=fusion_net=debug, or several\n\
+                  such with commas; fusion_net=info,tarpc=off,warn when it is not set. A line that comes again and again is\n\
+                  told once, and then with a count."
 )]
 pub(crate) struct ServerCommandArgs {
     #[command(subcommand)]
@@ -94,9 +97,9 @@ pub(crate) enum ServerCommand {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ServerArgs {
-    /// The address to listen on; port 0 means any free one; without TLS a loopback address
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub(crate) listen: SocketAddr,
+    /// The address to listen on, or a name that stands for one; port 0 means any free one; without TLS a loopback address
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT", value_parser = fusion_net::addresses::address)]
+    pub(crate) listen: String,
     /// The address that others reach this server at, when it is not the one it listens on
     #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::reachable)]
     pub(crate) advertise: Option<String>,
@@ -106,7 +109,7 @@ pub(crate) struct ServerArgs {
     /// The coordinator's address, or those of all coordinators with commas between them
     #[arg(
         long,
-        required = true,
+        required = is_not_given("FUSION_COORDINATOR"),
         env = "FUSION_COORDINATOR",
         value_name = "HOST:PORT,..."
     )]
@@ -122,14 +125,18 @@ pub(crate) struct ServerArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(
+    group = ArgGroup::new("place").required(is_not_given("FUSION_ETCD")),
     after_help = "Examples:\n  fusion coordinator --listen 10.0.0.1:7400 --data /var/lib/fusion/coordinator.redb\n  \
                   fusion coordinator --data /var/lib/fusion/new.redb --rebuild\n  \
-                  fusion coordinator --listen 10.0.0.1:7400 --etcd http://10.0.0.7:2379,http://10.0.0.8:2379"
+                  fusion coordinator --listen 10.0.0.1:7400 --etcd http://10.0.0.7:2379,http://10.0.0.8:2379\n\n\
+                  Logs go to standard error. RUST_LOG chooses what of them: RUST_LOG=warn, RUST_LOG=fusion_net=debug, or several\n\
+                  such with commas; fusion_net=info,tarpc=off,warn when it is not set. A line that comes again and again is\n\
+                  told once, and then with a count."
 )]
 pub(crate) struct CoordinatorArgs {
-    /// The address to listen on; port 0 means any free one; without TLS a loopback address
-    #[arg(long, default_value = "127.0.0.1:7400")]
-    pub(crate) listen: SocketAddr,
+    /// The address to listen on, or a name that stands for one; port 0 means any free one; without TLS a loopback address
+    #[arg(long, default_value = "127.0.0.1:7400", value_name = "HOST:PORT", value_parser = fusion_net::addresses::address)]
+    pub(crate) listen: String,
     /// The address that others reach this coordinator at, when it is not the one it listens on
     #[arg(long, value_name = "HOST:PORT", value_parser = fusion_net::addresses::reachable)]
     pub(crate) advertise: Option<String>,
@@ -156,9 +163,14 @@ pub(crate) struct CoordinatorArgs {
     pub(crate) process: ProcessArgs,
 }
 
+/// Whether the environment does not give what an argument would: usage lines ask for what is missing only.
+fn is_not_given(variable: &str) -> bool {
+    std::env::var_os(variable).is_none_or(|value| value.is_empty())
+}
+
 /// Where a coordinator keeps the configurations.
 #[derive(Debug, ClapArgs)]
-#[group(id = "place", required = true, multiple = true)]
+#[group(skip)]
 pub(crate) struct StoreArgs {
     /// The file that keeps the configurations, for one coordinator; made when it is not there
     #[arg(long, value_name = "FILE", group = "place")]

@@ -31,6 +31,7 @@ impl ConnectionArgs {
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let options = ClientOptions {
             timeout: self.timeout,
+            refused_for: Some(REFUSED),
             network: self.security.network()?,
             ..ClientOptions::default()
         };
@@ -48,6 +49,9 @@ impl ConnectionArgs {
         done
     }
 }
+
+/// Whoever types a command has not started a coordinator, or mistyped its address: that is said soon.
+const REFUSED: Duration = Duration::from_secs(2);
 
 /// The least and the most that a call may take, in seconds.
 const SECONDS: std::ops::RangeInclusive<f64> = 0.1..=600.0;

@@ -219,7 +219,7 @@ mod tests {
             host: String::new(),
             zone: None,
             labels: Labels::default(),
-            heard_ms_ago: 0,
+            heard_ms_ago: Some(0),
         });
         Status {
             servers: servers.collect(),

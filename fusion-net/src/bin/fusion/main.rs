@@ -10,6 +10,7 @@ mod connection;
 mod demo;
 mod dev;
 mod list;
+mod logs;
 mod map;
 mod memory;
 mod name;
@@ -136,7 +137,9 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::OutcomeUnknown { .. } | Error::TimedOut { .. } => {
             Some("; `fusion status` tells how the cluster stands, --timeout allows more time")
         }
-        Error::NotOfType { .. } => Some("; this command reads and writes text only"),
+        Error::NotOfType { .. } | Error::BadEntry { .. } => {
+            Some("; this command reads and writes text only")
+        }
         _ => None,
     }
 }

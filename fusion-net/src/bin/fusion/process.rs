@@ -1,6 +1,7 @@
 //! The processes of a deployment: `fusion server` and `fusion coordinator`.
 
 use crate::args::{CoordinatorArgs, ProcessArgs, ServerArgs, StoreArgs};
+use crate::logs::Repeats;
 use anyhow::Context;
 use fusion_core::time::Timing;
 use fusion_net::coordinator::{
@@ -27,7 +28,7 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     for coordinator in coordinators.iter() {
         network.check(coordinator)?;
     }
-    let listener = network.listen(args.listen).await?;
+    let listener = network.listen_at(&args.listen).await?;
     let options = ServerOptions {
         coordinators,
         advertise: args.advertise,
@@ -47,7 +48,7 @@ pub(crate) async fn coordinator(args: CoordinatorArgs) -> anyhow::Result<ExitCod
     if let Some(both) = args.keep.iter().find(|name| args.drop.contains(name)) {
         anyhow::bail!("--keep and --drop both name {both}; give one of them");
     }
-    let listener = args.security.network()?.listen(args.listen).await?;
+    let listener = args.security.network()?.listen_at(&args.listen).await?;
     let options = CoordinatorOptions {
         timing: Timing::for_suspicion(args.suspect_after_ms)?,
         rebuild: args.rebuild.then_some(RebuildOptions {
@@ -106,7 +107,7 @@ fn log() {
         .unwrap_or_else(|_| EnvFilter::new("fusion_net=info,tarpc=off,warn"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(Repeats::new(std::io::stderr))
         .with_ansi(false)
         .try_init();
 }

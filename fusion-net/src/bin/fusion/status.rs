@@ -11,7 +11,8 @@ use fusion_core::membership::{Content, MayLose, Waiting};
 use fusion_net::service::{
     ClusterStatus, ControlPlane, Event, MemberState, MemberStatus, Progress, Role, ServerStatus,
 };
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::process::ExitCode;
 
@@ -36,7 +37,10 @@ pub(crate) struct StatusArgs {
 
 #[derive(Serialize)]
 struct StatusReport {
+    /// The active one, which answered.
     coordinator: String,
+    #[serde(skip)]
+    asked: String,
     servers: Vec<ServerStatus>,
     clusters: Vec<Report>,
     events: Vec<Event>,
@@ -48,14 +52,21 @@ struct StatusReport {
 }
 
 /// A cluster with its sums.
-#[derive(Serialize)]
 pub(crate) struct Report {
-    #[serde(flatten)]
     pub(crate) cluster: ClusterStatus,
     pub(crate) memory: Memory,
     /// Whether its text lists all members.
-    #[serde(skip)]
     all: bool,
+}
+
+impl Serialize for Report {
+    /// The id of a cluster is a random number of 64 bits. Many readers of JSON keep 53 of them: it is a text.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut cluster = serde_json::to_value(&self.cluster).map_err(S::Error::custom)?;
+        cluster["id"] = self.cluster.id.0.to_string().into();
+        cluster["memory"] = serde_json::to_value(self.memory).map_err(S::Error::custom)?;
+        cluster.serialize(serializer)
+    }
 }
 
 impl Report {
@@ -74,7 +85,8 @@ impl Report {
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let status = args.connection.client().await?.status().await?;
     let report = StatusReport {
-        coordinator: args.connection.coordinator.to_string(),
+        coordinator: status.control.answers.clone(),
+        asked: args.connection.coordinator.to_string(),
         servers: status.servers,
         clusters: (status.clusters.into_iter().map(Report::new))
             .map(|report| Report {
@@ -166,7 +178,7 @@ impl fmt::Display for StatusReport {
                 s.zone.clone().unwrap_or_default(),
                 server_state(s).to_owned(),
                 s.members.to_string(),
-                format!("{} ms ago", count(s.heard_ms_ago)),
+                last_heard(s),
             ]);
         }
         shown.write(f, "", "server", &servers)?;
@@ -174,7 +186,7 @@ impl fmt::Display for StatusReport {
             write!(
                 f,
                 "\nno servers yet: start some with `fusion server --coordinator {}`",
-                self.coordinator
+                self.asked
             )?;
         } else if self.clusters.is_empty() {
             write!(
@@ -296,6 +308,12 @@ pub(crate) fn may_lose(cluster: &ClusterStatus) -> String {
 pub(crate) fn plural(number: u64, noun: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {noun}{s}", count(number))
+}
+
+/// When it was heard last, in words.
+fn last_heard(server: &ServerStatus) -> String {
+    let known = server.heard_ms_ago;
+    known.map_or("not yet".to_owned(), |ms| format!("{} ms ago", count(ms)))
 }
 
 /// A server's state in words.
@@ -446,6 +464,7 @@ pub(crate) mod tests {
 
     fn report(control: ControlPlane) -> StatusReport {
         StatusReport {
+            asked: "127.0.0.1:7400".to_owned(),
             coordinator: "127.0.0.1:7400".to_owned(),
             servers: Vec::new(),
             clusters: Vec::new(),

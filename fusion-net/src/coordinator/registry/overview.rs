@@ -31,7 +31,7 @@ impl Registry {
                 host: s.labels.host(&s.address).to_owned(),
                 zone: s.labels.zone().map(str::to_owned),
                 labels: s.labels.clone(),
-                heard_ms_ago: now.saturating_sub(seen.last_heard_ms),
+                heard_ms_ago: self.heard.get(&id).map(|at| now.saturating_sub(*at)),
             }
         });
         Status {
