@@ -240,7 +240,8 @@ async fn what_is_behind_a_request_that_was_not_answered_is_not_sent() {
     rig.create("c", Kind::Queue, 1, F).await;
     let client = rig.client_with(Duration::from_millis(500)).await;
     let queue = client.queue::<u32>("c", 0).await.unwrap();
-    queue.enqueue(&0).await.unwrap();
+    let first = rig.client.queue::<u32>("c", 0).await.unwrap();
+    first.enqueue(&0).await.unwrap();
     let paused = rig.pause("c", &[Seat::Primary(0)]).await;
     let ops = (1..=1000u32).map(|i| Op::Enqueue {
         value: i.to_le_bytes().to_vec().into(),

@@ -25,9 +25,9 @@ use tokio::process::Command;
 const N: usize = 3;
 const F: usize = 2;
 const PREFIX: &str = "/tests/etcd/";
-const LEASE: Duration = Duration::from_secs(2);
+const LEASE: Duration = Duration::from_secs(8);
 /// A call that waits for another coordinator waits about a lease; one that needs none is much faster.
-const UNNOTICED: Duration = Duration::from_millis(1000);
+const UNNOTICED: Duration = Duration::from_secs(4);
 
 /// An etcd, coordinators, servers and one cluster of maps under writes.
 struct Stage {
@@ -339,7 +339,6 @@ async fn data_flows_while_etcd_is_unreachable_and_failures_are_mended_afterwards
         }
     })
     .await;
-    assert_eq!(tried.iter().count(), 2, "{told}");
     stage.writers.wait_more(500).await;
     let worst = stall.end().await;
     println!("the longest call without any coordinator: {worst:?}");

@@ -16,7 +16,7 @@ use fusion_net::transport::Network;
 use fusion_net::wire::{
     self, ConnectError, MAX_DEADLINE, MAX_FRAME_BYTES, PROTOCOL_VERSION, Service,
 };
-use fusion_tests::cluster::{PATIENCE, Rig, Seat, binary, seed, start};
+use fusion_tests::cluster::{PATIENCE, Rig, Seat, binary, calm, seed, start_with};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ struct Port {
 
 impl Ports {
     async fn open() -> Ports {
-        let rig = start(2).await;
+        let rig = start_with(calm(), 2).await;
         let raw = rig.create("c", Kind::Map, 1, 1).await.remove(0);
         let (key, value) = ("key".into(), "value".into());
         raw.call(Op::Put { key, value }).await.unwrap();

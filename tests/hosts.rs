@@ -3,7 +3,7 @@
 
 use fusion_net::client::{ClusterSpec, Error, Kind};
 use fusion_net::service::{AdminError, MemberState, Status};
-use fusion_tests::cluster::{Rig, binary, is_whole, raws, start, wait_until};
+use fusion_tests::cluster::{Rig, binary, calm, is_whole, raws, start, start_with, wait_until};
 use fusion_tests::writers::Writers;
 use std::collections::BTreeSet;
 use tokio::process::Command;
@@ -92,7 +92,7 @@ async fn a_host_that_is_lost_takes_one_member_with_it_however_many_processes_it_
 
 #[tokio::test]
 async fn members_that_had_to_share_a_host_or_a_zone_are_moved_when_better_servers_come() {
-    let mut rig = start(0).await;
+    let mut rig = start_with(calm(), 0).await;
     let together: &[&str] = &["host=a", "zone=x"];
     servers(&mut rig, &[together, together]).await;
     let spec = ClusterSpec::new("c", Kind::Map, 2, 1).colocate(true);

@@ -6,7 +6,7 @@ use fusion_core::membership::What;
 use fusion_core::op::{Op, Reply};
 use fusion_net::client::{Kind, Raw};
 use fusion_net::service::{MemberState, Role};
-use fusion_tests::cluster::{Rig, Seat, binary, is_whole, start, wait_until};
+use fusion_tests::cluster::{Rig, Seat, binary, calm, is_whole, start, start_with, wait_until};
 use fusion_tests::writers::Writers;
 use std::process::Output;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ async fn watch(raw: Raw, stop: Arc<AtomicBool>) -> (u64, Duration) {
 
 #[tokio::test]
 async fn a_primary_that_is_moved_under_load_stalls_its_clients_for_a_moment_and_loses_nothing() {
-    let mut rig = start(N + F + 3).await;
+    let mut rig = start_with(calm(), N + F + 3).await;
     let raws = rig.create("c", Kind::Map, N, F).await;
     let watched = rig.create("w", Kind::Map, N, F).await;
     for i in 0..2000u32 {
@@ -110,7 +110,7 @@ async fn a_primary_that_is_moved_under_load_stalls_its_clients_for_a_moment_and_
     println!("{calls} calls; the longest took {longest:?}");
     // Far below the time of suspicion and the length of a lease, which are what it must not wait for.
     assert!(
-        calls > 100 && longest < Duration::from_millis(500),
+        calls > 100 && longest < Duration::from_secs(4),
         "{calls} calls, {longest:?}"
     );
     let account = writers.stop().await;
@@ -180,7 +180,7 @@ async fn a_coordinator_that_dies_at_any_moment_of_a_move_stalls_nobody() {
     });
     futures::future::join_all(fill).await;
     // Longer than anybody may wait, so that whoever needs a coordinator is found out.
-    let (away, most) = (Duration::from_secs(4), Duration::from_secs(2));
+    let (away, most) = (Duration::from_secs(8), Duration::from_secs(5));
     for delay_ms in [0, 10, 30, 80, 300] {
         let stop = Arc::new(AtomicBool::new(false));
         let watching = tokio::spawn(watch(raws[0].clone(), Arc::clone(&stop)));
@@ -216,7 +216,7 @@ async fn a_coordinator_that_dies_at_any_moment_of_a_move_stalls_nobody() {
 
 #[tokio::test]
 async fn a_server_is_drained_and_may_be_stopped() {
-    let mut rig = start(N + F + 2).await;
+    let mut rig = start_with(calm(), N + F + 2).await;
     let maps = rig.create("maps", Kind::Map, N, F).await;
     let lists = rig.create("lists", Kind::List, N, F).await;
     let mut writers = Writers::new(Kind::Map);
@@ -319,7 +319,7 @@ async fn a_move_to_a_server_that_cannot_take_it_is_refused_in_one_line() {
 
 #[tokio::test]
 async fn a_move_is_cancelled_and_the_member_stays_where_it_was() {
-    let rig = start(N + F + 1).await;
+    let rig = start_with(calm(), N + F + 1).await;
     rig.create("c", Kind::Map, N, F).await;
     let cancel = ["cluster", "move", "c", "--primary", "0", "--cancel"];
     let refused = fusion(&rig, &cancel).await;

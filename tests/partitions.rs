@@ -76,24 +76,24 @@ async fn cut_between_primary_and_fused(ways: impl Fn(Place, Place) -> Vec<(Place
     scene.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fused_server_that_a_primary_cannot_reach_is_replaced() {
     cut_between_primary_and_fused(|p, f| vec![(p, f), (f, p)]).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fused_server_that_does_not_hear_a_primary_is_replaced() {
     cut_between_primary_and_fused(|p, f| vec![(p, f)]).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fused_server_whose_acknowledgements_are_lost_is_replaced() {
     cut_between_primary_and_fused(|p, f| vec![(f, p)]).await;
 }
 
 /// Clients reach the primary all the while, the coordinator and the others do not: it is replaced, and answers no read
 /// from before.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_only_clients_reach_gives_no_stale_answer() {
     for outwards_only in [false, true] {
         let scene = scene(Kind::Queue).await;
@@ -119,7 +119,7 @@ async fn a_primary_that_only_clients_reach_gives_no_stale_answer() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_that_cannot_reach_a_primary_for_a_while_go_on_with_it() {
     let scene = scene(Kind::List).await;
     let victim = scene.place(Seat::Primary(0)).await;
@@ -137,7 +137,7 @@ async fn clients_that_cannot_reach_a_primary_for_a_while_go_on_with_it() {
 
 /// The coordinator hears nobody for longer than the time of suspicion; members hear each other. Who was taken for dead
 /// meanwhile is not.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_that_was_cut_off_destroys_nothing() {
     let scene = scene(Kind::Map).await;
     let servers: Vec<Place> = scene.rig.servers().map(|(n, _)| Place::Server(n)).collect();
@@ -149,7 +149,7 @@ async fn a_coordinator_that_was_cut_off_destroys_nothing() {
     scene.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_reset_lose_nothing() {
     let scene = scene(Kind::Queue).await;
     for round in 0..10 {
@@ -164,7 +164,7 @@ async fn connections_that_are_reset_lose_nothing() {
     scene.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn f_members_killed_at_once_under_load_lose_nothing() {
     for (kind, seats) in [
         (Kind::Map, [Seat::Primary(0), Seat::Primary(2)]),
@@ -180,7 +180,7 @@ async fn f_members_killed_at_once_under_load_lose_nothing() {
 }
 
 /// Nobody can activate the replacement until the coordinator goes on.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_that_stops_during_a_recovery_ends_it_afterwards() {
     let mut scene = scene(Kind::List).await;
     let before = scene.rig.client.cluster("c").await.unwrap().epoch;
@@ -204,7 +204,7 @@ async fn a_coordinator_that_stops_during_a_recovery_ends_it_afterwards() {
 }
 
 /// It stops for longer than its leases and is replaced meanwhile; its clients' reads wait in its sockets.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_stops_for_longer_than_its_leases_gives_no_stale_answer() {
     let scene = scene(Kind::Map).await;
     let old = scene.rig.member("c", Seat::Primary(1)).await;
@@ -222,7 +222,7 @@ async fn a_primary_that_stops_for_longer_than_its_leases_gives_no_stale_answer()
 
 /// A read without leases makes the client ask the coordinator, which it cannot reach: what the primary answers meanwhile
 /// comes at once all the same.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_does_not_wait_for_a_coordinator_that_hangs() {
     let rig = start_faulty(2).await;
     let raws = rig.create("c", Kind::Map, 1, 1).await;

@@ -24,9 +24,9 @@ mod spares;
 use fusion_core::id::MemberId;
 use fusion_core::membership::Waiting;
 use fusion_net::client::Kind;
-use fusion_net::local::{Links, Place};
+use fusion_net::local::{Links, LocalOptions, Place};
 use fusion_net::service::ClusterStatus;
-use fusion_tests::cluster::{Rig, Seat, is_whole, options, start_faulty, start_with};
+use fusion_tests::cluster::{Rig, Seat, calm, is_whole, options, start_faulty, start_with};
 use fusion_tests::recorder::Recorder;
 use fusion_tests::writers::Writers;
 use std::time::{Duration, Instant};
@@ -38,7 +38,22 @@ struct Scene {
 }
 
 async fn scene(kind: Kind, primaries: usize, faults: usize, spares: usize) -> Scene {
-    let rig = start_faulty(primaries + faults + spares).await;
+    scene_with(options(), kind, primaries, faults, spares).await
+}
+
+/// As [`scene`], with other options.
+async fn scene_with(
+    options: LocalOptions,
+    kind: Kind,
+    primaries: usize,
+    faults: usize,
+    spares: usize,
+) -> Scene {
+    let options = LocalOptions {
+        faulty: true,
+        ..options
+    };
+    let rig = start_with(options, primaries + faults + spares).await;
     rig.create("c", kind, primaries, faults).await;
     let recorder = Recorder::start(&rig.client, "c", kind, primaries).await;
     recorder.wait_more(100).await;

@@ -88,6 +88,15 @@ pub fn options() -> LocalOptions {
     }
 }
 
+/// As [`options`], for tests in which nobody dies: a machine that is busy for a second has nobody taken for dead.
+#[must_use]
+pub fn calm() -> LocalOptions {
+    LocalOptions {
+        suspect_after: Duration::from_secs(10),
+        ..options()
+    }
+}
+
 /// Starts a coordinator and servers.
 ///
 /// # Panics

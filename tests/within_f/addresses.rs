@@ -3,9 +3,9 @@
 use super::*;
 
 /// A server is started with the address of one that lives. That is no evidence of anybody's death.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_tells_the_address_of_another_one_has_nobody_taken_for_dead() {
-    let mut scene = scene(Kind::Map, 2, 1, 0).await;
+    let mut scene = scene_with(calm(), Kind::Map, 2, 1, 0).await;
     for seat in [Seat::Primary(0), Seat::Fused(0)] {
         let before = scene.rig.client.cluster("c").await.unwrap().epoch;
         let address = scene.rig.member("c", seat).await.address;

@@ -8,12 +8,12 @@ use fusion_tests::model::{Model, contents};
 use std::collections::BTreeSet;
 
 /// So many clients die in a call, each later than the one before: the square of its number times this time after it began.
-const CLIENTS: u32 = 60;
+const CLIENTS: u32 = 100;
 const LATER: Duration = Duration::from_micros(20);
 
 /// Each client is gone while its call is under way. What it wrote is there whole and once, or not at all, and so it stays
 /// when the primary is recovered from the codes.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_of_a_client_that_dies_was_made_whole_or_not_at_all() {
     let mut rig = start_faulty(1 + 1 + 1).await;
     let raw = rig.create("c", Kind::List, 1, 1).await.remove(0);

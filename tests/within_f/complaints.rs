@@ -7,7 +7,7 @@ const MENDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The cluster was made with a T_s of 500 ms, and its coordinator started again with 3 s, so that it asks more seldom than
 /// members look for each other. They must complain all the same (rule 56).
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn complaints_come_through_a_coordinator_that_was_restarted_with_longer_times() {
     let options = fusion_net::local::LocalOptions {
         faulty: true,

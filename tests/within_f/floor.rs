@@ -6,7 +6,7 @@ use fusion_net::client::{ClientOptions, ClusterSpec, Error};
 /// One of two fused structures dies, and there is no spare: what is written then would be lost with the primary and the
 /// other one. The cluster was asked to keep two: no change is made until the second is there again, the client is told
 /// why, and reads of what was answered before go on.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_too_few_codes_would_have_waits() {
     let mut rig = start_faulty(3).await;
     let spec = ClusterSpec::new("c", Kind::Map, 1, 2).min_in_sync(2);

@@ -24,12 +24,12 @@ async fn a_primary_returns_while_the_codes_are_dead(primaries: usize) {
     scene.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_only_primary_returns_while_the_codes_are_dead() {
     a_primary_returns_while_the_codes_are_dead(1).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn one_of_two_primaries_returns_while_the_codes_are_dead() {
     a_primary_returns_while_the_codes_are_dead(2).await;
 }

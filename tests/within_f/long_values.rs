@@ -11,7 +11,7 @@ const LONG: usize = 8 << 20;
 
 /// A long value is under way for longer than T_c. Whoever sends or takes it is not silent: nobody is blamed, and codes that
 /// acknowledged it are not thrown away for it (rule 57).
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_long_value_on_slow_links_is_not_taken_for_silence() {
     for faults in [1, 2] {
         let rig = start_faulty(1 + faults + 1).await;

@@ -42,12 +42,12 @@ async fn host_numbers(scene: &Scene, primaries: usize) -> Vec<usize> {
     numbers
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_that_cannot_reach_the_last_code_gives_way_to_another_spare() {
     a_replacement_with_a_bad_link(1, Seat::Fused(0)).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_that_cannot_reach_a_survivor_gives_way_to_another_spare() {
     a_replacement_with_a_bad_link(2, Seat::Primary(1)).await;
 }

@@ -34,7 +34,7 @@ async fn a_spare_at(address: &str) {
     .await;
     let with = rate(&writers).await;
     assert!(
-        with > without / 3,
+        with > without / 10,
         "{with} writes in {COUNTED:?} beside it, {without} without it"
     );
     // A spare that can be reached takes the place all the same.
@@ -45,7 +45,7 @@ async fn a_spare_at(address: &str) {
     rig.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spare_with_a_closed_port_does_not_hold_up_writes() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap().to_string();
@@ -54,7 +54,7 @@ async fn a_spare_with_a_closed_port_does_not_hold_up_writes() {
 }
 
 /// Connections are made there, and nobody ever says anything.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spare_at_an_address_where_nobody_answers_does_not_hold_up_writes() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     a_spare_at(&silent.local_addr().unwrap().to_string()).await;

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 /// How long a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
-const LEASE: Duration = Duration::from_secs(2);
+const LEASE: Duration = Duration::from_secs(5);
 
 async fn candidate(etcd: &LocalEtcd, prefix: &str, address: &str) -> Arc<Etcd> {
     let options = EtcdOptions {
