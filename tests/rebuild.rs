@@ -83,7 +83,7 @@ async fn without_a_dead_server_a_store_is_made_anew_only_on_an_operators_word() 
     let number = rig.host("c", Seat::Primary(0)).await;
     rig.kill_coordinator().await.unwrap();
     rig.kill_server(number).await.unwrap();
-    let waiting = coordinator(&rig, "new.redb", &["--rebuild"]);
+    let mut waiting = coordinator(&rig, "new.redb", &["--rebuild"]);
     let problem = wait_until("it says whom it waits for", async || {
         let status = rig.client.status().await.map_err(|e| e.to_string())?;
         let problem = status.problem.unwrap_or_default();
@@ -95,7 +95,7 @@ async fn without_a_dead_server_a_store_is_made_anew_only_on_an_operators_word() 
     });
     let problem = problem.await;
     assert!(problem.contains("--servers 5"), "{problem}");
-    drop(waiting);
+    waiting.kill().await.unwrap();
     let _new = coordinator(&rig, "newer.redb", &["--rebuild", "--servers", "5"]);
     rig.wait_cluster("c", "known again, and mended", is_whole)
         .await;
@@ -113,7 +113,7 @@ async fn a_store_in_use_is_not_made_anew_and_an_empty_one_decides_nothing() {
     let said = refused(coordinator(&rig, "coordinator.redb", &["--rebuild"])).await;
     assert!(said.contains("is a store already"), "{said}");
     // Without --rebuild it wants nothing of the servers, says so, and nothing is lost.
-    let foreign = coordinator(&rig, "empty.redb", &[]);
+    let mut foreign = coordinator(&rig, "empty.redb", &[]);
     let status = wait_until("an empty store refuses them all", async || {
         match rig.client.status().await {
             Ok(status) if status.strangers.len() == N + F => Ok(status),
@@ -122,7 +122,7 @@ async fn a_store_in_use_is_not_made_anew_and_an_empty_one_decides_nothing() {
     });
     let status = status.await;
     assert!(status.servers.is_empty(), "{:?}", status.servers);
-    drop(foreign);
+    foreign.kill().await.unwrap();
     rig.start_coordinator().await.unwrap();
     rig.wait_cluster("c", "as it was", is_whole).await;
     rig.stop().await;
