@@ -23,8 +23,11 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 const BATCH_BYTES: usize = 1 << 20;
 /// After this time without anything else to send, the fused member is told the stable mark.
 const STABLE_DELAY: Duration = Duration::from_millis(20);
-/// How long pages may take before they are sent again.
+/// How long pages may take before they are sent again, beside the time for their [bytes](SLOWEST).
 const CALL: Duration = Duration::from_secs(5);
+/// So many bytes of pages a second are waited for: they go by calls of which only the whole is answered, so that nothing but
+/// the time tells whether they move (rule 57).
+const SLOWEST: u64 = 256 << 10;
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
 /// Runs a link until its end; begins it anew after a fault of this program, since a link that is silently gone would
@@ -289,6 +292,13 @@ async fn send_pages(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
     }
 }
 
+/// A page of 8 MiB takes its time on a slow network: given up as a whole, it would be sent again for ever.
+fn time_for(chunk: &Chunk) -> Duration {
+    let pages = chunk.pages.pages.iter();
+    let bytes: u64 = pages.map(|(_, page)| page.len() as u64).sum();
+    CALL + Duration::from_millis(bytes * 1000 / SLOWEST)
+}
+
 /// `None` when the way is broken.
 async fn send_chunk(
     host: &Host,
@@ -297,7 +307,8 @@ async fn send_chunk(
     chunk: Chunk,
 ) -> Option<Result<(), Refusal>> {
     let peer = host.peers.fused.get(address).await.ok()?;
-    match peer.client().chunk(within(CALL), route, chunk).await {
+    let limit = time_for(&chunk);
+    match peer.client().chunk(within(limit), route, chunk).await {
         Ok(answer) => {
             peer.heard();
             Some(answer)
