@@ -16,6 +16,8 @@ mod formers;
 mod long_values;
 #[path = "within_f/pairs.rs"]
 mod pairs;
+#[path = "within_f/removal.rs"]
+mod removal;
 #[path = "within_f/returns.rs"]
 mod returns;
 #[path = "within_f/spares.rs"]

@@ -150,6 +150,8 @@ faults! {
     ConfirmedByAnOlderMessage "confirmed-by-an-older-message",
     /// Rule 57: bytes that move are no sign of life.
     LongMessageIsSilence "long-message-is-silence",
+    /// Rule 57: bytes of an answer that comes in are no sign of life to who recovers or takes over.
+    LongAnswerIsSilence "long-answer-is-silence",
     /// Rule 56: whoever was paused listens afresh.
     PauseStartsAfresh "pause-starts-afresh",
     /// Rule 56: who was suspected wrongly is suspected as soon again.

@@ -259,6 +259,18 @@ impl Heir {
         self.listening.complaints(&self.config.timing)
     }
 
+    /// Those whose answers it waits for, once it has its structure.
+    pub fn owing(&self) -> impl Iterator<Item = MemberId> + '_ {
+        let asked = self.unanswered.keys().copied();
+        asked.filter(|_| self.is_ready())
+    }
+
+    /// Some of what moves between `from` and here has moved since the last look, and its answer waits behind it: that is a
+    /// sign of life (rule 57).
+    pub fn on_progress(&mut self, from: MemberId, now: Time) {
+        self.listening.progress(from, now);
+    }
+
     /// Whom to ask what now: once it has its structure, every fused member in sync must have answered in this epoch, so
     /// that it is known to reach them.
     pub fn requests(&mut self, now: Time) -> Vec<(MemberId, RecoveryRequest)> {

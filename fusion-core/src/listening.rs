@@ -49,6 +49,13 @@ impl Listening {
         }
     }
 
+    /// Some of what it was asked, or of its answer, has moved though it is not whole yet: that is a sign of life (rule 57).
+    pub fn progress(&mut self, member: MemberId, now: Time) {
+        if !planted(Fault::LongAnswerIsSilence) {
+            self.hear(member, now);
+        }
+    }
+
     /// Looks at the clock (rule 56). Returns whether somebody is silent now who was not before: that is worth a report.
     pub fn look(&mut self, now: Time, timing: &Timing) -> bool {
         let before = self.silent(timing).count();
@@ -140,6 +147,23 @@ mod tests {
         let complained = looks.map(|ms| look(&mut listening, ms).len());
         let complained: Vec<usize> = complained.collect();
         assert_eq!(complained, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+    }
+
+    /// Who was sent an answer for longer than T_c complained of its sender, was given up, and made elsewhere, for ever.
+    #[test]
+    fn who_sends_a_long_answer_is_not_silent() {
+        let mut listening = Listening::default();
+        listening.also_to(A);
+        for ms in (0..=10_000).step_by(200) {
+            listening.progress(A, at(ms));
+            listening.progress(B, at(ms));
+            assert_eq!(look(&mut listening, ms), [], "at {ms} ms");
+        }
+        assert_eq!(look(&mut listening, 10_200), []);
+        let last = (10_400..=12_000)
+            .step_by(200)
+            .map(|ms| look(&mut listening, ms));
+        assert_eq!(last.last(), Some(vec![A]), "and nobody else was waited for");
     }
 
     #[test]

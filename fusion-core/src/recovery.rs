@@ -236,6 +236,12 @@ impl Recovery {
         self.listening.look(now, &timing)
     }
 
+    /// Some of what `from` owes has moved since the last look, though it has not come whole: that is a sign of life (rule
+    /// 57).
+    pub fn on_progress(&mut self, from: MemberId, now: Time) {
+        self.listening.progress(from, now);
+    }
+
     /// The members that owe it an answer and had not given any for T_c at the last [`tick`](Self::tick), for its next
     /// report: as long as one of them cannot be reached, this recovery does not end (rule 22).
     #[must_use]

@@ -169,6 +169,17 @@ impl Takeover {
         self.listening.complaints(&self.config.timing)
     }
 
+    /// Those whose answers it waits for.
+    pub fn owing(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.asks.keys().copied()
+    }
+
+    /// Some of what `from` owes has moved since the last look, though it has not come whole: that is a sign of life (rule
+    /// 57). What is under way is not to be sent again beside it, though it is asked for again.
+    pub fn on_progress(&mut self, from: MemberId, now: Time) {
+        self.listening.progress(from, now);
+    }
+
     /// The last change that anybody is known to have of it: what it needs to have.
     fn target(&self) -> Seq {
         let vectors = self.vectors.values().copied();

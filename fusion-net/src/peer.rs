@@ -2,8 +2,11 @@
 
 use crate::service::{CoordinatorClient, FusedClient, PrimaryClient};
 use crate::transport::Network;
-use crate::wire::{self, ConnectError, Service};
+use crate::wire::{self, ConnectError, Moved, Service};
+use fusion_core::time::Timing;
 use std::collections::HashMap;
+use std::ops::Deref;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +19,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A call that was given up after so long without an answer casts doubt on its connection.
 const UNANSWERED: Duration = Duration::from_millis(500);
+/// A way on which nothing moves is given up after T_c / 2, but not sooner: under load answers take their time.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A context for a call that may take `limit`.
 #[must_use]
@@ -69,6 +74,72 @@ impl<C> Driven<C> {
     }
 }
 
+/// A client of which calls may take long, and when something last moved for one of them.
+#[derive(Clone, Debug)]
+pub struct Watched<C> {
+    client: C,
+    moved: Moved,
+}
+
+impl<C> Deref for Watched<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.client
+    }
+}
+
+/// How long an answer is waited for while nothing moves.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    most: Duration,
+    look: Duration,
+}
+
+impl Patience {
+    /// T_c / 2, and one second at least; whether it moves is looked at every T_h.
+    #[must_use]
+    pub fn of(timing: &Timing) -> Patience {
+        Patience {
+            most: (timing.complain_after() / 2).max(LEAST_PATIENCE),
+            look: timing.heartbeat().min(LEAST_PATIENCE / 4),
+        }
+    }
+
+    /// The context of a call that takes as long as it moves.
+    #[must_use]
+    pub fn context() -> Context {
+        within(wire::MAX_DEADLINE)
+    }
+}
+
+impl<C> Watched<C> {
+    /// Waits for the answer to a call on this connection as long as something long moves on it, and says so each time that
+    /// it looks: the answer, its request, or what they wait behind. `None` when nothing has moved for too long (rule 57).
+    pub async fn while_it_moves<T>(
+        &self,
+        patience: Patience,
+        moves: impl Fn(),
+        answer: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut answer = pin!(answer);
+        let mut last = tokio::time::Instant::now();
+        loop {
+            if let Ok(answer) = tokio::time::timeout(patience.look, answer.as_mut()).await {
+                return Some(answer);
+            }
+            match self.moved.at() {
+                Some(at) if at > last => {
+                    last = at;
+                    moves();
+                }
+                _ if last.elapsed() >= patience.most => return None,
+                _ => {}
+            }
+        }
+    }
+}
+
 macro_rules! connect {
     ($client:ty, $service:expr) => {
         impl Connect for $client {
@@ -86,6 +157,16 @@ macro_rules! connect {
                     }
                 });
                 Ok(Driven::new(client, driver.abort_handle()))
+            }
+        }
+
+        impl Connect for Watched<$client> {
+            async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
+                let stream = wire::connect(network, address, $service, CONNECT_TIMEOUT).await?;
+                let transport = wire::client_transport(stream);
+                let moved = transport.moved();
+                let client = <$client>::new(config(), transport).spawn();
+                Ok(Watched { client, moved })
             }
         }
     };
@@ -238,6 +319,20 @@ impl<C: Connect> Pool<C> {
         let clients = self.lock();
         let entry = clients.get(address).filter(|e| !e.driven.is_dead());
         entry.map(|entry| entry.driven.client.clone())
+    }
+
+    /// What came of a call: a connection that gave no answer is forgotten.
+    pub(crate) fn settle<T, E>(&self, by: &Pooled<C>, answer: Option<Result<T, E>>) -> Option<T> {
+        match answer {
+            Some(Ok(answer)) => {
+                by.heard();
+                Some(answer)
+            }
+            _ => {
+                self.forget(by);
+                None
+            }
+        }
     }
 
     /// Forgets a connection that failed, unless another one has taken its place already.

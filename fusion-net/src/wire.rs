@@ -6,6 +6,7 @@
 
 mod frame;
 mod guest;
+mod moved;
 mod open;
 mod room;
 mod sides;
@@ -17,6 +18,7 @@ pub use frame::{Cut, cut_frames};
 pub(crate) use frame::{Frames, OWN_BYTES};
 pub use guest::Guest;
 pub(crate) use guest::Shares;
+pub use moved::Moved;
 pub(crate) use open::MAX_REQUESTS;
 pub use room::{Holds, Room};
 pub(crate) use sides::server_transport;

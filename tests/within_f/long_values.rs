@@ -55,3 +55,70 @@ async fn a_long_value_on_slow_links_is_not_taken_for_silence() {
         rig.stop().await;
     }
 }
+
+/// Of 64 KiB: a page of 8 MiB takes more than the five seconds that a chunk was given as a whole.
+const SLOWER: Duration = Duration::from_millis(55);
+
+/// A learner needs a page that is under way for long. Each time it was given up after a fixed time, and sent again from its
+/// beginning, for ever (rule 57).
+#[tokio::test]
+async fn a_page_that_takes_long_was_sent_again_for_ever() {
+    let mut rig = start_faulty(1 + 1 + 1).await;
+    let raw = rig.create("c", Kind::Map, 1, 1).await.remove(0);
+    let put = Op::Put {
+        key: "long".into(),
+        value: Bytes::from(vec![7; LONG]),
+    };
+    raw.call(put).await.unwrap();
+    let links = rig.links().expect("they are faulty ones").clone();
+    let primary = rig.host("c", Seat::Primary(0)).await;
+    for (number, _) in rig.servers().filter(|(number, _)| *number != primary) {
+        links.slow(Place::Server(primary), Place::Server(number), SLOWER);
+    }
+    let killed = rig.kill("c", &[Seat::Fused(0)]).await;
+    let since = Instant::now();
+    rig.wait_whole_without("c", &killed).await;
+    let took = since.elapsed();
+    assert!(
+        took > Duration::from_secs(6),
+        "the links were slow: {took:?}"
+    );
+    links.mend_all();
+    rig.stop().await;
+}
+
+/// An answer to the replacement of a primary, a page of 8 MiB, is under way for longer than T_c. Only whole answers were
+/// heard: the replacement complained of the code that sent it, was given up, and made elsewhere, again and again (rule 57).
+#[tokio::test]
+async fn a_replacement_whose_answers_take_long_was_given_up_again_and_again() {
+    let mut rig = start_faulty(1 + 1 + 2).await;
+    let raw = rig.create("c", Kind::Map, 1, 1).await.remove(0);
+    let put = Op::Put {
+        key: "long".into(),
+        value: Bytes::from(vec![7; LONG]),
+    };
+    raw.call(put).await.unwrap();
+    let links = rig.links().expect("they are faulty ones").clone();
+    let code = rig.host("c", Seat::Fused(0)).await;
+    for (number, _) in rig.servers().filter(|(number, _)| *number != code) {
+        links.slow(Place::Server(code), Place::Server(number), SLOWER);
+    }
+    let before = rig.client.cluster("c").await.unwrap();
+    let killed = rig.kill("c", &[Seat::Primary(0)]).await;
+    let since = Instant::now();
+    rig.wait_whole_without("c", &killed).await;
+    let took = since.elapsed();
+    assert!(
+        took > Duration::from_secs(6),
+        "the links were slow: {took:?}"
+    );
+    let after = rig.client.cluster("c").await.unwrap();
+    let epochs = after.epoch.0 - before.epoch.0;
+    assert_eq!(epochs, 2, "lost, and recovered by the first that was asked");
+    links.mend_all();
+    let Reply::Value(value) = raw.call(Op::Get { key: "long".into() }).await.unwrap() else {
+        panic!("a map's get answers a value");
+    };
+    assert_eq!(value.len(), LONG);
+    rig.stop().await;
+}

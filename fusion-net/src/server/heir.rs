@@ -18,8 +18,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// How long a fused member may take to say that it is there.
-const CALL: Duration = Duration::from_secs(1);
 /// An heir looks at least so often whether there is somebody to ask.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -187,6 +185,7 @@ async fn ask(host: Arc<Host>, cell: Weak<HeirCell>) {
             let (config, id) = (Arc::clone(heir.config()), heir.id());
             for (to, request) in heir.requests(clock::now()) {
                 asked.push(ask_once(
+                    Weak::clone(&cell),
                     Arc::clone(&host),
                     Arc::clone(&config),
                     id,
@@ -213,6 +212,7 @@ async fn ask(host: Arc<Host>, cell: Weak<HeirCell>) {
 
 /// The way that was answered on.
 async fn ask_once(
+    heir: Weak<HeirCell>,
     host: Arc<Host>,
     config: Arc<Configuration>,
     me: MemberId,
@@ -220,7 +220,15 @@ async fn ask_once(
     request: RecoveryRequest,
 ) -> Option<Route> {
     let route = config.route(me, to);
-    match call(&host, &config, me, to, &request, CALL).await? {
+    let moves = || {
+        if let Some(cell) = heir.upgrade()
+            && let Ok(mut heir) = cell.heir.lock()
+            && let Some(heir) = heir.as_mut()
+        {
+            heir.on_progress(to, clock::now());
+        }
+    };
+    match call(&host, &config, me, to, &request, moves).await? {
         Ok(_) => Some(route),
         Err(Refusal::Epoch(theirs)) => {
             host.reconcile(&config, theirs, to).await;

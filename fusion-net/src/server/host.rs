@@ -11,7 +11,7 @@ use super::sound::Sound;
 use super::successor::Successor;
 use crate::clock;
 use crate::express::{self, Changes};
-use crate::peer::{Pool, within};
+use crate::peer::{Pool, Watched, within};
 use crate::service::{FusedClient, Known, Past, PrimaryClient, Registered};
 use crate::transport::Network;
 use fusion_core::code::Code;
@@ -41,9 +41,9 @@ pub struct Peers {
     /// How they are made.
     pub network: Network,
     /// To primaries.
-    pub primaries: Pool<PrimaryClient>,
+    pub primaries: Pool<Watched<PrimaryClient>>,
     /// To fused structures.
-    pub fused: Pool<FusedClient>,
+    pub fused: Pool<Watched<FusedClient>>,
     /// To the same, for changes.
     pub changes: Pool<Changes>,
 }

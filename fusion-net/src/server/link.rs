@@ -6,7 +6,7 @@
 use super::host::Host;
 use super::primary::{Marks, PrimaryCell};
 use crate::clock;
-use crate::peer::{Backoff, within};
+use crate::peer::{Backoff, Patience, within};
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{Chunk, Refusal, Replicate, Route};
@@ -23,8 +23,6 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 const BATCH_BYTES: usize = 1 << 20;
 /// After this time without anything else to send, the fused member is told the stable mark.
 const STABLE_DELAY: Duration = Duration::from_millis(20);
-/// How long pages may take before they are sent again.
-const CALL: Duration = Duration::from_secs(5);
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
 /// Runs a link until its end; begins it anew after a fault of this program, since a link that is silently gone would
@@ -273,7 +271,8 @@ async fn send_pages(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
         };
         let route = config.route(from, to);
         let number = chunk.number;
-        match send_chunk(host, &address, route, chunk).await {
+        let patience = Patience::of(&config.timing);
+        match send_chunk(host, &address, route, chunk, patience).await {
             Some(Ok(())) => {
                 if let Some(primary) = cell.upgrade() {
                     primary.with(|p| p.on_chunk_ack(route, number));
@@ -289,24 +288,20 @@ async fn send_pages(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
     }
 }
 
-/// `None` when the way is broken.
+/// Sends pages until nothing of them has moved for long: one of 8 MiB takes its time on a slow network, and given up as a
+/// whole it would be sent again for ever (rule 57). `None` when the way is broken.
 async fn send_chunk(
     host: &Host,
     address: &str,
     route: Route,
     chunk: Chunk,
+    patience: Patience,
 ) -> Option<Result<(), Refusal>> {
     let peer = host.peers.fused.get(address).await.ok()?;
-    match peer.client().chunk(within(CALL), route, chunk).await {
-        Ok(answer) => {
-            peer.heard();
-            Some(answer)
-        }
-        Err(_) => {
-            host.peers.fused.forget(&peer);
-            None
-        }
-    }
+    let way = peer.client();
+    let answer = way.chunk(Patience::context(), route, chunk);
+    let answer = way.while_it_moves(patience, || {}, answer).await;
+    host.peers.fused.settle(&peer, answer)
 }
 
 async fn settle(host: &Arc<Host>, config: &Arc<Configuration>, refusal: Refusal, to: MemberId) {

@@ -2,7 +2,7 @@
 
 use super::host::{Host, code_of, lock};
 use crate::clock;
-use crate::peer::{Backoff, within};
+use crate::peer::{Backoff, Patience};
 use fusion_core::config::Configuration;
 use fusion_core::id::{MemberId, RecoveryId, Seq};
 use fusion_core::listening::Listening;
@@ -14,11 +14,9 @@ use futures::stream::FuturesUnordered;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-/// How long one question to another member may take.
-const CALL: Duration = Duration::from_secs(15);
-/// An attempt in which no answer came for so long is begun anew.
+/// An attempt in which no answer came, and nothing of one, for so long is begun anew.
 const STUCK: Duration = Duration::from_secs(30);
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
@@ -40,6 +38,8 @@ struct State {
     attempts: u64,
     /// Who owes an answer.
     listening: Listening,
+    /// When some of an answer, or of a question, last moved.
+    moved_at: Option<Instant>,
 }
 
 impl Replacement {
@@ -56,6 +56,7 @@ impl Replacement {
             taken_bytes: 0,
             attempts: 0,
             listening: Listening::default(),
+            moved_at: None,
         };
         let replacement = Arc::new(Replacement {
             id,
@@ -156,7 +157,7 @@ impl Replacement {
         let mut asked = FuturesUnordered::new();
         let result = loop {
             for (to, request) in recovery.requests(clock::now()) {
-                asked.push(ask(host, config, self.id, to, request));
+                asked.push(self.ask(host, config, to, request));
             }
             self.listen(&recovery);
             if let Some(result) = recovery.take_result() {
@@ -174,7 +175,7 @@ impl Replacement {
             let releases = recovery.requests(Time(0));
             async move {
                 for (to, request) in releases {
-                    let _ = call(&host, &config, me, to, &request, CALL).await;
+                    let _ = call(&host, &config, me, to, &request, || {}).await;
                 }
             }
         });
@@ -197,7 +198,7 @@ impl Replacement {
         // Rule 33: as long as a lease runs, the lost primary may still answer reads.
         while !recovery.leases_are_over() {
             for (to, request) in recovery.requests(clock::now()) {
-                asked.push(ask(host, config, self.id, to, request));
+                asked.push(self.ask(host, config, to, request));
             }
             self.listen(&recovery);
             self.step(&mut recovery, &mut asked).await?;
@@ -222,7 +223,8 @@ impl Replacement {
         let answer = tokio::select! {
             Some(answer) = asked.next() => answer,
             () = sleep(wait.min(STUCK)) => {
-                return if wait < STUCK {
+                let moved_at = lock(&self.state).moved_at;
+                return if wait < STUCK || moved_at.is_some_and(|at| at.elapsed() < STUCK) {
                     Ok(())
                 } else {
                     Err("nobody answers".to_owned())
@@ -235,6 +237,32 @@ impl Replacement {
         let answered = recovery.on_reply(to, &request, reply, clock::now());
         answered.map_err(|e| e.to_string())
     }
+
+    /// Asks until there is an answer: members that have not heard of the epoch yet are told, dead ones are waited for
+    /// until the coordinator makes a new epoch without them.
+    async fn ask(
+        &self,
+        host: &Arc<Host>,
+        config: &Arc<Configuration>,
+        to: MemberId,
+        request: RecoveryRequest,
+    ) -> Answer {
+        let mut backoff = Backoff::new(MAX_BACKOFF);
+        let moves = || {
+            let mut state = lock(&self.state);
+            state.listening.progress(to, clock::now());
+            state.moved_at = Some(Instant::now());
+        };
+        loop {
+            match call(host, config, self.id, to, &request, moves).await {
+                Some(Err(Refusal::Epoch(theirs))) => host.reconcile(config, theirs, to).await,
+                Some(Err(Refusal::NotMember { .. } | Refusal::Busy | Refusal::TwoContents))
+                | None => {}
+                Some(answer) => return (to, request, answer),
+            }
+            sleep(backoff.wait()).await;
+        }
+    }
 }
 
 impl Drop for Replacement {
@@ -245,58 +273,31 @@ impl Drop for Replacement {
 
 type Answer = (MemberId, RecoveryRequest, Result<RecoveryReply, Refusal>);
 
-/// Asks until there is an answer: members that have not heard of the epoch yet are told, dead ones are waited for
-/// until the coordinator makes a new epoch without them.
-async fn ask(
-    host: &Arc<Host>,
-    config: &Arc<Configuration>,
-    me: MemberId,
-    to: MemberId,
-    request: RecoveryRequest,
-) -> Answer {
-    let mut backoff = Backoff::new(MAX_BACKOFF);
-    loop {
-        match call(host, config, me, to, &request, CALL).await {
-            Some(Err(Refusal::Epoch(theirs))) => host.reconcile(config, theirs, to).await,
-            Some(Err(Refusal::NotMember { .. } | Refusal::Busy | Refusal::TwoContents)) | None => {}
-            Some(answer) => return (to, request, answer),
-        }
-        sleep(backoff.wait()).await;
-    }
-}
-
-/// Asks once; `None` when the way is broken, or no answer comes in time.
+/// Asks once, for as long as the answer or its request moves, which `moves` is told (rule 57); `None` when the way is
+/// broken, or nothing has moved for long.
 pub(super) async fn call(
     host: &Arc<Host>,
     config: &Arc<Configuration>,
     me: MemberId,
     to: MemberId,
     request: &RecoveryRequest,
-    limit: Duration,
+    moves: impl Fn(),
 ) -> Option<Result<RecoveryReply, Refusal>> {
     let address = &config.host_of(to)?.address;
     let route = config.route(me, to);
-    if config.fused_seat(to).is_none() {
+    let patience = Patience::of(&config.timing);
+    let answer = if config.fused_seat(to).is_none() {
         let peer = host.peers.primaries.get(address).await.ok()?;
-        let answer = peer
-            .client()
-            .recover(within(limit), route, request.clone())
-            .await;
-        answer
-            .inspect(|_| peer.heard())
-            .inspect_err(|_| host.peers.primaries.forget(&peer))
-            .ok()
-            .map(|answer| answer.map(|reply| reply.message))
+        let way = peer.client();
+        let asked = way.recover(Patience::context(), route, request.clone());
+        let answer = way.while_it_moves(patience, moves, asked).await;
+        host.peers.primaries.settle(&peer, answer)
     } else {
         let peer = host.peers.fused.get(address).await.ok()?;
-        let answer = peer
-            .client()
-            .recover(within(limit), route, request.clone())
-            .await;
-        answer
-            .inspect(|_| peer.heard())
-            .inspect_err(|_| host.peers.fused.forget(&peer))
-            .ok()
-            .map(|answer| answer.map(|reply| reply.message))
-    }
+        let way = peer.client();
+        let asked = way.recover(Patience::context(), route, request.clone());
+        let answer = way.while_it_moves(patience, moves, asked).await;
+        host.peers.fused.settle(&peer, answer)
+    };
+    answer.map(|answer| answer.map(|reply| reply.message))
 }

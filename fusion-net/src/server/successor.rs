@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-/// How long one question may take; who does not answer is asked again beside it.
-const CALL: Duration = Duration::from_secs(1);
+/// It looks at least so often whether there is somebody to ask.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A primary that takes over.
 #[derive(Debug)]
@@ -109,6 +109,8 @@ impl Successor {
     /// Asks until it may serve; a new epoch ends it from outside.
     async fn ask(self: Arc<Self>, host: Arc<Host>) {
         let mut asked = FuturesUnordered::new();
+        // Changes that are under way are not asked for beside that (rule 57).
+        let mut under_way = Vec::new();
         loop {
             let (config, requests, wake_at) = {
                 let Ok(mut takeover) = self.takeover.lock() else {
@@ -121,13 +123,22 @@ impl Successor {
                 (Arc::clone(takeover.config()), requests, takeover.wake_at())
             };
             for (to, request) in requests {
-                asked.push(ask_once(&host, Arc::clone(&config), self.id, to, request));
+                if request != RecoveryRequest::Vector {
+                    if under_way.contains(&(to, request.clone())) {
+                        continue;
+                    }
+                    under_way.push((to, request.clone()));
+                }
+                asked.push(self.ask_once(&host, Arc::clone(&config), to, request));
             }
             let wait = wake_at
                 .since(clock::now())
-                .clamp(Duration::from_millis(1), CALL);
+                .clamp(Duration::from_millis(1), LOOK);
             tokio::select! {
-                Some((route, request, answer)) = asked.next() => self.take(route, &request, answer),
+                Some((route, request, answer)) = asked.next() => {
+                    under_way.retain(|(asked, what)| *asked != route.to || *what != request);
+                    self.take(route, &request, answer);
+                }
                 () = sleep(wait) => {}
             }
             let may = |t: &Option<Takeover>| t.as_ref().is_some_and(Takeover::may_serve);
@@ -154,6 +165,33 @@ impl Successor {
             _ => {}
         }
     }
+
+    /// Who has not heard of the epoch yet is told.
+    async fn ask_once(
+        &self,
+        host: &Arc<Host>,
+        config: Arc<Configuration>,
+        to: MemberId,
+        request: RecoveryRequest,
+    ) -> Answer {
+        let moves = || {
+            if let Ok(mut takeover) = self.takeover.lock()
+                && let Some(takeover) = takeover.as_mut()
+            {
+                takeover.on_progress(to, clock::now());
+            }
+        };
+        let answer = call(host, &config, self.id, to, &request, moves).await;
+        let answer = match answer {
+            Some(Err(Refusal::Epoch(theirs))) => {
+                host.reconcile(&config, theirs, to).await;
+                // It is sealed now, most likely.
+                call(host, &config, self.id, to, &request, moves).await
+            }
+            answer => answer,
+        };
+        (config.route(self.id, to), request, answer)
+    }
 }
 
 type Answer = (
@@ -161,26 +199,3 @@ type Answer = (
     RecoveryRequest,
     Option<Result<RecoveryReply, Refusal>>,
 );
-
-/// Who has not heard of the epoch yet is told.
-async fn ask_once(
-    host: &Arc<Host>,
-    config: Arc<Configuration>,
-    me: MemberId,
-    to: MemberId,
-    request: RecoveryRequest,
-) -> Answer {
-    let answer = timeout(CALL, async {
-        let answer = call(host, &config, me, to, &request, CALL).await;
-        match &answer {
-            Some(Err(Refusal::Epoch(theirs))) => {
-                host.reconcile(&config, Arc::clone(theirs), to).await;
-                // It is sealed now, most likely.
-                call(host, &config, me, to, &request, CALL).await
-            }
-            _ => answer,
-        }
-    });
-    let answer = answer.await.unwrap_or(None);
-    (config.route(me, to), request, answer)
-}

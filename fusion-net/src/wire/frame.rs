@@ -4,6 +4,7 @@
 //! that all connections of the process have in common. What a long frame took is given back when it has been read.
 
 use super::guest::Guest;
+use super::moved::{LONG_BYTES, Moved};
 use super::room::Room;
 use std::io;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) struct Frames {
     guest: Option<Arc<Guest>>,
     /// Taken for the frame that is coming in.
     held: Room,
+    /// Told when some of a long frame has come in.
+    moved: Option<Moved>,
 }
 
 /// One frame, and what it took of the common share.
@@ -38,6 +41,15 @@ impl Frames {
             longest,
             guest,
             held: Room::default(),
+            moved: None,
+        }
+    }
+
+    /// The same, which note when some of a long frame has come in.
+    pub(super) fn noting(self, moved: Moved) -> Frames {
+        Frames {
+            moved: Some(moved),
+            ..self
         }
     }
 
@@ -77,6 +89,9 @@ impl Decoder for Frames {
         if length.is_none() || source.len() < all {
             if let Some(guest) = &self.guest {
                 guest.waits_for_rest(!source.is_empty());
+            }
+            if let Some(moved) = self.moved.as_ref().filter(|_| all >= LONG_BYTES) {
+                moved.note();
             }
             // Twice what is there, and not more than is missing.
             let missing = all.max(HEADER_BYTES).saturating_sub(source.len());

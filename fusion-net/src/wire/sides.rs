@@ -2,6 +2,7 @@
 
 use super::frame::{Frame, Frames, OWN_BYTES};
 use super::guest::Guest;
+use super::moved::{LONG_BYTES, Moved, SAY_MOVES};
 use super::open::{FrameBytes, MAX_REQUESTS, OpenRequests};
 use super::room::{Holds, Room};
 use super::{MAX_DEADLINE, MAX_FRAME_BYTES, Service};
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tarpc::{ClientMessage, Response};
+use tokio::time::Instant;
 use tokio_util::bytes::{Bytes, BytesMut};
 use tokio_util::codec::Framed;
 
@@ -26,6 +28,7 @@ const MAX_STALLED: usize = 8;
 #[derive(Debug)]
 pub struct ClientSide<Req, Resp> {
     frames: Framed<Stream, Frames>,
+    moved: Moved,
     types: PhantomData<fn(Req) -> Resp>,
 }
 
@@ -39,14 +42,26 @@ pub struct ServerSide<Req, Resp> {
     sending: Vec<Room>,
     /// Answers do not go out.
     stalled: bool,
+    /// How much of a long request had come in when that was last said, and when; `None` where it is not said.
+    told: Option<(usize, Instant)>,
     types: PhantomData<fn(Req) -> Resp>,
 }
 
 /// Wraps a stream whose preface was agreed on; the side that asks.
 pub fn client_transport<Req, Resp>(stream: Stream) -> ClientSide<Req, Resp> {
+    let moved = Moved::default();
+    let frames = Frames::new(MAX_FRAME_BYTES, None).noting(moved.clone());
     ClientSide {
-        frames: Framed::new(stream, Frames::new(MAX_FRAME_BYTES, None)),
+        frames: Framed::new(stream, frames),
+        moved,
         types: PhantomData,
+    }
+}
+
+impl<Req, Resp> ClientSide<Req, Resp> {
+    /// When something long last moved on it (rule 57).
+    pub(crate) fn moved(&self) -> Moved {
+        self.moved.clone()
     }
 }
 
@@ -66,6 +81,8 @@ pub(crate) fn server_transport<Req, Resp>(
         open: OpenRequests::default(),
         sending: Vec::new(),
         stalled: false,
+        // Nowhere else are requests of members so long.
+        told: (service == Service::Fused).then(|| (0, Instant::now())),
         types: PhantomData,
     }
 }
@@ -121,9 +138,17 @@ where
     type Item = io::Result<Response<Resp>>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let frame = ready!(self.get_mut().frames.poll_next_unpin(context));
-        let decode = |frame: Frame| postcard::from_bytes(&frame.bytes).map_err(invalid);
-        Poll::Ready(frame.map(|frame| frame.and_then(decode)))
+        let this = self.get_mut();
+        loop {
+            let frame = ready!(this.frames.poll_next_unpin(context));
+            // No answer is empty: some of a long request has come in there.
+            if matches!(&frame, Some(Ok(frame)) if frame.bytes.is_empty()) {
+                this.moved.note();
+                continue;
+            }
+            let decode = |frame: Frame| postcard::from_bytes(&frame.bytes).map_err(invalid);
+            return Poll::Ready(frame.map(|frame| frame.and_then(decode)));
+        }
     }
 }
 
@@ -168,9 +193,32 @@ impl<Req: Holds, Resp> ServerSide<Req, Resp> {
     }
 }
 
+impl<Req, Resp: Holds + Serialize> ServerSide<Req, Resp> {
+    /// Tells who sends a long request slowly that it comes in, by an empty frame (rule 57). While an answer goes out, that
+    /// says enough.
+    fn say_moves(&mut self, context: &mut Context<'_>) {
+        let come = self.frames.read_buffer().len();
+        let due = |&&mut (told, at): &&mut (usize, Instant)| {
+            come >= LONG_BYTES && come != told && at.elapsed() >= SAY_MOVES
+        };
+        let Some(told) = self.told.as_mut().filter(due) else {
+            return;
+        };
+        *told = (come, Instant::now());
+        if self.frames.write_buffer().is_empty()
+            && self.frames.start_send_unpin(Bytes::new()).is_err()
+        {
+            return;
+        }
+        // Whoever answers next meets the same error.
+        let _ = Pin::new(self).poll_flush(context);
+    }
+}
+
 impl<Req, Resp> Messages for ServerSide<Req, Resp>
 where
     Req: Holds + for<'de> Deserialize<'de>,
+    Resp: Holds + Serialize,
 {
     type Item = io::Result<ClientMessage<Req>>;
 
@@ -188,7 +236,11 @@ where
         if this.open.is_full(most, context) {
             return Poll::Pending;
         }
-        let Some(frame) = ready!(this.frames.poll_next_unpin(context)) else {
+        let Poll::Ready(frame) = this.frames.poll_next_unpin(context) else {
+            this.say_moves(context);
+            return Poll::Pending;
+        };
+        let Some(frame) = frame else {
             return Poll::Ready(None);
         };
         let message = frame.and_then(|frame| {

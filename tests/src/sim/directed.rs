@@ -69,6 +69,7 @@ pub const SCHEDULES: &[Schedule] = &[
     ),
     ("two processes of one host", two_processes_of_one_host),
     ("a long message", time::a_long_message),
+    ("a long answer", time::a_long_answer),
     (
         "a read after the machine was stopped",
         time::a_read_after_the_machine_was_stopped,

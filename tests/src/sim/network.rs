@@ -188,6 +188,17 @@ impl Packet {
 }
 
 impl World {
+    /// Whether something long is under way between a process and a member, either way.
+    pub(super) fn moves_between(
+        &self,
+        me: ProcessId,
+        config: &Configuration,
+        with: MemberId,
+    ) -> bool {
+        let busy = |from, to| self.network.is_busy(from, to, self.now);
+        World::place(config, with).is_some_and(|there| busy(there, me) || busy(me, there))
+    }
+
     /// Sends; whether it comes is the network's business.
     pub fn send(&mut self, from: ProcessId, to: ProcessId, packet: Packet) {
         if self.network.is_cut(from, to, &packet) {

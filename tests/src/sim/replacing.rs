@@ -81,6 +81,13 @@ impl World {
             self.begin_anew(config, id, replacing);
             return;
         }
+        // What is under way to or from who owes an answer is a sign of life (rule 57).
+        for from in replacing.recovery.owing().collect::<Vec<_>>() {
+            if self.moves_between(me, &config, from) {
+                replacing.recovery.on_progress(from, now);
+                replacing.answered_at = now;
+            }
+        }
         let new = replacing.recovery.requests(now);
         replacing
             .asked
@@ -92,8 +99,8 @@ impl World {
             let Some(place) = World::place(&config, *to) else {
                 continue;
             };
-            // A call goes on as long as its answer moves (rule 57).
-            if *at > Time(0) && self.network.is_busy(place, me, self.now) {
+            // A call goes on as long as it or its answer moves (rule 57).
+            if *at > Time(0) && self.moves_between(me, &config, *to) {
                 continue;
             }
             *at = now;

@@ -156,11 +156,21 @@ impl World {
                 Node::Heir(copying) => {
                     self.build(copying);
                     let config = Arc::clone(copying.heir.config());
+                    for from in copying.heir.owing().collect::<Vec<_>>() {
+                        if self.moves_between(me, &config, from) {
+                            copying.heir.on_progress(from, now);
+                        }
+                    }
                     let requests = copying.heir.requests(now);
                     self.ask_all(me, &config, member, requests);
                 }
                 Node::Successor(s) => {
                     let config = Arc::clone(s.takeover.config());
+                    for from in s.takeover.owing().collect::<Vec<_>>() {
+                        if self.moves_between(me, &config, from) {
+                            s.takeover.on_progress(from, now);
+                        }
+                    }
                     let requests = s.takeover.requests(now);
                     self.ask_all(me, &config, member, requests);
                 }
@@ -353,6 +363,10 @@ impl World {
         requests: Vec<(MemberId, RecoveryRequest)>,
     ) {
         for (to, request) in requests {
+            // What is under way is not asked for beside it (rule 57).
+            if request != RecoveryRequest::Vector && self.moves_between(me, config, to) {
+                continue;
+            }
             if let Some(place) = World::place(config, to) {
                 let route = World::route(config, from, to);
                 self.send(me, place, Packet::Ask(route, request));

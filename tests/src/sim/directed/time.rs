@@ -4,12 +4,14 @@ use super::Pair;
 use crate::sim::coordinator::Coordinator;
 use crate::sim::process::ProcessId;
 use crate::sim::world::World;
-use fusion_core::config::Reads;
+use fusion_core::code::Code;
+use fusion_core::config::{PrimaryState, Reads};
 use fusion_core::detector::Detector;
-use fusion_core::id::{MemberId, ServerId};
+use fusion_core::id::{MemberId, RecoveryId, ServerId};
 use fusion_core::message::ClientRequest;
 use fusion_core::op::Op;
 use fusion_core::primary::Submitted;
+use fusion_core::recovery::Recovery;
 use fusion_core::time::{Time, Timing};
 use std::sync::Arc;
 
@@ -150,6 +152,33 @@ pub(super) fn a_long_message() -> Result<(), String> {
         pair.primary.tick(now);
         if !pair.primary.complaints().is_empty() {
             return Err("invariant 9: a message that moves is taken for silence".into());
+        }
+    }
+    Ok(())
+}
+
+/// An answer to a replacement is on its way for three times T_c, and moves all the while: the sender is not to be complained
+/// of, else the replacement is given up, and made elsewhere, for ever (rule 57).
+pub(super) fn a_long_answer() -> Result<(), String> {
+    let pair = Pair::with_reads(Reads::Leased);
+    let mut config = pair.primary.config().successor(2);
+    config.next_id = 4;
+    config.primaries[0].id = MemberId(3);
+    config.primaries[0].state = PrimaryState::Lost;
+    let timing = config.timing;
+    let code = Code::new(1, 1).map_err(|e| e.to_string())?;
+    let recovery = Recovery::new(Arc::new(config), MemberId(3), code, RecoveryId(1), None);
+    let mut recovery = recovery.map_err(|e| e.to_string())?;
+    let start = Time(1_000_000);
+    let asked = recovery.requests(start);
+    let (from, _) = *asked.first().ok_or("somebody is asked")?;
+    let mut now = start;
+    while now.since(start) < 3 * timing.complain_after() {
+        now = now.after(timing.heartbeat() / 2);
+        recovery.on_progress(from, now);
+        recovery.tick(now);
+        if !recovery.complaints().is_empty() {
+            return Err("invariant 11: an answer that comes in is taken for silence".into());
         }
     }
     Ok(())
