@@ -6,6 +6,8 @@
 mod addresses;
 #[path = "within_f/clients.rs"]
 mod clients;
+#[path = "within_f/codes.rs"]
+mod codes;
 #[path = "within_f/complaints.rs"]
 mod complaints;
 #[path = "within_f/floor.rs"]

@@ -141,6 +141,23 @@ pub struct FusedSeat {
     pub origin: Origin,
 }
 
+/// A fused structure that was given up while it was in sync: it keeps its state, and may return (rule 52).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerCode {
+    /// The member. While it returns, it sits in a seat of [`Configuration::fused`], too.
+    pub id: MemberId,
+    /// Where it runs.
+    pub host: Host,
+    /// The row of the coding matrix.
+    pub row: Row,
+    /// How it got its state.
+    pub origin: Origin,
+    /// The primaries that have been lost in every epoch since it was given up, ascending: nothing that they answered is
+    /// missing in it, so that it may count while no others are lost.
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
+    pub lost: Vec<PrimaryIndex>,
+}
+
 /// One epoch of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
@@ -174,6 +191,9 @@ pub struct Configuration {
     /// The fused structures: at most one in sync and one learner a row.
     #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
     pub fused: Vec<FusedSeat>,
+    /// The fused structures that were given up and may return, at most one a row, of rows that are not in sync (rule 52).
+    #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
+    pub former_codes: Vec<FormerCode>,
     /// Servers whose members were given up because others could not reach them, until the cluster is whole again: they
     /// are given members only when no other server is left (rule 22). At most one for each member that was given up.
     #[serde(deserialize_with = "crate::bounded::vec::<_, _, MAX_MEMBERS>")]
@@ -425,6 +445,7 @@ impl Configuration {
             removed: false,
             primaries,
             fused,
+            former_codes: Vec::new(),
             shunned: Vec::new(),
             next_id: hosts.len() as u64 + 1,
         }
@@ -584,6 +605,24 @@ impl Configuration {
         seats.filter_map(|(i, s)| Some((PrimaryIndex(i as u16), s.former.as_ref()?)))
     }
 
+    /// The fused structure of this id that was given up and may return, or returns (rule 52).
+    #[must_use]
+    pub fn former_code(&self, id: MemberId) -> Option<&FormerCode> {
+        self.former_codes.iter().find(|f| f.id == id)
+    }
+
+    /// The fused structures that were given up, may return, and do not yet (rule 52).
+    pub fn codes_away(&self) -> impl Iterator<Item = &FormerCode> {
+        let away = |f: &&FormerCode| self.fused_seat(f.id).is_none();
+        self.former_codes.iter().filter(away)
+    }
+
+    /// Whether this fused structure lacks nothing that a lost primary answered (rule 52).
+    #[must_use]
+    pub fn lacks_no_lost(&self, code: &FormerCode) -> bool {
+        planted(Fault::ReturnLacksLost) || self.lost().all(|j| code.lost.contains(&j))
+    }
+
     /// Where member `id` runs, or ran if it may serve again.
     #[must_use]
     pub fn host_of(&self, id: MemberId) -> Option<&Host> {
@@ -596,9 +635,11 @@ impl Configuration {
         let fused = || self.fused_seat(id).map(|s| &s.host);
         let heir = || self.heirs().find(|(_, h)| h.id == id).map(|(_, h)| &h.host);
         let moved = || self.moved().find(|(_, f)| f.id == id).map(|(_, f)| &f.host);
+        let away = || self.former_code(id).map(|f| &f.host);
         primary
             .or_else(fused)
             .or_else(former)
+            .or_else(away)
             .or_else(heir)
             .or_else(moved)
     }
@@ -607,7 +648,10 @@ impl Configuration {
     #[must_use]
     pub fn names(&self, server: ServerId) -> bool {
         let mut formers = self.formers().chain(self.moved());
-        formers.any(|(_, f)| f.host.server == server) || self.servers().contains(&server)
+        let mut codes = self.former_codes.iter();
+        formers.any(|(_, f)| f.host.server == server)
+            || codes.any(|f| f.host.server == server)
+            || self.servers().contains(&server)
     }
 
     /// The servers that host a member, each once, ascending.

@@ -335,7 +335,8 @@ impl Detector {
         };
         let still: BTreeSet<MemberId> = provisional(next).map(|(id, _)| id).collect();
         let made = watched.provisional.iter();
-        for made in made.filter(|made| !still.contains(&made.id)) {
+        let away = |id| next.codes_away().any(|f| f.id == id);
+        for made in made.filter(|made| !still.contains(&made.id) && !away(made.id)) {
             if next.host_of(made.id).is_some() {
                 self.avoidance.succeeded(next.cluster, made.server);
                 if made.replaces {
@@ -450,6 +451,7 @@ impl Detector {
         // A server may be heard of and yet never say anything of a member, or never come to its epoch. A primary that may
         // serve again, or whose state another one may need (rule 36), must not only have answered once.
         let formers = config.formers().chain(config.moved()).map(|(_, f)| f.id);
+        let formers = formers.chain(config.codes_away().map(|f| f.id));
         let silent = config.members().chain(formers).filter_map(|id| {
             let server = config.host_of(id).map(|h| h.server);
             let since = self.silent_since(watched, id, config.epoch, server);

@@ -142,6 +142,14 @@ faults! {
     CommonEndSpared "common-end-spared",
     /// Rule 51: of two alike the code is blamed, whatever is lost.
     BlameTheLastCode "blame-the-last-code",
+    /// Rule 52: the log is not kept for a code that was given up and may return.
+    AwayForgotten "away-forgotten",
+    /// Rule 52: a code that was given up and answers counts at once.
+    ReturnCountsAtOnce "return-counts-at-once",
+    /// Rule 52: a code that was given up does not come back.
+    CodeNeverReturns "code-never-returns",
+    /// Rule 52: a code that was given up counts while primaries are lost that went on without it.
+    ReturnLacksLost "return-lacks-lost",
     /// Rule 62: a loss is accepted of primaries whose former ones answer.
     LossCountsFormers "loss-counts-formers",
     /// Rule 55: a server where members are given up is tried again at once.

@@ -39,6 +39,10 @@ pub struct Fused {
     id: MemberId,
     row: Row,
     learning: bool,
+    /// It was given up while it was in sync: it has its codes and log, and lacks only what came since (rule 52).
+    returning: bool,
+    /// It is not let back yet: it takes and answers nothing.
+    away: bool,
     /// It could not take a change: it counts as dead.
     failed: bool,
     store: FusedStore,
@@ -80,6 +84,8 @@ impl Fused {
             id,
             row,
             learning,
+            returning: false,
+            away: false,
             failed: false,
             store,
             progress,
@@ -93,7 +99,8 @@ impl Fused {
 
     /// A learner needs every active primary; when it is in sync, they need it.
     fn listen(&mut self) {
-        let active = self.config.active().filter(|_| self.learning);
+        let learns = self.learning && !self.away;
+        let active = self.config.active().filter(|_| learns);
         self.listening
             .to(active.map(|(_, s)| s.id).collect::<Vec<_>>());
     }
@@ -156,20 +163,51 @@ impl Fused {
         let seat = config
             .fused_seat(self.id)
             .expect("the configuration names the fused member");
-        if self.learning && seat.state == FusedState::InSync {
-            self.learning = false;
-            // Rule 27: it is in sync because everything had come, and then the rest cancels out. Otherwise it had more
-            // before than it has now (rule 63).
-            self.failed |= !self.has_snapshots() && !planted(Fault::CompleteTooSoon);
-            if !self.failed {
-                self.store
-                    .finish_learning()
-                    .expect("a complete learner's codes beyond every primary are zero");
-            }
-            for progress in &mut self.progress {
-                progress.join = None;
-            }
+        let returns = seat.state.learns() && config.former_code(self.id).is_some();
+        if seat.state == FusedState::InSync || returns {
+            self.finish_learning();
         }
+        (self.learning, self.returning) = (seat.state.learns(), returns);
+        self.away = false;
+        self.enter(config);
+    }
+
+    /// Adopts a higher configuration in which this member was given up and may return: it keeps its codes, lets its leases
+    /// run out, and takes and answers nothing (rule 52). [`adopt`](Self::adopt) ends that.
+    ///
+    /// # Panics
+    /// When the configuration is not higher or does not name this member so (a bug of the caller).
+    pub fn step_aside(&mut self, config: Arc<Configuration>) {
+        assert!(
+            config.epoch > self.config.epoch,
+            "only a higher configuration is adopted"
+        );
+        assert!(config.codes_away().any(|f| f.id == self.id), "may return");
+        self.finish_learning();
+        (self.learning, self.returning, self.away) = (true, true, true);
+        self.enter(config);
+    }
+
+    /// A learner is in sync, or was before it was given up.
+    fn finish_learning(&mut self) {
+        if !self.learning || self.returning {
+            return;
+        }
+        self.learning = false;
+        // Rule 27: it is in sync because everything had come, and then the rest cancels out. Otherwise it had more
+        // before than it has now (rule 63).
+        self.failed |= !self.has_snapshots() && !planted(Fault::CompleteTooSoon);
+        if !self.failed {
+            self.store
+                .finish_learning()
+                .expect("a complete learner's codes beyond every primary are zero");
+        }
+        for progress in &mut self.progress {
+            progress.join = None;
+        }
+    }
+
+    fn enter(&mut self, config: Arc<Configuration>) {
         for (j, progress) in self.progress.iter_mut().enumerate() {
             if let (Some(before), Some(now)) =
                 (self.config.primaries.get(j), config.primaries.get(j))
@@ -229,8 +267,14 @@ impl Fused {
         if self.failed {
             return Condition::Missing;
         }
+        if self.away {
+            return Condition::Suspended;
+        }
         if !self.learning {
             return Condition::Serving;
+        }
+        if self.returning {
+            return self.return_condition();
         }
         let joins = self.progress.iter().filter_map(|p| p.join.as_ref());
         let total: u64 = joins.clone().map(|j| u64::from(j.about.chunks)).sum();
@@ -246,6 +290,19 @@ impl Fused {
             Condition::Complete
         } else {
             Condition::Learning { done, total }
+        }
+    }
+
+    /// Rule 52: as a learner, but that there is no snapshot. What lost primaries answered it has.
+    fn return_condition(&self) -> Condition {
+        let lacks = |(j, p): (usize, &Progress)| {
+            let seat = self.config.primaries.get(j);
+            let active = seat.is_some_and(|s| s.state == PrimaryState::Active);
+            active && !p.caught_up
+        };
+        match self.progress.iter().enumerate().any(lacks) {
+            false => Condition::Complete,
+            true => Condition::Learning { done: 0, total: 0 },
         }
     }
 
@@ -376,7 +433,7 @@ impl Fused {
         check_route(&self.config, self.id, route)?;
         let seat = self.config.primary(index).ok_or(Refusal::NotAllowed)?;
         let named = seat.id == route.from && seat.state == PrimaryState::Active;
-        if (named || unsealed()) && !self.failed {
+        if (named || unsealed()) && !self.failed && !self.away {
             Ok(())
         } else {
             Err(Refusal::NotAllowed)
@@ -392,6 +449,8 @@ impl Fused {
         let progress = &mut self.progress[index.index()];
         match (self.learning, &progress.join, join) {
             (false, _, None) => Ok(()),
+            (true, None, None) if self.returning => Ok(()),
+            (true, ..) if self.returning => Err(Refusal::NotAllowed),
             (true, Some(have), Some(about)) if have.about == about => Ok(()),
             (true, Some(_), Some(_)) if planted(Fault::LearnerKept) => Ok(()),
             (true, None, Some(about)) => {

@@ -33,7 +33,8 @@ pub enum Held {
 pub enum Action {
     /// It goes on in the new epoch, or serves again after it was suspended.
     Adopt,
-    /// It was taken for dead: it serves nobody, and keeps its state until a replacement is active (rule 25).
+    /// It was taken for dead: it serves nobody, and keeps its state until a replacement is active (rule 25), or, of a code,
+    /// as long as it may return (rule 52).
     Suspend,
     /// The replacement is the primary now. Or it was, and was taken for dead before its server heard so: then it begins
     /// suspended, with all that the primary has (rule 50).
@@ -96,6 +97,11 @@ pub fn actions(
         };
         actions.insert(former.id, action);
     }
+    for former in config.codes_away() {
+        if held.get(&former.id) == Some(&Held::Fused) {
+            actions.insert(former.id, Action::Suspend);
+        }
+    }
     for (_, former) in config.moved() {
         if held.get(&former.id) == Some(&Held::Primary) {
             actions.insert(former.id, Action::Retire);
@@ -130,6 +136,8 @@ pub fn actions(
     for seat in config.fused.iter().filter(|s| s.host.server == server) {
         let action = match (held.get(&seat.id), seat.state, seat.origin) {
             (Some(Held::Fused), ..) => Action::Adopt,
+            // What returns has its state, or does not return (rule 52).
+            _ if config.former_code(seat.id).is_some() => Action::Missing,
             // One that has caught up was here: a process that does not hold it any more must not begin afresh.
             (None, FusedState::InSync, Origin::Created) | (None, FusedState::Copying, _) => {
                 Action::CreateFused
@@ -319,6 +327,29 @@ mod tests {
             on(&config(), 3, &[(3, Held::Broken)]),
             [(3, Action::Missing)]
         );
+    }
+
+    #[test]
+    fn a_code_that_was_given_up_keeps_its_state_and_is_never_begun_afresh() {
+        let mut config = config().successor(2);
+        let seat = config.fused.remove(0);
+        let former = crate::config::FormerCode {
+            id: seat.id,
+            host: seat.host.clone(),
+            row: seat.row,
+            origin: seat.origin,
+            lost: Vec::new(),
+        };
+        config.former_codes.push(former);
+        assert_eq!(on(&config, 3, &[(3, Held::Fused)]), [(3, Action::Suspend)]);
+        assert_eq!(on(&config, 3, &[(3, Held::Broken)]), [(3, Action::Drop)]);
+        assert_eq!(on(&config, 3, &[]), []);
+        let state = FusedState::Copying;
+        config
+            .fused
+            .push(crate::config::FusedSeat { state, ..seat });
+        assert_eq!(on(&config, 3, &[(3, Held::Fused)]), [(3, Action::Adopt)]);
+        assert_eq!(on(&config, 3, &[]), [(3, Action::Missing)]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a coordinator decides: the next configuration of one cluster, if there should be one.
 //!
 //! A pure function of the current configuration, of which servers are suspected, and of what members reported
-//! (PROTOCOL rules 7, 23 to 27, 34, 50, 51, 55). It never acts on evidence of another epoch.
+//! (PROTOCOL rules 7, 23 to 27, 34, 50 to 52, 55). It never acts on evidence of another epoch.
 
 mod blame;
 mod decision;
@@ -9,6 +9,7 @@ mod loss;
 mod placement;
 mod primaries;
 mod relocation;
+mod returns;
 
 use blame::blame;
 pub use decision::{Content, Plan, Reason, Waiting};
@@ -16,6 +17,7 @@ pub use loss::{Acceptance, Foreseen, LossError, Part, Placed, accept_loss, fores
 use placement::Places;
 pub use placement::{MayLose, has_room_without, may_lose, place};
 pub use relocation::{MoveError, What, cancel_move, move_member};
+use returns::settle_former_codes;
 
 use crate::avoidance::Avoided;
 use crate::config::{Configuration, FusedSeat, FusedState, Host};
@@ -120,11 +122,12 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
 type Decide<'a> = fn(&mut Planner<'a>, &mut Configuration) -> Step;
 
 /// In this order: first whatever makes the loss smaller (rule 50), then losses, then what needs a cluster without.
-fn steps<'a>() -> [Decide<'a>; 14] {
+fn steps<'a>() -> [Decide<'a>; 15] {
     [
         Planner::reinstate,
         Planner::activate,
         Planner::promote,
+        Planner::return_codes,
         Planner::move_the_unreached,
         Planner::lose_primaries,
         Planner::remove_fused,
@@ -206,6 +209,7 @@ impl<'a> Planner<'a> {
 
     fn change(&self, mut next: Configuration, reason: Reason) -> Plan {
         self.shun(&mut next);
+        settle_former_codes(&mut next);
         Plan::Change(Box::new(next), reason)
     }
 
@@ -271,6 +275,7 @@ impl<'a> Planner<'a> {
     }
 
     fn remove(&self, next: &mut Configuration, removed: &[MemberId]) -> Option<Reason> {
+        self.keep_formers(next, removed);
         let leaves = |s: &&FusedSeat| removed.contains(&s.id);
         let rows: Vec<Row> = next.fused.iter().filter(leaves).map(|s| s.row).collect();
         next.fused.retain(|s| !removed.contains(&s.id));
@@ -280,12 +285,7 @@ impl<'a> Planner<'a> {
     /// Rule 27; the old holder of the row leaves.
     fn promote(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
-        if config.lost().next().is_some() || config.joining().next().is_none() {
-            return Step::Nothing;
-        }
-        let complete = |s: &FusedSeat| {
-            self.condition(s.id) == Some(Condition::Complete) && !self.dead(s.id, &s.host)
-        };
+        let complete = |s: &FusedSeat| self.is_complete(s) && self.lacks_no_lost(s);
         let ids: Vec<_> = config
             .joining()
             .filter(|s| complete(s))
@@ -309,15 +309,14 @@ impl<'a> Planner<'a> {
         Step::Change(Reason::LearnersPromoted(rows))
     }
 
+    fn is_complete(&self, seat: &FusedSeat) -> bool {
+        self.condition(seat.id) == Some(Condition::Complete) && !self.dead(seat.id, &seat.host)
+    }
+
     /// Rule 54: learners that have caught up while they copied count from now on.
     fn let_count(&mut self, next: &mut Configuration) -> Step {
         let config = self.config;
-        if config.lost().next().is_some() || config.copying().next().is_none() {
-            return Step::Nothing;
-        }
-        let complete = |s: &FusedSeat| {
-            self.condition(s.id) == Some(Condition::Complete) && !self.dead(s.id, &s.host)
-        };
+        let complete = |s: &FusedSeat| self.is_complete(s) && self.lacks_no_lost(s);
         let caught_up = config.copying().filter(|s| complete(s));
         let ids: BTreeSet<MemberId> = caught_up.map(|s| s.id).collect();
         if ids.is_empty() {

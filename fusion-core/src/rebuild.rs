@@ -440,7 +440,8 @@ impl Rebuild {
 fn hosts(config: &Configuration) -> impl Iterator<Item = ServerId> + '_ {
     let formers = config.formers().chain(config.moved());
     let formers = formers.map(|(_, f)| f.host.server);
-    config.servers().into_iter().chain(formers)
+    let codes = config.former_codes.iter().map(|f| f.host.server);
+    config.servers().into_iter().chain(formers).chain(codes)
 }
 
 fn given(server: ServerId, what: &'static str, number: u64) -> Result<(), RebuildError> {

@@ -1,7 +1,7 @@
 //! What every configuration fulfils, whoever it comes from.
 
 use super::{ClusterShape, Configuration, FusedState, PrimaryState, ShapeError};
-use crate::id::{MemberId, Row};
+use crate::id::{MemberId, PrimaryIndex, Row};
 use crate::limits::MAX_CONFIG_NUMBER;
 use crate::time::TimingError;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,12 @@ pub enum ConfigError {
     /// A former primary of a seat that is not lost.
     #[error("an active primary has a former one")]
     Former,
+    /// A former code of a row that is not there, is in sync or has another one, or that returns elsewhere.
+    #[error("member {id} is no code that was given up and may return")]
+    FormerCode {
+        /// The member.
+        id: MemberId,
+    },
     /// A primary that is lost for good, or begins to be moved, and is still on its way from another move.
     #[error("a primary that was moved is lost, or moved again, before it serves")]
     MovedTwice,
@@ -86,7 +92,8 @@ impl Configuration {
         }
         let mut ids = BTreeSet::new();
         let formers = self.formers().chain(self.moved()).map(|(_, f)| f.id);
-        for id in self.members().chain(formers) {
+        let away = self.codes_away().map(|f| f.id);
+        for id in self.members().chain(formers).chain(away) {
             if id.0 == 0 || id.0 >= self.next_id || !ids.insert(id) {
                 return Err(ConfigError::Id { id });
             }
@@ -99,6 +106,7 @@ impl Configuration {
                 return Err(ConfigError::Row { row, faults });
             }
         }
+        self.check_former_codes()?;
         let active = |(_, seat): (_, &super::PrimarySeat)| seat.former.is_some();
         if self.primaries_in(PrimaryState::Active).any(active) {
             return Err(ConfigError::Former);
@@ -115,12 +123,33 @@ impl Configuration {
         let fused = self.fused.iter().map(|s| &s.host);
         let hosts = self.primaries.iter().map(|s| &s.host);
         let heirs = self.heirs().map(|(_, h)| &h.host);
-        let hosts = hosts.chain(fused).chain(formers).chain(heirs);
+        let codes = self.former_codes.iter().map(|f| &f.host);
+        let hosts = hosts.chain(fused).chain(formers).chain(heirs).chain(codes);
         let longest = hosts.map(|h| h.address.len());
         match longest.max() {
             Some(bytes) if bytes > MAX_ADDRESS_BYTES => Err(ConfigError::Address { bytes }),
             _ => Ok(()),
         }
+    }
+
+    /// Rule 52.
+    fn check_former_codes(&self) -> Result<(), ConfigError> {
+        let mut rows = BTreeSet::new();
+        for former in &self.former_codes {
+            let seat = self.fused_seat(former.id);
+            let returns = seat
+                .is_none_or(|s| s.state.learns() && (s.row, &s.host) == (former.row, &former.host));
+            let in_sync = self.in_sync().any(|s| s.row == former.row);
+            let known = former.row.0 < self.faults && rows.insert(former.row);
+            let lost = |j: &PrimaryIndex| {
+                let seat = self.primary(*j);
+                seat.is_some_and(|s| s.state == PrimaryState::Lost)
+            };
+            if !returns || in_sync || !known || !former.lost.iter().all(lost) {
+                return Err(ConfigError::FormerCode { id: former.id });
+            }
+        }
+        Ok(())
     }
 
     /// Makes sure that it can follow another one of its cluster.
@@ -153,14 +182,17 @@ impl Configuration {
         let formers = formers.map(|(i, f)| (f.id, Place::Primary(i.index())));
         let heirs = self.heirs().map(|(i, h)| (h.id, Place::Primary(i.index())));
         let fused = self.fused.iter().map(|s| (s.id, Place::Row(s.row)));
-        seats.chain(formers).chain(heirs).chain(fused).collect()
+        let codes = self.former_codes.iter();
+        let codes = codes.map(|f| (f.id, Place::Row(f.row)));
+        let codes = codes.chain(fused);
+        seats.chain(formers).chain(heirs).chain(codes).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Former, Host, Origin};
+    use crate::config::{Former, FormerCode, Host, Origin};
     use crate::id::{ClusterId, ServerId};
     use crate::op::Kind;
 
@@ -220,6 +252,40 @@ mod tests {
         config.next_id = 5;
         let id = MemberId(5);
         assert_eq!(config.check(), Err(ConfigError::Id { id }));
+    }
+
+    #[test]
+    fn a_former_code_is_of_a_row_that_is_not_in_sync_and_lacks_no_more_than_the_lost() {
+        let mut away = good();
+        let seat = away.fused.remove(0);
+        away.former_codes.push(FormerCode {
+            id: seat.id,
+            host: seat.host.clone(),
+            row: seat.row,
+            origin: seat.origin,
+            lost: Vec::new(),
+        });
+        assert_eq!(away.check(), Ok(()));
+        let refused = |spoil: fn(&mut Configuration)| {
+            let mut config = away.clone();
+            spoil(&mut config);
+            config.check().unwrap_err()
+        };
+        let id = seat.id;
+        let none = ConfigError::FormerCode { id };
+        assert_eq!(refused(|c| c.fused[0].row = Row(0)), none);
+        assert_eq!(refused(|c| c.former_codes[0].row = Row(2)), none);
+        let lost = |c: &mut Configuration| c.former_codes[0].lost.push(PrimaryIndex(1));
+        assert_eq!(refused(lost), none);
+        refused(|c| c.former_codes.push(c.former_codes[0].clone()));
+        refused(|c| c.former_codes[0].id = c.fused[0].id);
+        refused(|c| c.former_codes[0].host.address = "x".repeat(1000));
+        let state = FusedState::Copying;
+        let mut back = away.clone();
+        back.fused.push(crate::config::FusedSeat { state, ..seat });
+        assert_eq!(back.check(), Ok(()));
+        back.fused[1].host.server = crate::id::ServerId(9);
+        assert_eq!(back.check(), Err(none));
     }
 
     #[test]

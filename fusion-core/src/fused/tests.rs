@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{ClusterShape, Host};
+use crate::config::{ClusterShape, FormerCode, FusedSeat, Host};
 use crate::id::{ClusterId, ServerId};
 use crate::op::Kind;
 use crate::primary::Primary;
@@ -354,4 +354,92 @@ fn a_primary_that_contradicts_what_it_said_is_told_so() {
     assert_eq!(other, Err(Refusal::WentBack), "a lower mark");
     let clock = fused.on_replicate(route(1), &message(2, 0, 35), NOW);
     assert_eq!(clock.unwrap().sent_at, Time(40), "never sent by that one");
+}
+
+/// Member 3 was given up in the next epoch, with primary 0 lost or not.
+fn given_up(config: &Configuration, lost: bool) -> Configuration {
+    let mut next = config.successor(2);
+    let seat = next.fused.remove(0);
+    if lost {
+        next.primaries[0].id = MemberId(4);
+        next.primaries[0].state = PrimaryState::Lost;
+    }
+    let former = FormerCode {
+        id: seat.id,
+        host: seat.host,
+        row: seat.row,
+        origin: seat.origin,
+        lost: next.lost().collect(),
+    };
+    next.former_codes.push(former);
+    next
+}
+
+fn returning(config: &Configuration, state: FusedState) -> Configuration {
+    let mut next = config.successor(3);
+    let former = &next.former_codes[0];
+    next.fused = vec![FusedSeat {
+        id: former.id,
+        host: former.host.clone(),
+        row: former.row,
+        state,
+        origin: former.origin,
+    }];
+    if state == FusedState::InSync {
+        next.former_codes.clear();
+    }
+    next
+}
+
+/// It has its codes; what it lacks is sent to it, and then it counts for recovery as it did (rule 52).
+#[test]
+fn a_code_that_was_given_up_takes_and_answers_nothing_until_it_is_let_back() {
+    let mut fused = fused();
+    fused.on_replicate(route(1), &first(), NOW).unwrap();
+    let bytes = fused.store().bytes();
+    let away = Arc::new(given_up(&config(), false));
+    fused.step_aside(Arc::clone(&away));
+    assert_eq!(fused.condition(), Condition::Suspended);
+    let to_it = |config: &Configuration, from| config.route(MemberId(from), MemberId(3));
+    let refused = fused.on_replicate(to_it(&away, 1), &first(), NOW);
+    assert_eq!(refused, Err(Refusal::NotAllowed));
+    let asked = fused.on_recovery(to_it(&away, 1), &RecoveryRequest::Vector, NOW);
+    assert_eq!(asked, Err(Refusal::NotAllowed));
+    for state in [FusedState::Copying, FusedState::Joining] {
+        let back = Arc::new(returning(fused.config(), state));
+        fused.adopt(Arc::clone(&back));
+        let unheard = Condition::Learning { done: 0, total: 0 };
+        assert_eq!(fused.condition(), unheard, "{state:?}");
+        fused
+            .on_replicate(to_it(&back, 1), &first(), NOW)
+            .expect("it is sent what it lacks, and no snapshot");
+        assert_eq!(fused.condition(), unheard, "primary 1 may have gone on");
+        let mut other = Primary::create(config(), MemberId(2));
+        let second = other.replicate(MemberId(3), 1000, Time(7)).unwrap();
+        fused.on_replicate(to_it(&back, 2), &second, NOW).unwrap();
+        assert_eq!(fused.condition(), Condition::Complete, "{state:?}");
+        let asked = fused.on_recovery(to_it(&back, 1), &RecoveryRequest::Vector, NOW);
+        assert_eq!(asked, Err(Refusal::NotAllowed), "it does not count yet");
+    }
+    let whole = Arc::new(returning(fused.config(), FusedState::InSync));
+    fused.adopt(whole);
+    assert_eq!(fused.condition(), Condition::Serving);
+    assert_eq!(fused.vector(), [Seq(1), Seq(1)]);
+    assert!(fused.store().bytes() >= bytes);
+}
+
+/// What was lost before it was given up it has: nobody answered it without it (rule 52).
+#[test]
+fn a_code_that_returns_waits_for_no_lost_primary() {
+    let mut fused = fused();
+    fused.on_replicate(route(1), &first(), NOW).unwrap();
+    fused.step_aside(Arc::new(given_up(&config(), true)));
+    let back = Arc::new(returning(fused.config(), FusedState::Copying));
+    fused.adopt(Arc::clone(&back));
+    let mut other = Primary::create(config(), MemberId(2));
+    let second = other.replicate(MemberId(3), 1000, Time(7)).unwrap();
+    let route = back.route(MemberId(2), MemberId(3));
+    fused.on_replicate(route, &second, NOW).unwrap();
+    assert_eq!(fused.condition(), Condition::Complete);
+    assert_eq!(fused.vector(), [Seq(1), Seq(1)]);
 }

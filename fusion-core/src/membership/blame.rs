@@ -99,7 +99,9 @@ fn stranded(planner: &Planner<'_>) -> Vec<MemberId> {
 fn broken_links(planner: &Planner<'_>) -> BTreeSet<Link> {
     let (config, evidence) = (planner.config, planner.evidence);
     let lives = |id: MemberId| {
-        let host = config.host_of(id);
+        // That a code which is away was left behind is no broken link (rule 52).
+        let away = config.codes_away().any(|f| f.id == id);
+        let host = config.host_of(id).filter(|_| !away);
         host.is_some_and(|host| !planner.gone(id, host))
     };
     let mut broken = BTreeSet::new();

@@ -21,6 +21,10 @@ pub enum Reason {
     LossAccepted(Vec<PrimaryIndex>),
     /// Primaries that were taken for dead answered before they were replaced.
     PrimariesReturned(Vec<PrimaryIndex>),
+    /// Fused members that were given up answered: they are sent what they lack.
+    CodesReturn(Vec<Row>),
+    /// Fused members that were given up are of no use any more: their rows are made anew.
+    CodesForgotten(Vec<Row>),
     /// Learners are to make the codes of missing rows.
     LearnersAdded(Vec<Row>),
     /// A learner is to take the place of a fused member that is moved.
@@ -68,6 +72,14 @@ impl fmt::Display for Reason {
             Reason::LossAccepted(p) => (
                 "loss accepted, primaries begun empty",
                 p.iter().map(|p| p.0).collect(),
+            ),
+            Reason::CodesReturn(r) => (
+                "fused structures that were given up return",
+                r.iter().map(|r| r.0).collect(),
+            ),
+            Reason::CodesForgotten(r) => (
+                "fused structures that were given up cannot return",
+                r.iter().map(|r| r.0).collect(),
             ),
             Reason::LearnersAdded(r) => (
                 "fused structures being re-created",

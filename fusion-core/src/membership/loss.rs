@@ -173,6 +173,8 @@ fn all_members(config: &Configuration) -> impl Iterator<Item = Placed> + '_ {
     let heirs = heirs.map(|(j, h)| (h.id, Part::CopyOf(j), &h.host));
     let codes = config.fused.iter();
     let codes = codes.map(|s| (s.id, Part::Codes(s.row), &s.host));
+    let away = config.codes_away();
+    let codes = codes.chain(away.map(|f| (f.id, Part::Codes(f.row), &f.host)));
     let all = seats.chain(formers).chain(heirs).chain(codes);
     all.map(|(id, part, host)| Placed {
         id,
@@ -267,6 +269,7 @@ fn begin_anew(
         seat.heir = None;
     }
     next.fused.clear();
+    next.former_codes.clear();
     for (row, host) in (0..config.faults).map(Row).zip(hosts) {
         next.add_learner(row, host);
     }

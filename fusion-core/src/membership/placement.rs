@@ -245,7 +245,7 @@ impl<'a> Planner<'a> {
         places
     }
 
-    /// The servers of living members of this cluster, and of primaries that may have their seats again (rule 50).
+    /// The servers of living members of this cluster, and of those that may have their seats again (rules 50, 52).
     fn standing(&self) -> impl Iterator<Item = ServerId> {
         let c = self.config;
         // One that is blamed, or silent on a server that is not, keeps its state there.
@@ -269,6 +269,7 @@ impl<'a> Planner<'a> {
             .chain(heirs.map(|(_, h)| h.host.server))
             .chain(fused.map(|s| s.host.server))
             .chain(formers.map(|(_, f)| f.host.server))
+            .chain(self.awaited_codes().map(|f| f.host.server))
     }
 
     /// The free servers that are avoided, for those who wait for them.

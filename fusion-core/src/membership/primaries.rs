@@ -46,6 +46,13 @@ impl Planner<'_> {
         if returned.is_empty() {
             return Step::Nothing;
         }
+        // What codes have of it may go beyond what it takes over with (rules 36, 52).
+        if returned
+            .iter()
+            .any(|&j| self.config.moved().any(|(k, _)| k == j))
+        {
+            next.former_codes.clear();
+        }
         Step::Change(Reason::PrimariesReturned(returned))
     }
 
@@ -188,6 +195,8 @@ impl Planner<'_> {
                 next.primaries[j.index()].former = None;
             }
         }
+        // What they have of these may go beyond what was recovered (rule 52).
+        next.former_codes.clear();
         Step::Change(Reason::PrimariesRecovered(building))
     }
 }

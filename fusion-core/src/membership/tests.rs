@@ -5,6 +5,7 @@ use crate::op::Kind;
 
 mod losses;
 mod moves;
+mod returns;
 mod within_f;
 
 /// A cluster of n + f on servers 1..=n+f, with `spares` more servers after them.
@@ -445,12 +446,26 @@ fn who_others_could_not_reach_is_not_put_back_on_the_same_server_while_there_is_
     w.complain(1, &[4]);
     w.step();
     w.hear_all();
+    w.report(MemberId(4), Condition::Suspended);
+    assert_eq!(
+        w.step(),
+        Reason::CodesReturn(vec![Row(0)]),
+        "it may be mended"
+    );
+    w.hear_all();
+    w.complain(1, &[4]);
+    assert_eq!(w.step(), Reason::FusedRemoved(vec![Row(0)]));
+    w.hear_all();
     assert_eq!(
         w.step(),
         Reason::LearnersAdded(vec![Row(0)]),
         "better than none"
     );
-    assert_eq!(w.config.learners().next().unwrap().host.server, ServerId(4));
+    let learner = w.config.learners().next().unwrap();
+    assert_eq!(
+        (learner.host.server, learner.id),
+        (ServerId(4), MemberId(6))
+    );
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) enum Part {
     Copies,
     /// The heir, which copies as well.
     Inherits,
+    /// A code that was given up and may return: it is sent nothing, and the log is kept for it (rule 52).
+    Away,
 }
 
 /// One that copies.
@@ -37,6 +39,8 @@ pub(super) struct Link {
     pub(super) echoed: u64,
     pub(super) join: Option<Join>,
     pub(super) part: Part,
+    /// It is a code that was given up, and is not in sync again: it has no snapshot, and needs what is after `acked` (rule 52).
+    pub(super) returns: bool,
     /// The log was full for its sake alone, and does not reach back to what it needs any more: it cannot go on.
     pub(super) left_behind: bool,
 }
@@ -51,8 +55,26 @@ impl Link {
             echoed: 0,
             join: None,
             part: Part::Counts,
+            returns: false,
             left_behind: false,
         }
+    }
+
+    /// Of a code that was given up: it is known, with what it acknowledged last, to every primary that goes on with the
+    /// history that it knows. Another one cannot tell what it lacks, and says so (rule 52).
+    fn of_code(known: Option<Link>) -> Link {
+        let unknown = known.is_none();
+        let link = known.unwrap_or_else(|| Link::new(Seq(0)));
+        Link {
+            returns: true,
+            left_behind: link.left_behind || unknown,
+            ..link
+        }
+    }
+
+    /// The log is kept for it as long as it lacks what may be stable.
+    fn learns(&self) -> bool {
+        (self.join.is_some() || self.returns) && !self.left_behind
     }
 
     fn joining(join: Join) -> Link {
@@ -114,9 +136,17 @@ impl Primary {
             let chunk_bytes = primary.bounds.transfer_bytes;
             Join::freeze(&primary.structure, primary.applied, chunk_bytes)
         };
+        for former in self.config.codes_away() {
+            let link = Link::of_code(self.links.remove(&former.id));
+            let part = Part::Away;
+            links.insert(former.id, Link { part, ..link });
+        }
         for seat in &self.config.fused {
             let learns = seat.state.learns();
             let link = match self.links.remove(&seat.id) {
+                known if learns && self.config.former_code(seat.id).is_some() => {
+                    Link::of_code(known)
+                }
                 Some(link) if learns => link,
                 // It was promoted because it has the whole snapshot and stood at the stable mark, which moved only with its
                 // acknowledgement after that, even if none came of what it had before (rule 54).
@@ -125,6 +155,7 @@ impl Primary {
                     join: None,
                     // The log is kept for who is in sync.
                     left_behind: false,
+                    returns: false,
                     ..link
                 },
                 None => Link {
@@ -156,12 +187,13 @@ impl Primary {
         // Only what is acknowledged in an epoch confirms anything in it (rule 58).
         links.values_mut().for_each(|link| link.echoed = 0);
         self.links = links;
-        self.listening.to(self.links.keys().copied());
+        self.listening.to(self.links().collect::<Vec<_>>());
     }
 
     /// Those that must be kept up to date.
     pub fn links(&self) -> impl Iterator<Item = MemberId> + '_ {
-        self.links.keys().copied()
+        let here = self.links.iter().filter(|(_, l)| l.part != Part::Away);
+        here.map(|(&id, _)| id)
     }
 
     /// The last change that `to` has acknowledged.
@@ -175,30 +207,33 @@ impl Primary {
         self.links.values().filter(|l| match l.part {
             Part::Counts => true,
             Part::Copies => planted(Fault::CopyingCounts),
-            Part::Inherits => false,
+            Part::Inherits | Part::Away => false,
         })
     }
 
     /// The same; `fault` leaves learners out.
     pub(super) fn counted(&self, fault: Fault) -> impl Iterator<Item = &Link> {
         self.acknowledging()
-            .filter(move |l| l.join.is_none() || !planted(fault))
+            .filter(move |l| (l.join.is_none() && !l.returns) || !planted(fault))
     }
 
     /// The log is kept for those that learn, too: who only copies may lack what is stable, and so may who has just begun to
     /// count. When it is full for their sake, the one that lacks the most is left behind, and complained about: nobody
-    /// else waits for it (rules 36, 54).
+    /// else waits for it (rules 36, 54); before that, codes that were given up and may return (rule 52).
     pub(super) fn drop_log(&mut self) {
         let pinned = self.pins.base().filter(|_| !planted(Fault::LogNotPinned));
         let least = self.stable.min(pinned.unwrap_or(self.stable));
         loop {
-            let learns = |l: &&mut Link| l.join.is_some() && !l.left_behind;
-            let learning = self.links.values_mut().filter(learns);
-            let slowest = learning.min_by_key(|l| l.needs_after());
-            let slowest = slowest.filter(|_| !planted(Fault::CopyingForgotten));
-            let kept_for = slowest.as_ref().map_or(least, |l| l.needs_after());
+            let kept = |l: &Link| {
+                l.learns()
+                    && !planted(Fault::CopyingForgotten)
+                    && !(l.returns && planted(Fault::AwayForgotten))
+            };
+            let learning = self.links.values().filter(|l| kept(l));
+            let kept_for = learning.map(Link::needs_after).min().unwrap_or(least);
             self.log.drop_to(least.min(kept_for));
-            match slowest {
+            let learning = self.links.values_mut().filter(|l| kept(l));
+            match learning.min_by_key(|l| (l.part != Part::Away, l.needs_after())) {
                 Some(link) if kept_for < least && self.log.bytes() >= self.bounds.log_bytes => {
                     link.left_behind = true;
                 }
@@ -226,7 +261,9 @@ impl Primary {
         let changes = match changes {
             Some(changes) => changes,
             // In sync, it had all that is stable: it went back since it said what it has (rule 63). It hears so by the gap.
-            None if link.join.is_none() => ChangeRun::empty(self.log.base().next()),
+            None if link.join.is_none() && !link.returns => {
+                ChangeRun::empty(self.log.base().next())
+            }
             None => panic!("the log covers everything that a learner needs"),
         };
         let number = self.confirmation.number(self.config.reads);

@@ -10,6 +10,7 @@ use crate::op::{Kind, Op};
 use crate::page::PageTable;
 use bytes::Bytes;
 
+mod codes;
 mod floor;
 mod learners;
 mod pins;

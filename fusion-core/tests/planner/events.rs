@@ -247,7 +247,8 @@ impl State {
     /// The members that the configuration names on a server, and those that may serve again there.
     fn named(&self, i: usize) -> Vec<MemberId> {
         let formers = self.config.formers().chain(self.config.moved());
-        let formers: Vec<MemberId> = formers.map(|(_, f)| f.id).collect();
+        let away = self.config.codes_away().map(|f| f.id);
+        let formers: Vec<MemberId> = formers.map(|(_, f)| f.id).chain(away).collect();
         let all = self.config.members().chain(formers.iter().copied());
         let here = |id: &MemberId| self.config.host_of(*id).is_some_and(|h| index(h) == i);
         let held = &self.servers[i].held;
@@ -315,6 +316,7 @@ impl State {
                     false => Condition::TakingOver,
                 }
             }
+            Some(Held::Fused) if config.codes_away().any(|f| f.id == id) => Condition::Suspended,
             Some(Held::Fused) => {
                 let learns = config.learners().any(|s| s.id == id);
                 match (learns, learns && all()) {

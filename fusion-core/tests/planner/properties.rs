@@ -1,7 +1,7 @@
 //! What must hold in every state, whatever happened before.
 
 use crate::state::{Life, State, index};
-use fusion_core::config::{Host, Origin, PrimarySeat, PrimaryState};
+use fusion_core::config::{FormerCode, Host, Origin, PrimarySeat, PrimaryState};
 use fusion_core::hosting::Held;
 use fusion_core::id::MemberId;
 use fusion_core::membership::{self, Plan, Waiting};
@@ -61,7 +61,19 @@ impl State {
         if self.is_recoverable(Eye::Truth) && known(self) && !known(next) {
             return Err("a decision lost what could be recovered".to_owned());
         }
-        Ok(())
+        // A code that was given up lacks what was answered since by whoever served meanwhile (rule 52).
+        let counts = next
+            .config
+            .in_sync()
+            .filter_map(|s| self.config.former_code(s.id));
+        let lacks = |code: &FormerCode| next.config.lost().any(|j| !code.lost.contains(&j));
+        match counts.into_iter().find(|&code| lacks(code)) {
+            Some(code) => Err(format!(
+                "code {} counts, and lacks what was answered",
+                code.id
+            )),
+            None => Ok(()),
+        }
     }
 
     /// "More than f" is said only if more than f are gone, or not heard; who is blamed does not count (rules 25, 51).

@@ -164,10 +164,12 @@ impl State {
             }
         }
         // Its server is heard of, and never says anything of it.
-        for (_, former) in self.config.formers() {
-            let server = &self.servers[index(&former.host)];
-            if server.current && !server.held.contains_key(&former.id) {
-                evidence.silent.insert(former.id, 1);
+        let formers = self.config.formers().map(|(_, f)| (f.id, &f.host));
+        let codes = self.config.codes_away().map(|f| (f.id, &f.host));
+        for (id, host) in formers.chain(codes) {
+            let server = &self.servers[index(host)];
+            if server.current && !server.held.contains_key(&id) {
+                evidence.silent.insert(id, 1);
             }
         }
         evidence
@@ -190,7 +192,8 @@ impl State {
         let config = &mut self.config;
         let mut ids: BTreeMap<MemberId, MemberId> = BTreeMap::new();
         let formers = config.formers().chain(config.moved()).map(|(_, f)| f.id);
-        let all: Vec<MemberId> = config.members().chain(formers).collect();
+        let away = config.codes_away().map(|f| f.id);
+        let all: Vec<MemberId> = config.members().chain(formers).chain(away).collect();
         for id in all {
             let fresh = MemberId(ids.len() as u64 + 1);
             ids.insert(id, fresh);
@@ -206,6 +209,9 @@ impl State {
         }
         for seat in &mut config.fused {
             seat.id = ids[&seat.id];
+        }
+        for code in &mut config.former_codes {
+            code.id = ids[&code.id];
         }
         config.epoch = Epoch(1);
         config.nonce = 1;
@@ -257,6 +263,8 @@ impl State {
             .fused
             .iter_mut()
             .for_each(|s| moved(&mut s.host.server));
+        let codes = self.config.former_codes.iter_mut();
+        codes.for_each(|f| moved(&mut f.host.server));
         self.config.shunned.iter_mut().for_each(moved);
         self.config.shunned.sort_unstable();
     }
@@ -283,6 +291,9 @@ impl State {
         for seat in config.fused.iter().filter(|s| s.host.server == id) {
             (seat.row, seat.state as u8).hash(&mut hash);
         }
+        let mut codes = config.former_codes.iter();
+        let code = codes.find(|f| f.host.server == id);
+        code.map(|f| (f.row, &f.lost)).hash(&mut hash);
         config.shunned.contains(&id).hash(&mut hash);
         self.hash_server(i, &mut hash);
         hash.finish()
@@ -334,6 +345,9 @@ impl State {
                 let (state, origin) = (seat.state as u8, seat.origin as u8);
                 (seat.host.server, seat.row, state, origin).hash(&mut hash);
             }
+            for code in &self.config.former_codes {
+                (code.host.server, code.row, &code.lost).hash(&mut hash);
+            }
             (&self.config.shunned, &self.cut, self.faults, self.commands).hash(&mut hash);
             for i in 0..self.servers.len() {
                 self.hash_server(i, &mut hash);
@@ -369,6 +383,10 @@ impl fmt::Display for State {
         for s in &self.config.fused {
             let (row, id, server, state) = (s.row, s.id, s.host.server, s.state);
             writeln!(f, "row {row}: {id} on {server} {state:?}")?;
+        }
+        for s in &self.config.former_codes {
+            let (row, id, server, lost) = (s.row, s.id, s.host.server, &s.lost);
+            writeln!(f, "row {row}: was {id} on {server}, lost then {lost:?}")?;
         }
         for (i, server) in self.servers.iter().enumerate() {
             writeln!(f, "server {}: {server:?}", i + 1)?;

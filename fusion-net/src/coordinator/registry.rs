@@ -48,7 +48,11 @@ fn encoded_bytes(config: &Configuration) -> usize {
         s.host.address.len() + former + heir
     });
     let fused = config.fused.iter().map(|s| s.host.address.len());
-    let members = config.n() + config.fused.len() + config.shunned.len();
+    let codes = config.former_codes.iter();
+    let codes = codes.map(|f| f.host.address.len() + 3 * f.lost.len());
+    let fused = fused.chain(codes);
+    let members = config.n() + config.fused.len() + config.former_codes.len();
+    let members = members + config.shunned.len();
     primaries.chain(fused).sum::<usize>() + config.name.len() + 100 * (members + 1)
 }
 
@@ -337,7 +341,9 @@ impl Registry {
         let primaries = removed.primaries.iter().map(|s| &s.host);
         let fused = removed.fused.iter().map(|s| &s.host);
         let heirs = removed.heirs().map(|(_, h)| &h.host);
+        let codes = removed.former_codes.iter().map(|f| &f.host);
         let hosts = formers.chain(primaries).chain(fused).chain(heirs);
+        let hosts = hosts.chain(codes);
         let hosts: BTreeMap<ServerId, &str> =
             hosts.map(|h| (h.server, h.address.as_str())).collect();
         let servers = hosts.keys().copied().collect();

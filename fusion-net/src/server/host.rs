@@ -449,6 +449,10 @@ impl Host {
                 fused.lock().ok()?.adopt(config);
                 Some(Member::Fused(fused))
             }
+            (Some(Member::Fused(fused)), Action::Suspend) => {
+                fused.lock().ok()?.step_aside(config);
+                Some(Member::Fused(fused))
+            }
             (Some(Member::Replacement(replacement)), Action::Activate) => {
                 let image = replacement.take_image()?;
                 let primary = Primary::recovered(config, id, image);

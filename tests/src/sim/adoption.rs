@@ -75,6 +75,10 @@ impl World {
                 f.adopt(config);
                 Some(Node::Fused(f))
             }
+            (Some(Node::Fused(mut f)), Action::Suspend) => {
+                f.step_aside(config);
+                Some(Node::Fused(f))
+            }
             (Some(Node::Heir(mut h)), Action::Adopt) => {
                 h.heir.adopt(config);
                 Some(Node::Heir(h))

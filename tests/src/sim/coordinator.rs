@@ -430,6 +430,7 @@ impl World {
             Reason::PrimaryMoved(_) => self.stats.primaries_moved += 1,
             Reason::MoveCancelled(_) => self.stats.cancelled += 1,
             Reason::PrimariesReturned(indices) => self.stats.returns += indices.len() as u64,
+            Reason::CodesReturn(rows) => self.stats.codes_returned += rows.len() as u64,
             Reason::LearnersCaughtUp(rows) => self.stats.caught_up += rows.len() as u64,
             Reason::LearnersPromoted(rows) => self.stats.promotions += rows.len() as u64,
             _ => {}

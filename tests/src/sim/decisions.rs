@@ -1,7 +1,7 @@
 //! What a coordinator must not decide, played by hand: its evidence is made up, its decisions are the core's (rules 50,
 //! 51, 55, 62). The exhaustive test of `fusion-core/tests/planner` finds most of it, too.
 
-use fusion_core::config::{ClusterShape, Configuration};
+use fusion_core::config::{ClusterShape, Configuration, FusedState};
 use fusion_core::detector::{Detector, Seen};
 use fusion_core::id::{ClusterId, MemberId, Seq, ServerId};
 use fusion_core::membership::{self, Plan, Reason, ServerView, Waiting};
@@ -84,7 +84,8 @@ impl Played {
             self.detector.hear(ServerId(server), self.now_ms);
         }
         let formers = self.config.formers().map(|(_, f)| f.id);
-        let former: BTreeSet<MemberId> = formers.collect();
+        let away = self.config.codes_away().map(|f| f.id);
+        let former: BTreeSet<MemberId> = formers.chain(away).collect();
         let members: Vec<MemberId> = self.config.members().chain(former.clone()).collect();
         for id in members {
             let host = self.config.host_of(id).map(|h| h.server.0);
@@ -240,6 +241,55 @@ pub(super) fn a_primary_that_misses_the_last_code_and_dies() -> Result<(), Strin
         }
         _ => Ok(()),
     }
+}
+
+/// P0 is lost, and P1 and its replacement miss a code that lives: it is given up, while the other one is dead and not
+/// missed yet. It has all that P0 answered (rule 52).
+pub(super) fn a_code_that_is_given_up_while_another_one_is_dead() -> Result<(), String> {
+    let mut played = Played::new(2, 2, 1)?;
+    played.pass(LONG_MS);
+    played.heard.remove(&1);
+    let lost = |r: &Reason| matches!(r, Reason::PrimariesLost(_));
+    while !played.changes.iter().any(lost) {
+        played.pass(100);
+    }
+    let (done, total) = (0, 1);
+    let recovering = Condition::Recovering { done, total };
+    let replacement = played.config.primaries[0].id.0;
+    played.says.insert(replacement, (recovering, vec![3]));
+    played.says.insert(2, (Condition::Serving, vec![3]));
+    played.pass(100);
+    played.heard.remove(&4);
+    let removed = |r: &Reason| matches!(r, Reason::FusedRemoved(_));
+    let end = played.now_ms + LONG_MS;
+    while !played.changes.iter().any(removed) {
+        if played.now_ms >= end {
+            return Err("the code is not given up".into());
+        }
+        played.pass(100);
+    }
+    played.says.clear();
+    let end = played.now_ms + 2 * LONG_MS;
+    while played.now_ms < end {
+        let code = played.config.fused_seat(MemberId(3)).map(|s| s.state);
+        let (says, ready) = match code {
+            Some(FusedState::InSync) => (Condition::Serving, Condition::Ready { seq: Seq(1) }),
+            Some(_) => (Condition::Complete, recovering),
+            None => (Condition::Suspended, recovering),
+        };
+        played.says.insert(3, (says, Vec::new()));
+        let replacement = played.config.primaries[0].id.0;
+        played.says.insert(replacement, (ready, Vec::new()));
+        played.pass(100);
+        let recovered = |r: &Reason| matches!(r, Reason::PrimariesRecovered(_));
+        if played.changes.iter().any(recovered) {
+            return Ok(());
+        }
+    }
+    let changes = &played.changes;
+    Err(format!(
+        "invariant 10: what the code that lives has is lost: {changes:?}"
+    ))
 }
 
 /// Row 5: a code dies, and the primary cannot reach the only spare, for a hundred T_c.

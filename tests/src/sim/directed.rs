@@ -67,6 +67,10 @@ pub const SCHEDULES: &[Schedule] = &[
         "a primary that misses the last code and dies",
         decisions::a_primary_that_misses_the_last_code_and_dies,
     ),
+    (
+        "a code that is given up while another one is dead",
+        decisions::a_code_that_is_given_up_while_another_one_is_dead,
+    ),
     ("two processes of one host", two_processes_of_one_host),
     ("a long message", time::a_long_message),
     ("a long answer", time::a_long_answer),

@@ -76,6 +76,8 @@ stats! {
     client_crashes,
     /// Losses that operators wanted to accept while there was none.
     acceptances_refused,
+    /// Codes that were given up and came back.
+    codes_returned,
     /// Losses that operators accepted.
     losses_accepted,
     /// Coordinators that started with other times than the cluster's.
