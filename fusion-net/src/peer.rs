@@ -91,16 +91,16 @@ impl<C> Deref for Watched<C> {
 
 /// How long an answer is waited for while nothing moves.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Movement {
     most: Duration,
     look: Duration,
 }
 
-impl Patience {
+impl Movement {
     /// T_c / 2, and one second at least; whether it moves is looked at every T_h.
     #[must_use]
-    pub fn of(timing: &Timing) -> Patience {
-        Patience {
+    pub fn of(timing: &Timing) -> Movement {
+        Movement {
             most: (timing.complain_after() / 2).max(LEAST_PATIENCE),
             look: timing.heartbeat().min(LEAST_PATIENCE / 4),
         }
@@ -118,7 +118,7 @@ impl<C> Watched<C> {
     /// it looks: the answer, its request, or what they wait behind. `None` when nothing has moved for too long (rule 57).
     pub async fn while_it_moves<T>(
         &self,
-        patience: Patience,
+        patience: Movement,
         moves: impl Fn(),
         answer: impl Future<Output = T>,
     ) -> Option<T> {
@@ -148,25 +148,27 @@ macro_rules! connect {
                 address: &str,
                 limit: Duration,
             ) -> Result<Driven<Self>, ConnectError> {
+                let watched = Watched::<$client>::connect(network, address, limit).await?;
+                Ok(watched.map(|watched| watched.client))
+            }
+        }
+
+        impl Connect for Watched<$client> {
+            async fn connect(
+                network: &Network,
+                address: &str,
+                limit: Duration,
+            ) -> Result<Driven<Self>, ConnectError> {
                 let stream = wire::connect(network, address, $service, limit).await?;
                 let transport = wire::client_transport(stream);
+                let moved = transport.moved();
                 let NewClient { client, dispatch } = <$client>::new(config(), transport);
                 let driver = tokio::spawn(async move {
                     if let Err(error) = dispatch.await {
                         tracing::debug!(%error, "a connection broke");
                     }
                 });
-                Ok(Driven::new(client, driver.abort_handle()))
-            }
-        }
-
-        impl Connect for Watched<$client> {
-            async fn connect(network: &Network, address: &str) -> Result<Self, ConnectError> {
-                let stream = wire::connect(network, address, $service, CONNECT_TIMEOUT).await?;
-                let transport = wire::client_transport(stream);
-                let moved = transport.moved();
-                let client = <$client>::new(config(), transport).spawn();
-                Ok(Watched { client, moved })
+                Ok(Driven::new(Watched { client, moved }, driver.abort_handle()))
             }
         }
     };

@@ -6,7 +6,7 @@
 use super::host::Host;
 use super::primary::{Marks, PrimaryCell};
 use crate::clock;
-use crate::peer::{Backoff, Patience, within};
+use crate::peer::{Backoff, Movement, within};
 use fusion_core::config::Configuration;
 use fusion_core::id::{Epoch, MemberId, Seq};
 use fusion_core::message::{Chunk, Refusal, Replicate, Route};
@@ -271,7 +271,7 @@ async fn send_pages(host: &Arc<Host>, cell: &Weak<PrimaryCell>, to: MemberId) {
         };
         let route = config.route(from, to);
         let number = chunk.number;
-        let patience = Patience::of(&config.timing);
+        let patience = Movement::of(&config.timing);
         match send_chunk(host, &address, route, chunk, patience).await {
             Some(Ok(())) => {
                 if let Some(primary) = cell.upgrade() {
@@ -295,11 +295,11 @@ async fn send_chunk(
     address: &str,
     route: Route,
     chunk: Chunk,
-    patience: Patience,
+    patience: Movement,
 ) -> Option<Result<(), Refusal>> {
     let peer = host.peers.fused.get(address).await.ok()?;
     let way = peer.client();
-    let answer = way.chunk(Patience::context(), route, chunk);
+    let answer = way.chunk(Movement::context(), route, chunk);
     let answer = way.while_it_moves(patience, || {}, answer).await;
     host.peers.fused.settle(&peer, answer)
 }

@@ -2,7 +2,7 @@
 
 use super::host::{Host, code_of, lock};
 use crate::clock;
-use crate::peer::{Backoff, Patience};
+use crate::peer::{Backoff, Movement};
 use fusion_core::config::Configuration;
 use fusion_core::id::{MemberId, RecoveryId, Seq};
 use fusion_core::listening::Listening;
@@ -285,17 +285,17 @@ pub(super) async fn call(
 ) -> Option<Result<RecoveryReply, Refusal>> {
     let address = &config.host_of(to)?.address;
     let route = config.route(me, to);
-    let patience = Patience::of(&config.timing);
+    let patience = Movement::of(&config.timing);
     let answer = if config.fused_seat(to).is_none() {
         let peer = host.peers.primaries.get(address).await.ok()?;
         let way = peer.client();
-        let asked = way.recover(Patience::context(), route, request.clone());
+        let asked = way.recover(Movement::context(), route, request.clone());
         let answer = way.while_it_moves(patience, moves, asked).await;
         host.peers.primaries.settle(&peer, answer)
     } else {
         let peer = host.peers.fused.get(address).await.ok()?;
         let way = peer.client();
-        let asked = way.recover(Patience::context(), route, request.clone());
+        let asked = way.recover(Movement::context(), route, request.clone());
         let answer = way.while_it_moves(patience, moves, asked).await;
         host.peers.fused.settle(&peer, answer)
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::peer::{Patience, Watched, connect};
+use crate::peer::{Movement, Watched, connect};
 use crate::server::{channel_config, run};
 use crate::service::{Counted, FusedClient, FusedRequest, FusedResponse};
 use crate::transport::{Listener, Network};
@@ -73,12 +73,12 @@ async fn an_answer_is_waited_for_as_long_as_it_moves_and_no_longer() {
         while reader.read_u8().await.is_ok() {}
     });
     let way: Watched<FusedClient> = connect(&network, &address).await.unwrap();
-    let patience = Patience::of(&Timing::for_suspicion(500).unwrap());
+    let patience = Movement::of(&Timing::for_suspicion(500).unwrap());
     let told = AtomicUsize::new(0);
     let moves = || {
         told.fetch_add(1, Ordering::Relaxed);
     };
-    let asked = || way.recover(Patience::context(), route(), RecoveryRequest::Vector);
+    let asked = || way.recover(Movement::context(), route(), RecoveryRequest::Vector);
     let since = Instant::now();
     let answer = way.while_it_moves(patience, moves, asked()).await;
     let answer = answer.expect("it moves").unwrap().unwrap().message;
