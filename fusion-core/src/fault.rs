@@ -122,6 +122,8 @@ faults! {
     HeirLogTooShort "heir-log-too-short",
     /// Rule 36: where no code is left, an heir takes over without its predecessor's word.
     AloneWithoutItsWord "alone-without-its-word",
+    /// Rule 51: a primary that nobody reaches, and that cannot be spared, stays where it is.
+    UnreachedStays "unreached-stays",
     /// Rule 53: a primary executes and answers, however few codes are in sync.
     FloorIgnored "floor-ignored",
     /// Rule 63: a fused member that lacks what it has acknowledged goes on.

@@ -86,6 +86,8 @@ struct Planner<'a> {
     free: Places<'a>,
     /// Members that others complain about.
     blamed: BTreeSet<MemberId>,
+    /// What members at two servers missed, and alone, and may not be given up.
+    kept_common: BTreeSet<MemberId>,
 }
 
 /// Decides the next configuration. `nonce` marks it if one is made (rule 5).
@@ -118,11 +120,12 @@ pub fn plan(config: &Configuration, evidence: &Evidence, nonce: u64) -> Plan {
 type Decide<'a> = fn(&mut Planner<'a>, &mut Configuration) -> Step;
 
 /// In this order: first whatever makes the loss smaller (rule 50), then losses, then what needs a cluster without.
-fn steps<'a>() -> [Decide<'a>; 13] {
+fn steps<'a>() -> [Decide<'a>; 14] {
     [
         Planner::reinstate,
         Planner::activate,
         Planner::promote,
+        Planner::move_the_unreached,
         Planner::lose_primaries,
         Planner::remove_fused,
         Planner::stop_stuck_moves,
@@ -150,8 +153,10 @@ impl<'a> Planner<'a> {
             evidence,
             free: Places::default(),
             blamed: BTreeSet::new(),
+            kept_common: BTreeSet::new(),
         };
-        planner.blamed = blame(&planner);
+        let found = blame(&planner);
+        (planner.blamed, planner.kept_common) = (found.blamed, found.kept_common);
         planner
     }
 

@@ -24,6 +24,15 @@ enum Cost {
     Replacement,
 }
 
+/// Who is blamed, and who would be if it could be spared.
+#[derive(Debug, Default)]
+pub(super) struct Blame {
+    /// They are given up.
+    pub(super) blamed: BTreeSet<MemberId>,
+    /// What members at two servers missed, and alone, which may not be given up.
+    pub(super) kept_common: BTreeSet<MemberId>,
+}
+
 /// What may yet be given up, as blame goes on.
 struct Budget {
     /// Primaries lost, gone or blamed.
@@ -41,12 +50,12 @@ struct Budget {
 /// learner, the code, the primary, but the primary before the last code. It is a guess, and never makes the loss exceed
 /// f: who may not be given up is passed over, and the other end of the link is blamed; if neither may be, nobody is (rule
 /// 51).
-pub(super) fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
+pub(super) fn blame(planner: &Planner<'_>) -> Blame {
     let mut broken = broken_links(planner);
-    let mut blamed = BTreeSet::new();
+    let mut found = Blame::default();
     let stranded = stranded(planner);
     if broken.is_empty() && stranded.is_empty() {
-        return blamed;
+        return found;
     }
     let mut budget = Budget::new(planner);
     // What they lack is with the codes: they are recovered from these, and may return (rules 36, 50).
@@ -54,22 +63,25 @@ pub(super) fn blame(planner: &Planner<'_>) -> BTreeSet<MemberId> {
         if budget.lost < budget.codes {
             budget.spend(Cost::Primary);
             broken.retain(|&(from, about)| from != id && about != id);
-            blamed.insert(id);
+            found.blamed.insert(id);
         }
     }
     let mut kept: BTreeSet<MemberId> = BTreeSet::new();
-    while let Some((worst, cost)) = worst(planner, &broken, &kept, &budget) {
+    while let Some((worst, common, cost)) = worst(planner, &broken, &kept, &budget) {
         // With a primary that stays for want of a server in mind, the last code is not given up.
         if budget.allows(cost, !kept.is_empty()) {
             budget.spend(cost);
             broken.retain(|&(from, about)| from != worst && about != worst);
-            blamed.insert(worst);
+            found.blamed.insert(worst);
         } else {
             kept.insert(worst);
+            if common {
+                found.kept_common.insert(worst);
+            }
             broken.retain(|(from, about)| !(kept.contains(from) && kept.contains(about)));
         }
     }
-    blamed
+    found
 }
 
 /// Primaries that take over and lack what nobody hands them, though their servers answer.
@@ -82,7 +94,8 @@ fn stranded(planner: &Planner<'_>) -> Vec<MemberId> {
     stranded.map(|seat| seat.id).collect()
 }
 
-/// Whoever is gone anyway explains the complaints about it.
+/// Whoever is gone anyway explains the complaints about it, and so does a primary that is being moved for replacements that
+/// miss it (rule 36).
 fn broken_links(planner: &Planner<'_>) -> BTreeSet<Link> {
     let (config, evidence) = (planner.config, planner.evidence);
     let lives = |id: MemberId| {
@@ -92,7 +105,8 @@ fn broken_links(planner: &Planner<'_>) -> BTreeSet<Link> {
     let mut broken = BTreeSet::new();
     for (&from, heard) in &evidence.reports {
         if heard.report.epoch == config.epoch && lives(from) {
-            let about = heard.report.complaints.iter().filter(|&&m| lives(m));
+            let about = heard.report.complaints.iter();
+            let about = about.filter(|&&m| lives(m) && !waits_for_move(planner, from, m));
             // Two that complain about each other have one broken link.
             broken.extend(about.map(|&m| (from.min(m), from.max(m))));
         }
@@ -106,7 +120,7 @@ fn worst(
     broken: &BTreeSet<Link>,
     kept: &BTreeSet<MemberId>,
     budget: &Budget,
-) -> Option<(MemberId, Cost)> {
+) -> Option<(MemberId, bool, Cost)> {
     let mut counts: BTreeMap<MemberId, usize> = BTreeMap::new();
     for (from, about) in broken {
         *counts.entry(*from).or_default() += 1;
@@ -117,9 +131,20 @@ fn worst(
         let common = is_common_end(planner, broken, id);
         (count, common, cost(planner, id, budget), id)
     });
-    let (.., cost, id) =
+    let (_, common, cost, id) =
         costs.max_by_key(|&(count, common, cost, id)| (count, common, cost, id))?;
-    Some((id, cost))
+    Some((id, common, cost))
+}
+
+/// Whether the one is a replacement and the other a primary that is being moved: it is the heir that will answer it.
+fn waits_for_move(planner: &Planner<'_>, a: MemberId, b: MemberId) -> bool {
+    let config = planner.config;
+    let is_made = |id| config.lost().any(|j| config.primaries[j.index()].id == id);
+    let moves = |id| {
+        let mut heirs = config.heirs();
+        heirs.any(|(j, _)| config.primaries[j.index()].id == id)
+    };
+    is_made(a) && moves(b) || moves(a) && is_made(b)
 }
 
 /// Whether one that was given up at another server than the other end's could hear everybody but this one: then it is

@@ -102,15 +102,14 @@ impl Planner<'_> {
         if !planted(Fault::LearnerKept) {
             next.fused.retain(|s| s.state == FusedState::InSync);
         }
+        if newly.is_empty() {
+            return Step::Change(Reason::ReplacementsPlaced(placed));
+        }
         // Recovery comes first: moves are given up.
         for seat in &mut next.primaries {
             seat.heir = None;
         }
-        if newly.is_empty() {
-            Step::Change(Reason::ReplacementsPlaced(placed))
-        } else {
-            Step::Change(Reason::PrimariesLost(newly))
-        }
+        Step::Change(Reason::PrimariesLost(newly))
     }
 
     /// Primary `j` is lost from now on, and named as former, unless it has said that it has nothing to come back with.

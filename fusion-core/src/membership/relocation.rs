@@ -9,6 +9,7 @@ use super::{Evidence, Planner, Reason, Step, Waiting};
 use crate::config::{
     Configuration, Former, FusedSeat, HeirSeat, Host, Origin, PrimarySeat, PrimaryState,
 };
+use crate::fault::{Fault, planted};
 use crate::id::{PrimaryIndex, Row, ServerId};
 use crate::message::Condition;
 use serde::{Deserialize, Serialize};
@@ -212,12 +213,13 @@ impl Planner<'_> {
             };
         };
         // A learner has its snapshots from the primaries that are: it comes first.
-        let learns = config.learners().next().is_some();
-        if config.lost().next().is_some() || learns || !moved.is_empty() {
+        if config.learners().next().is_some() || !moved.is_empty() {
             return Step::Wait(Waiting::Moving);
         }
-        // Nobody makes the missing codes: perhaps for want of the very server that the heir has.
-        if config.in_sync().count() < usize::from(config.faults) {
+        // Nobody makes the missing codes: perhaps for want of the very server that the heir has. While a primary is lost,
+        // none are made: what moves then is what its replacement misses.
+        let lost = config.lost().next().is_some();
+        if !lost && config.in_sync().count() < usize::from(config.faults) {
             return give_up(next, vec![j]);
         }
         if self.condition(heir.id) != Some(Condition::Complete) {
@@ -240,6 +242,28 @@ impl Planner<'_> {
             moved_from: Some(before),
         };
         Step::Change(Reason::PrimaryMoved(j))
+    }
+
+    /// Replacements at two servers cannot ask a primary, which cannot be spared: it is moved where they can. It reaches its
+    /// heir, and an heir asks nothing of it until it has yielded (rules 36, 51).
+    pub(super) fn move_the_unreached(&mut self, next: &mut Configuration) -> Step {
+        let config = self.config;
+        let loses = config.active().any(|(_, s)| self.dead(s.id, &s.host));
+        let moves = config.heirs().next().is_some() || config.moved().next().is_some();
+        if config.lost().next().is_none() || loses || moves || planted(Fault::UnreachedStays) {
+            return Step::Nothing;
+        }
+        let common = &self.kept_common;
+        let Some((j, seat)) = config.active().find(|(_, s)| common.contains(&s.id)) else {
+            return Step::Nothing;
+        };
+        match self.free.pop_other_than(Some(seat.host.server)) {
+            Some(host) => {
+                begin(next, What::Primary(j), host);
+                Step::Change(Reason::PrimaryMoves(j))
+            }
+            None => Step::Nothing,
+        }
     }
 
     /// The primaries that were moved and are not known to serve, with those that they were moved from (rule 36).
