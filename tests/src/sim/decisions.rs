@@ -183,7 +183,15 @@ pub(super) fn a_bad_link_while_nothing_can_be_spared() -> Result<(), String> {
 /// P1 is dead. P0 reaches everybody and is reached by nobody: whoever replaces P1, wherever, cannot ask it. P0 must be
 /// given up in the end, since it can be recovered (rule 51).
 pub(super) fn a_primary_that_nobody_reaches() -> Result<(), String> {
-    let mut played = Played::new(2, 2, 3)?;
+    nobody_reaches(Played::new(2, 2, 3)?)
+}
+
+/// As before, with one code alone: it cannot be given up, and is moved, since it reaches whoever copies it (rule 51).
+pub(super) fn a_primary_that_nobody_reaches_and_that_cannot_be_spared() -> Result<(), String> {
+    nobody_reaches(Played::new(2, 1, 4)?)
+}
+
+fn nobody_reaches(mut played: Played) -> Result<(), String> {
     let complain_ms = played.config.timing.complain_after().as_millis() as u64;
     played.pass(LONG_MS);
     played.heard.remove(&2);
@@ -205,6 +213,15 @@ pub(super) fn a_primary_that_nobody_reaches() -> Result<(), String> {
             };
             let id = played.config.primaries[j.index()].id;
             played.says.insert(id.0, says);
+        }
+        if let Some((_, heir)) = played.config.heirs().next() {
+            played
+                .says
+                .insert(heir.id.0, (Condition::Complete, Vec::new()));
+        }
+        for (j, _) in played.config.moved() {
+            let id = played.config.primaries[j.index()].id;
+            played.says.remove(&id.0);
         }
         played.pass(100);
         let again = |r: &Reason| matches!(r, Reason::PrimariesRecovered(_));

@@ -64,6 +64,10 @@ pub const SCHEDULES: &[Schedule] = &[
         decisions::a_primary_that_nobody_reaches,
     ),
     (
+        "a primary that nobody reaches and that cannot be spared",
+        decisions::a_primary_that_nobody_reaches_and_that_cannot_be_spared,
+    ),
+    (
         "a primary that misses the last code and dies",
         decisions::a_primary_that_misses_the_last_code_and_dies,
     ),

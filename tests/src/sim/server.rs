@@ -477,7 +477,8 @@ impl World {
                 }
                 after
             }
-            Some(_) if diverges => applied,
+            // Of a record, of which that history knows: what it was made as.
+            Some(_) if diverges => after,
             Some(id) => {
                 if applied > before {
                     let history = self.truth.histories.entry(member).or_default();

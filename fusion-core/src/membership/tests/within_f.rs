@@ -192,6 +192,34 @@ fn the_common_end_of_what_members_at_two_servers_miss_is_given_up() {
     assert_eq!(w.step(), Reason::ReplacementsPlaced(vec![PrimaryIndex(0)]));
 }
 
+/// P1 is lost, P0 is reached by nobody, and there is one code: replacements of P1 were given up for ever (rules 36, 51).
+#[test]
+fn a_primary_that_nobody_reaches_and_that_cannot_be_spared_is_moved() {
+    let mut w = World::new(2, 1, 4);
+    let (moved, made) = (PrimaryIndex(0), PrimaryIndex(1));
+    w.kill(2);
+    w.step();
+    w.hear_all();
+    let replacement = w.config.primaries[1].id.0;
+    w.complain(replacement, &[1]);
+    let missed = w.evidence.missed.entry(MemberId(1)).or_default();
+    missed.insert(ServerId(7));
+    assert_eq!(w.step(), Reason::PrimaryMoves(moved));
+    let heir = w.config.heirs().next().unwrap().1.id;
+    w.hear_all();
+    w.complain(replacement, &[1]);
+    assert_eq!(w.waits(), Waiting::Recovering, "it waits for the heir");
+    // Its server dies meanwhile: the move goes on.
+    let server = w.config.primaries[1].host.server.0;
+    w.kill(server);
+    assert_eq!(w.step(), Reason::ReplacementsPlaced(vec![made]));
+    w.hear_all();
+    w.report(heir, Condition::Complete);
+    assert_eq!(w.step(), Reason::PrimaryMoved(moved));
+    assert_eq!(w.config.primaries[0].id, heir);
+    assert_eq!(w.config.lost().count(), 1);
+}
+
 #[test]
 fn a_primary_is_not_blamed_where_nobody_could_take_its_place_and_the_last_code_is_kept() {
     let mut w = World::new(1, 2, 0);
