@@ -45,7 +45,7 @@ moods! {
     /// Some spares and the others never reach each other.
     WrongAddress "wrong-address" true,
     /// Some spares reach others that never reach them.
-    HalfReached "half-reached" true,
+    HalfReached "half-reached" false,
     /// More than f are unwell together, and come back.
     Storms "storms" true,
     /// Coordinators have other times than the cluster, and others again after a restart.
