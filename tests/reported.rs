@@ -4,6 +4,8 @@
 mod cancelled;
 #[path = "reported/connects.rs"]
 mod connects;
+#[path = "reported/memory.rs"]
+mod memory;
 #[path = "reported/runtimes.rs"]
 mod runtimes;
 #[path = "reported/snapshots.rs"]

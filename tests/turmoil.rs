@@ -119,6 +119,7 @@ impl World<'_> {
                     let options = ServerOptions {
                         labels: Labels::default(),
                         streams: true,
+                        memory: None,
                         coordinators: COORDINATOR.parse().expect("an address"),
                         advertise: Some(format!("{}:7500", server_name(number))),
                     };

@@ -254,6 +254,12 @@ impl Fused {
         self.progress.iter().all(whole)
     }
 
+    /// A learner whose process has no memory left leaves, and is made elsewhere (rules 21, 70). One that is needed stays: what
+    /// it is sent is little, since no primary executes what grows.
+    pub fn leave_for_want_of_memory(&mut self) {
+        self.failed |= self.learning;
+    }
+
     /// The bytes of the pages that a learner was sent.
     #[must_use]
     pub fn taken_bytes(&self) -> u64 {
@@ -331,6 +337,7 @@ impl Fused {
             seq: progress.log.last(),
             sent_at: asked_at,
             number: message.number,
+            full: None,
         })
     }
 

@@ -342,6 +342,7 @@ impl Heir {
             seq: self.seq,
             sent_at: message.sent_at,
             number: message.number,
+            full: None,
         })
     }
 

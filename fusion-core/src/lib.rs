@@ -22,6 +22,7 @@ pub mod limits;
 pub mod listening;
 pub mod log;
 pub mod membership;
+pub mod memory;
 pub mod message;
 pub mod op;
 pub mod page;

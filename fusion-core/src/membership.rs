@@ -43,6 +43,8 @@ pub struct ServerView {
     pub host: Arc<str>,
     /// The zone that the host is in; empty: it does not say.
     pub zone: Arc<str>,
+    /// The bytes that a further member may take there; `None`: no limit is known (rule 70).
+    pub room: Option<u64>,
 }
 
 impl ServerView {
@@ -207,9 +209,17 @@ impl<'a> Planner<'a> {
     /// Members wait for a server: for one that is avoided (rule 55), or for any.
     fn no_server(&self, needed: usize) -> Waiting {
         let servers = self.avoided_free();
+        if !servers.is_empty() {
+            return Waiting::Avoided { needed, servers };
+        }
+        let servers = self.too_small_free();
         match servers.is_empty() {
             true => Waiting::NoServer { needed },
-            false => Waiting::Avoided { needed, servers },
+            false => Waiting::NoMemory {
+                needed,
+                servers,
+                bytes: self.largest_member(),
+            },
         }
     }
 

@@ -4,6 +4,7 @@ use crate::config::Configuration;
 use crate::id::{ClusterId, Epoch, MemberId, PrimaryIndex, RecoveryId, Row, Seq};
 use crate::id::{RequestId, SessionId};
 use crate::limits::{MAX_BATCH_REQUESTS, MAX_MEMBERS, MAX_MESSAGE_PAGES};
+use crate::memory::MemoryUse;
 use crate::op::{Op, OpResult};
 use crate::page::PageId;
 use crate::time::Time;
@@ -184,6 +185,8 @@ pub struct Ack {
     pub sent_at: Time,
     /// `number` of that message (rule 58).
     pub number: u64,
+    /// The memory of the fused member's process, when it is full: nothing that grows is to be executed (rule 70).
+    pub full: Option<MemoryUse>,
 }
 
 /// Some pages of a snapshot.

@@ -148,6 +148,18 @@ impl Op {
         }
     }
 
+    /// Whether a structure may take more memory by it: every change but a removal (rule 70).
+    #[must_use]
+    pub fn may_grow(&self) -> bool {
+        match self {
+            Op::RemoveIndex { .. }
+            | Op::Remove { .. }
+            | Op::Dequeue
+            | Op::CompareAndSwap { new: None, .. } => false,
+            _ => self.is_mutation(),
+        }
+    }
+
     /// Whether its answer may hold keys or values, and so be long.
     #[must_use]
     pub fn answers_with_elements(&self) -> bool {
@@ -331,6 +343,20 @@ pub enum OpError {
     Full {
         /// The slots in use.
         slots: u64,
+    },
+    /// The process of the structure, or of a code of it, has no memory for more (rule 70). Nothing was executed, and nothing
+    /// recorded.
+    #[error(
+        "no memory for more: {used} bytes of {limit} are used, and {reserve} are kept for recoveries; remove entries, or \
+         give servers more memory"
+    )]
+    OutOfMemory {
+        /// What that process takes, in bytes.
+        used: u64,
+        /// What it may take.
+        limit: u64,
+        /// What of that writes never take.
+        reserve: u64,
     },
 }
 

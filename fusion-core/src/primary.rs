@@ -6,6 +6,7 @@
 mod confirmation;
 mod link;
 mod pins;
+mod room;
 
 use crate::config::{Configuration, PrimaryState, Reads};
 use crate::fault::{Fault, planted};
@@ -13,6 +14,7 @@ use crate::id::{MemberId, PrimaryIndex, Seq, SessionId};
 use crate::limits::Bounds;
 use crate::listening::Listening;
 use crate::log::ChangeLog;
+use crate::memory::MemoryUse;
 use crate::message::{ClientRequest, Condition, Refusal, Route};
 use crate::op::OpResult;
 use crate::recovery::Image;
@@ -48,6 +50,9 @@ pub enum Submitted {
     Busy,
     /// Not executed: a change, while fewer codes are in sync than the cluster was asked to keep (rule 53).
     BelowFloor,
+    /// Not executed: it may grow the structure, and this process, or one that must acknowledge it, is full (rule 70). It is
+    /// recorded nowhere: the same request may be sent again.
+    Full(MemoryUse),
     /// Not executed: a read, and not every fused member's lease is held (rule 10). Each acknowledgement renews one.
     NoLease,
     /// Not executed: this primary was taken for dead (rule 25), or moved (rule 36).
@@ -78,6 +83,8 @@ pub struct Primary {
     leased_until: Time,
     confirmation: Confirmation,
     bounds: Bounds,
+    /// Of its process (rule 70).
+    memory: Option<MemoryUse>,
     links: BTreeMap<MemberId, Link>,
     pins: Pins,
 }
@@ -166,6 +173,7 @@ impl Primary {
             leased_until: Time(0),
             confirmation: Confirmation::default(),
             bounds: Bounds::USUAL,
+            memory: None,
             links: BTreeMap::new(),
             pins: Pins::default(),
         };
@@ -318,6 +326,9 @@ impl Primary {
                 _ if self.below_floor => Submitted::BelowFloor,
                 _ if self.at_a_bound() => Submitted::Busy,
                 _ => {
+                    if let Some(memory) = self.no_room_for(&request.op) {
+                        return Submitted::Full(memory);
+                    }
                     let executed = self.structure.execute(self.applied.next(), id, &request.op);
                     if !executed.change.is_empty() || !planted(Fault::NoEffectNotRecorded) {
                         self.record(executed.change);

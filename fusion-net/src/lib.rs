@@ -10,6 +10,7 @@ mod coordinators;
 pub mod express;
 pub mod labels;
 pub mod local;
+pub mod memory;
 pub mod peer;
 pub mod server;
 pub mod service;

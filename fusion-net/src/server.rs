@@ -20,6 +20,7 @@ use crate::addresses::Addresses;
 use crate::connections;
 use crate::express;
 use crate::labels::Labels;
+use crate::memory::MemoryLimit;
 use crate::service::{Fused as _, Primary as _};
 use crate::transport::{Incoming, Listener, TlsError};
 use crate::wire::{self, Guest, MAX_REQUESTS, Service};
@@ -53,6 +54,9 @@ pub struct ServerOptions {
     pub labels: Labels,
     /// Whether it offers [streams](crate::express) beside tarpc; to compare the two, for the most part.
     pub streams: bool,
+    /// How much memory it may take: beyond that, less what is kept for recoveries, writes are refused (PROTOCOL rule 70).
+    /// `None`: no limit.
+    pub memory: Option<MemoryLimit>,
 }
 
 /// Why a server could not start.
@@ -94,7 +98,8 @@ pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), Ser
         None => listen.to_string(),
     };
     listener.network().check_own(&address)?;
-    let host = Host::new(Peers::new(listener.network().clone()), options.streams);
+    let peers = Peers::new(listener.network().clone());
+    let host = Host::new(peers, options.streams, options.memory);
     let _leaving = Leaving(Arc::clone(&host));
     let mut tasks = JoinSet::new();
     tasks.spawn(sync::run(
@@ -104,7 +109,7 @@ pub async fn serve(listener: Listener, options: ServerOptions) -> Result<(), Ser
         options.labels,
     ));
     tasks.spawn(Arc::clone(&host).keep_looking());
-    tasks.spawn(tick());
+    tasks.spawn(tick(Arc::clone(&host)));
     let accepting = connections::accept(listener, move |incoming, guest| {
         let host = Arc::clone(&host);
         async move { serve_connection(incoming, guest, host).await }
@@ -133,13 +138,14 @@ impl Drop for Leaving {
     }
 }
 
-/// Keeps a timer in the near future: every later one, of each call's deadline, is then set without waking the runtime
-/// by a system call.
-async fn tick() {
+/// Looks at what memory is taken; and keeps a timer in the near future: every later one, of each call's deadline, is then set
+/// without waking the runtime by a system call.
+async fn tick(host: Arc<Host>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        host.memory.look();
     }
 }
 

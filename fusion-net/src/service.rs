@@ -9,6 +9,7 @@ use fusion_core::limits::{MAX_BATCH_ANSWERS, MAX_REPORTS};
 use fusion_core::membership::{
     Acceptance, Foreseen, LossError, MayLose, MoveError, Reason, Waiting, What,
 };
+use fusion_core::memory::MemoryUse;
 use fusion_core::message::{
     Ack, Chunk, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal,
     Replicate, Route,
@@ -256,6 +257,8 @@ pub struct SyncRequest {
     pub reports: Vec<MemberReport>,
     /// Whether the answer may wait for news.
     pub wait: bool,
+    /// The memory of its process, if it has a limit (rule 70).
+    pub memory: Option<MemoryUse>,
 }
 
 /// The answer to a heartbeat.
@@ -455,6 +458,8 @@ pub struct ServerStatus {
     pub labels: Labels,
     /// Milliseconds since it was last heard of; `None` when it was not while this coordinator is the active one.
     pub heard_ms_ago: Option<u64>,
+    /// Its memory, as it said last; `None`: it has no limit, or was not heard of.
+    pub memory: Option<MemoryUse>,
 }
 
 /// A cluster.

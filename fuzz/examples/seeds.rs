@@ -179,6 +179,7 @@ fn requests() -> Vec<(&'static str, u8, Vec<u8>)> {
                 Condition::Serving,
             )],
             wait: false,
+            memory: None,
         },
     };
     let wanted = vec![(PrimaryIndex(0), Seq(6))];

@@ -12,6 +12,7 @@ fn ack(seq: u64) -> Ack {
         seq: Seq(seq),
         sent_at: Time(7),
         number: 0,
+        full: None,
     }
 }
 
@@ -264,6 +265,7 @@ fn a_learner_is_complete_in_an_epoch_only_after_a_message_of_it() {
         seq: primary.applied(),
         sent_at: NOW,
         number: 0,
+        full: None,
     };
     primary.on_ack(route(&config, MemberId(2)), ack, NOW);
     tell(&mut primary, &mut fused);

@@ -131,6 +131,7 @@ impl Move {
             seq,
             sent_at: message.sent_at,
             number: message.number,
+            full: None,
         };
         self.primary.on_ack(route, ack, NOW);
     }

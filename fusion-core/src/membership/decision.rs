@@ -120,6 +120,15 @@ pub enum Waiting {
         /// The servers that are avoided.
         servers: Vec<ServerId>,
     },
+    /// Members wait for a server that has memory for one (rule 70).
+    NoMemory {
+        /// How many servers are needed.
+        needed: usize,
+        /// The servers that are free, and have too little.
+        servers: Vec<ServerId>,
+        /// What a member takes, in bytes.
+        bytes: u64,
+    },
     /// Members are being recovered or re-created.
     Recovering,
     /// A dead fused structure is removed as soon as every active primary has answered (rule 23).

@@ -49,11 +49,17 @@ struct Candidate<'a> {
     stand: Stand<'a>,
     /// Members wait rather than go there (rule 55).
     avoided: bool,
+    /// It has less memory than a member takes (rule 70).
+    too_small: bool,
     /// How often a member was given up there, and whether others could not reach it lately: the less, the better.
     marks: (u32, bool),
 }
 
 impl Candidate<'_> {
+    fn is_open(&self) -> bool {
+        !self.avoided && !self.too_small
+    }
+
     fn host(&self) -> Host {
         Host {
             server: self.server,
@@ -102,6 +108,7 @@ impl<'a> Places<'a> {
             view,
             stand: Stand::of(server, Some(view)),
             avoided: false,
+            too_small: false,
             marks: (0, false),
         };
         Places {
@@ -154,7 +161,7 @@ impl<'a> Places<'a> {
 
     fn best(&self, fits: impl Fn(&Candidate<'_>) -> bool) -> Option<Host> {
         let candidates = self.candidates.iter();
-        let may = candidates.filter(|c| !c.avoided && self.may_take(c) && fits(c));
+        let may = candidates.filter(|c| c.is_open() && self.may_take(c) && fits(c));
         may.min_by_key(|c| self.key(c)).map(Candidate::host)
     }
 
@@ -175,7 +182,7 @@ impl<'a> Places<'a> {
     /// How many members could be put somewhere, one after another.
     pub(super) fn len(&self) -> usize {
         let free = self.candidates.iter();
-        let free = free.filter(|c| !c.avoided && self.may_take(c));
+        let free = free.filter(|c| c.is_open() && self.may_take(c));
         let machines: BTreeSet<Machine<'_>> = free.map(|c| c.stand.machine).collect();
         match self.colocate && !machines.is_empty() {
             true => MAX_MEMBERS,
@@ -186,8 +193,15 @@ impl<'a> Places<'a> {
     /// The servers that could take a member, were they not avoided.
     fn avoided(&self) -> Vec<ServerId> {
         let avoided = self.candidates.iter();
-        let avoided = avoided.filter(|c| c.avoided && self.may_take(c));
+        let avoided = avoided.filter(|c| c.avoided && !c.too_small && self.may_take(c));
         avoided.map(|c| c.server).collect()
+    }
+
+    /// The servers that could take a member, had they the memory.
+    fn too_small(&self) -> Vec<ServerId> {
+        let small = self.candidates.iter();
+        let small = small.filter(|c| c.too_small && self.may_take(c));
+        small.map(|c| c.server).collect()
     }
 
     /// Puts a member on this server, if it may take it.
@@ -233,7 +247,9 @@ impl<'a> Planner<'a> {
         let c = self.config;
         let mut places = Places::new(usize::from(c.faults), c.colocate, &self.evidence.servers);
         let shunned = self.shunned();
+        let takes = self.largest_member();
         for candidate in &mut places.candidates {
+            candidate.too_small = candidate.view.room.is_some_and(|room| room < takes);
             let mark = self.evidence.avoided.get(&candidate.server);
             candidate.avoided = mark.is_some_and(|a| a.now);
             candidate.marks = (
@@ -274,6 +290,18 @@ impl<'a> Planner<'a> {
     /// The free servers that are avoided, for those who wait for them.
     pub(super) fn avoided_free(&self) -> Vec<ServerId> {
         self.free_servers().avoided()
+    }
+
+    /// The free servers that have too little memory (rule 70).
+    pub(super) fn too_small_free(&self) -> Vec<ServerId> {
+        self.free_servers().too_small()
+    }
+
+    /// About the most bytes that a member of this cluster takes: codes are as long as the longest primary, and a replacement's
+    /// image is as long as that.
+    pub(super) fn largest_member(&self) -> u64 {
+        let reports = self.evidence.reports.values();
+        reports.map(|h| h.report.page_bytes).max().unwrap_or(0)
     }
 
     /// Servers that others could not reach lately, or cannot now: the last to be given members.

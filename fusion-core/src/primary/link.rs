@@ -6,6 +6,7 @@ use crate::config::FusedState;
 use crate::fault::{Fault, planted};
 use crate::frozen::FrozenPages;
 use crate::id::{MemberId, Seq};
+use crate::memory::MemoryUse;
 use crate::message::{Ack, ChangeRun, Chunk, JoinSnapshot, Refusal, Replicate, Route};
 use crate::page::PageTable;
 use crate::structure::Structure;
@@ -37,6 +38,8 @@ pub(super) struct Link {
     pub(super) echoed: u64,
     pub(super) join: Option<Join>,
     pub(super) part: Part,
+    /// The memory of its process, when it said last that it is full (rule 70).
+    pub(super) full: Option<MemoryUse>,
     /// The log was full for its sake alone, and does not reach back to what it needs any more: it cannot go on.
     pub(super) left_behind: bool,
 }
@@ -51,6 +54,7 @@ impl Link {
             echoed: 0,
             join: None,
             part: Part::Counts,
+            full: None,
             left_behind: false,
         }
     }
@@ -305,6 +309,7 @@ impl Primary {
             };
             link.leased_at = link.leased_at.max(Some(from));
             link.echoed = link.echoed.max(ack.number);
+            link.full = ack.full.filter(MemoryUse::is_full);
             if is_sign {
                 self.listening.hear(route.to, now);
             }

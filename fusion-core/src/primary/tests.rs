@@ -15,6 +15,7 @@ mod learners;
 mod pins;
 mod reads;
 mod rollback;
+mod room;
 
 const SESSION: SessionId = SessionId(5);
 
@@ -60,6 +61,7 @@ fn acked(seq: Seq) -> Ack {
         seq,
         sent_at: Time(0),
         number: 0,
+        full: None,
     }
 }
 
@@ -69,6 +71,7 @@ fn answer(primary: &mut Primary, from: u64, message: &Replicate, seq: Seq, now: 
         seq,
         sent_at: message.sent_at,
         number: message.number,
+        full: None,
     };
     let route = route(primary, from);
     primary.on_ack(route, ack, now);
@@ -327,6 +330,7 @@ fn it_complains_of_who_is_silent_and_a_pause_of_its_own_is_nobodys_silence() {
             seq: Seq(1),
             sent_at: message.unwrap().sent_at,
             number: 0,
+            full: None,
         };
         primary.on_ack(from_4, ack, now);
         primary.tick(now);

@@ -74,6 +74,7 @@ fn numbers_that_were_never_given_are_in_no_message_of_members() {
         seq: Seq(n),
         sent_at: NOW,
         number: 0,
+        full: None,
     });
     ends(|n| Chunk {
         index: PrimaryIndex(0),
@@ -254,6 +255,7 @@ fn the_last_numbers_break_no_member() {
             seq,
             sent_at,
             number,
+            full: None,
         };
         assert!(!primary.on_ack(route, ack, NOW));
         // It takes itself for one that went back, and the codes for what there is (rule 63).

@@ -84,9 +84,21 @@ pub enum Error {
         /// What it is.
         kind: Kind,
     },
-    /// The structure has no room.
+    /// A server has no memory for more: the primary's, or one with a code of it (PROTOCOL rule 70). Nothing was executed; reads
+    /// and removals go on, and the call may be made again.
+    #[error(
+        "the server has no memory for more: {used} bytes of {limit} are used, and the rest is kept for recoveries; remove \
+         entries, or give servers more memory"
+    )]
+    Full {
+        /// What that server may take, in bytes.
+        limit: u64,
+        /// What it takes.
+        used: u64,
+    },
+    /// The structure has no slot left for an entry of about that size.
     #[error("{}", message(.0))]
-    Full(OpError),
+    NoSlots(OpError),
     /// A name is taken, servers are missing, and the like.
     #[error("{}", message(.0))]
     Refused(AdminError),
@@ -180,7 +192,8 @@ impl Error {
                 name: name.to_owned(),
                 kind,
             },
-            error => Error::Full(error),
+            OpError::OutOfMemory { used, limit, .. } => Error::Full { limit, used },
+            error => Error::NoSlots(error),
         }
     }
 }
@@ -214,7 +227,7 @@ mod tests {
             Error::Refused(AdminError::NameTaken { name: long.clone() }),
             Error::BadShape(ShapeError::BadName { name: long.clone() }),
             Error::BadAddresses(long.parse::<crate::addresses::Addresses>().unwrap_err()),
-            Error::Full(OpError::KeyError {
+            Error::NoSlots(OpError::KeyError {
                 key: long.clone().into(),
             }),
             Error::TimedOut {

@@ -2,6 +2,7 @@
 
 mod overview;
 mod pace;
+mod promises;
 mod remains;
 
 use super::store::StoreContents;
@@ -13,6 +14,7 @@ use fusion_core::id::{ClusterId, Epoch, PrimaryIndex, ServerId};
 use fusion_core::membership::{
     self, Acceptance, Foreseen, Plan, Reason, ServerView, Waiting, What,
 };
+use fusion_core::memory::MemoryUse;
 use fusion_core::time::Timing;
 use pace::Paces;
 use remains::Remains;
@@ -62,6 +64,8 @@ pub(crate) struct Registry {
     pub(crate) detector: Detector,
     /// When each server was heard last. The detector forgets it of one whose address another run has taken.
     heard: BTreeMap<ServerId, u64>,
+    /// The memory of each server that has a limit, as it said last.
+    memory: BTreeMap<ServerId, MemoryUse>,
     pub(crate) remains: Remains,
     /// Of the members that are being made.
     paces: Paces,
@@ -95,6 +99,7 @@ impl Registry {
         }
         Registry {
             heard: BTreeMap::new(),
+            memory: BTreeMap::new(),
             remains,
             paces,
             strays: BTreeSet::new(),
@@ -215,6 +220,10 @@ impl Registry {
             return false;
         }
         self.heard.insert(request.server, now);
+        match request.memory {
+            Some(memory) => drop(self.memory.insert(request.server, memory)),
+            None => drop(self.memory.remove(&request.server)),
+        }
         if self.taken.remove(&request.server).is_some() {
             let address = self.servers.get(&request.server).map(|s| &*s.address);
             tracing::warn!(server = %request.server, address, "another server says that it is at the address of this one, \
@@ -320,6 +329,7 @@ impl Registry {
     pub(crate) fn forget(&mut self, ids: &[ServerId]) {
         self.servers.retain(|id, _| !ids.contains(id));
         self.heard.retain(|id, _| !ids.contains(id));
+        self.memory.retain(|id, _| !ids.contains(id));
         self.detector.forget(ids);
         self.remains.forget_servers(ids);
     }
@@ -395,6 +405,7 @@ impl Registry {
                 *loads.entry(server).or_default() += 1;
             }
         }
+        let promised = self.promised();
         let view = |(&id, s): (&ServerId, &Registration)| {
             let seen = self.detector.seen(id).unwrap_or_default();
             let view = ServerView {
@@ -405,6 +416,10 @@ impl Registry {
                 draining: s.draining,
                 host: s.labels.host(&s.address).into(),
                 zone: s.labels.zone().unwrap_or_default().into(),
+                room: self.memory.get(&id).map(|memory| {
+                    let promised = promised.get(&id).copied().unwrap_or(0);
+                    memory.room().saturating_sub(promised)
+                }),
             };
             (id, view)
         };
@@ -506,6 +521,8 @@ impl Registry {
                 for server in next.servers().difference(&config.servers()) {
                     if let Some(view) = servers.get_mut(server) {
                         view.load += 1;
+                        let takes = self.largest_member(config);
+                        view.room = view.room.map(|room| room.saturating_sub(takes));
                     }
                 }
                 proposals.push((*next, reason));

@@ -255,7 +255,7 @@ async fn process(streams: bool) -> (Network, String) {
     let any = "127.0.0.1:0".parse().unwrap();
     let listener = network.listen(any).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let host = Host::new(Peers::new(network.clone()), streams);
+    let host = Host::new(Peers::new(network.clone()), streams, None);
     tokio::spawn(connections::accept(listener, move |incoming, guest| {
         serve_connection(incoming, guest, Arc::clone(&host))
     }));

@@ -39,6 +39,9 @@ impl FusedServer {
                     return Err(self.host.not_here(route));
                 };
                 let before = fused.condition();
+                if self.host.memory.is_exhausted() {
+                    fused.leave_for_want_of_memory();
+                }
                 let result = act(&mut fused);
                 let now = fused.condition();
                 if before != now && matches!(now, Condition::Complete | Condition::Missing) {
@@ -57,8 +60,10 @@ impl FusedServer {
         if let Some(Member::Heir(heir)) = self.host.member(route.cluster, route.to) {
             return heir.replicate(&self.host, route, message);
         }
+        let full = self.host.memory.full();
         self.with(route, |fused| {
-            fused.on_replicate(route, message, clock::now())
+            let ack = fused.on_replicate(route, message, clock::now())?;
+            Ok(Ack { full, ..ack })
         })
     }
 }

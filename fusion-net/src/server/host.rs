@@ -11,6 +11,7 @@ use super::sound::Sound;
 use super::successor::Successor;
 use crate::clock;
 use crate::express::{self, Changes};
+use crate::memory::{Memory, MemoryLimit};
 use crate::peer::{Pool, within};
 use crate::service::{FusedClient, Known, Past, PrimaryClient, Registered};
 use crate::transport::Network;
@@ -144,6 +145,8 @@ pub struct Host {
     /// The clusters that were removed last: a member that has yet to hear of it may tell of one again, when the
     /// coordinator has forgotten it.
     removed: Mutex<VecDeque<ClusterId>>,
+    /// Of the whole process (rule 70).
+    pub(crate) memory: Memory,
     /// Something worth telling the coordinator at once has happened.
     pub(crate) news: Notify,
 }
@@ -155,15 +158,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Host {
-    /// A process without members; `streams` says whether it offers any.
+    /// A process without members; `streams` says whether it offers any, and `memory` how much it may take, if that is limited.
     #[must_use]
-    pub fn new(peers: Peers, streams: bool) -> Arc<Host> {
+    pub fn new(peers: Peers, streams: bool, memory: Option<MemoryLimit>) -> Arc<Host> {
         Arc::new(Host {
             streams,
             identity: Mutex::default(),
             peers,
             clusters: Mutex::default(),
             removed: Mutex::default(),
+            memory: Memory::new(memory),
             news: Notify::new(),
         })
     }

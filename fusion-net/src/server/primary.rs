@@ -6,14 +6,17 @@ use super::links::Links;
 use super::sound::{Broken, Sound};
 use super::successor::Successor;
 use crate::clock;
+use crate::memory::Memory;
 use crate::peer::Backoff;
 use crate::service::{self, Answers, Counted};
 use crate::wire::Guest;
 use fusion_core::config::{Configuration, Reads};
 use fusion_core::id::{Epoch, MemberId, Seq};
+use fusion_core::memory::MemoryUse;
 use fusion_core::message::{
     Ack, ClientBatch, ClientReply, MemberReport, RecoveryReply, RecoveryRequest, Refusal, Route,
 };
+use fusion_core::op::OpError;
 use fusion_core::primary::{Primary, Submitted};
 use fusion_core::time::Time;
 use std::sync::Arc;
@@ -258,9 +261,11 @@ impl PrimaryCell {
         &self,
         batch: Counted<ClientBatch>,
         guest: &Guest,
+        memory: &Memory,
     ) -> Result<Answers, Refusal> {
         let mut marks = self.watch();
-        let executed = self.execute_now(&batch.message, guest, &mut marks).await;
+        let executed = self.execute_now(&batch.message, guest, memory, &mut marks);
+        let executed = executed.await;
         let Some((answers, after, round)) = executed else {
             return Err(self.refusal());
         };
@@ -292,6 +297,7 @@ impl PrimaryCell {
         &self,
         batch: &ClientBatch,
         guest: &Guest,
+        memory: &Memory,
         marks: &mut watch::Receiver<Marks>,
     ) -> Option<(Answers, Seq, u64)> {
         if batch.requests.iter().any(|r| r.id.is_none()) {
@@ -302,12 +308,13 @@ impl PrimaryCell {
             // While it waited: nobody reckons with what it would do now.
             return None;
         }
-        let now = clock::now();
+        let (now, memory) = (clock::now(), memory.in_use());
         // No await from here to the end of this statement: see the type's comment.
         let (replies, after, round, bytes) = self.with(|primary| {
             if primary.is_suspended() {
                 return None;
             }
+            primary.set_memory(memory);
             let (mut after, mut round) = (Seq(0), 0);
             let opened = batch.open.map(|session| {
                 let incarnation = primary.open_session(session);
@@ -345,6 +352,19 @@ impl PrimaryCell {
                     Submitted::SessionUnknown => ClientReply::SessionUnknown,
                     Submitted::Busy => ClientReply::Busy,
                     Submitted::BelowFloor => ClientReply::BelowFloor,
+                    // As an operation that fails: those behind it are executed, removals say.
+                    Submitted::Full(MemoryUse {
+                        used,
+                        limit,
+                        reserve,
+                    }) => {
+                        let full = OpError::OutOfMemory {
+                            used,
+                            limit,
+                            reserve,
+                        };
+                        return ClientReply::Done(Err(full), primary.applied());
+                    }
                     Submitted::NoLease => ClientReply::NoLease,
                     Submitted::Suspended => ClientReply::NoLease,
                 };
@@ -398,7 +418,9 @@ impl PrimaryServer {
             Successor::wait(successor).await;
         }
         match self.host.member(cluster, member) {
-            Some(Member::Primary(cell)) => cell.execute(batch, &self.guest).await,
+            Some(Member::Primary(cell)) => {
+                cell.execute(batch, &self.guest, &self.host.memory).await
+            }
             _ => Err(self.host.elsewhere(cluster, member)),
         }
     }

@@ -139,6 +139,7 @@ async fn beat(
         known: host.known(),
         reports: host.reports(),
         wait,
+        memory: host.memory.in_use(),
     };
     let call = client.sync(within(limit), request);
     let reply = tokio::select! {

@@ -330,6 +330,7 @@ fn a_second_content() -> Result<(), String> {
             seq,
             sent_at: now,
             number: 0,
+            full: None,
         },
         now,
     );

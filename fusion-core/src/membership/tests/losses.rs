@@ -87,3 +87,45 @@ fn a_loss_without_servers_to_go_on_with_is_not_accepted() {
     let refused = accept(&w, &[0, 1], &[], true);
     assert_eq!(refused, Err(LossError::NoServer { needed: 2 }));
 }
+
+/// It would have been made there, and its process would have died of it (rule 70).
+#[test]
+fn a_replacement_is_never_placed_where_it_cannot_fit() {
+    let mut w = World::new(2, 1, 2);
+    w.hear_all();
+    for id in [1, 2, 3].map(MemberId) {
+        let heard = w.evidence.reports.entry(id).or_insert_with(|| Heard {
+            report: MemberReport::new(ClusterId(1), id, Epoch(1), Condition::Serving),
+            at_ms: 100,
+        });
+        heard.report.page_bytes = 1000 * id.0;
+    }
+    let small = |w: &mut World, server, room| {
+        w.evidence.servers.get_mut(&ServerId(server)).unwrap().room = Some(room);
+    };
+    small(&mut w, 4, 2999);
+    small(&mut w, 5, 3000);
+    w.kill(1);
+    assert!(matches!(w.step(), Reason::PrimariesLost(..)));
+    assert_eq!(w.config.primaries[0].host.server, ServerId(5));
+    // Nor while there is no other one.
+    let mut w = World::new(2, 1, 1);
+    w.hear_all();
+    for heard in w.evidence.reports.values_mut() {
+        heard.report.page_bytes = 3000;
+    }
+    small(&mut w, 4, 2999);
+    w.kill(1);
+    w.step();
+    assert_eq!(w.config.primaries[0].host.server, ServerId(1));
+    let servers = vec![ServerId(4)];
+    let (needed, bytes) = (1, 3000);
+    assert_eq!(
+        w.waits(),
+        Waiting::NoMemory {
+            needed,
+            servers,
+            bytes
+        }
+    );
+}

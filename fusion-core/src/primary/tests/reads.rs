@@ -22,6 +22,7 @@ fn a_read_needs_the_lease_of_every_fused_member_counted_from_before_it_was_asked
         seq: Seq(0),
         sent_at: Time(150),
         number: 0,
+        full: None,
     };
     let from_3 = route(&primary, 3);
     primary.on_ack(from_3, late, Time(0));
@@ -62,6 +63,7 @@ fn a_read_without_clocks_waits_for_messages_that_were_sent_after_it_arrived() {
             seq: Seq(0),
             sent_at: message.sent_at,
             number: message.number,
+            full: None,
         };
         let route = route(&primary, to);
         primary.on_ack(route, ack, Time(6));

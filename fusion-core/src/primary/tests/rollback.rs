@@ -19,6 +19,7 @@ fn a_primary_that_hears_of_changes_which_it_never_sent_serves_nobody() {
         seq: Seq(seq),
         sent_at: Time(sent_at),
         number: 0,
+        full: None,
     };
     for (what, later) in [("a change", at(2, 100)), ("a message", at(1, 101))] {
         let mut primary = known(100, later);
@@ -59,6 +60,7 @@ fn a_primary_that_returns_knows_that_others_were_rolled_forward() {
             seq: Seq(3),
             sent_at,
             number: 0,
+            full: None,
         },
         Time(5),
     );

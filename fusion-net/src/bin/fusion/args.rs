@@ -114,6 +114,10 @@ pub(crate) struct ServerArgs {
         value_name = "HOST:PORT,..."
     )]
     pub(crate) coordinator: Option<Addresses>,
+    /// How much memory this server may take, such as 512M or 16G; what its control group, ulimit or machine gives, if nothing
+    /// is said. An eighth of it (48 MiB at least) is kept for recoveries: beyond the rest writes are refused, not removals
+    #[arg(long, env = "FUSION_MEMORY_LIMIT", value_name = "BYTES", value_parser = memory_bytes)]
+    pub(crate) memory_limit: Option<u64>,
     /// Speak tarpc only: offer no streams for operations and changes. Slower; to compare, or to look for a fault
     #[arg(long, env = "FUSION_NO_STREAMS", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) no_streams: bool,
@@ -121,6 +125,30 @@ pub(crate) struct ServerArgs {
     pub(crate) security: SecurityArgs,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
+}
+
+/// The least limit that a server is given: below it there is no room for anything.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+/// A number of bytes, with K, M, G or T behind it for powers of 1024.
+fn memory_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text[digits.len()..]
+        .to_ascii_uppercase()
+        .trim_end_matches("IB")
+    {
+        "" => Some(0),
+        "K" => Some(10),
+        "M" => Some(20),
+        "G" => Some(30),
+        "T" => Some(40),
+        _ => None,
+    };
+    let bytes = digits.parse::<u64>().ok().zip(shift);
+    let bytes = bytes.and_then(|(number, shift)| number.checked_mul(1 << shift));
+    bytes
+        .filter(|b| *b >= LEAST_MEMORY)
+        .ok_or_else(|| "give bytes, 16M at least, such as 512M or 16G".to_owned())
 }
 
 #[derive(Debug, ClapArgs)]
@@ -202,4 +230,34 @@ pub(crate) struct ProcessArgs {
     /// End when standard input closes, so that the process does not outlive the one that started it
     #[arg(long)]
     pub(crate) exit_with_parent: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_memory_is_read_with_its_unit() {
+        for (text, bytes) in [
+            ("512M", 512 << 20),
+            ("16g", 16 << 30),
+            ("20MiB", 20 << 20),
+            ("1T", 1 << 40),
+            ("16777216", 16 << 20),
+        ] {
+            assert_eq!(memory_bytes(text), Ok(bytes), "{text}");
+        }
+        for wrong in [
+            "",
+            "M",
+            "1.5G",
+            "-1G",
+            "100",
+            "20X",
+            "20 GB",
+            "99999999999T",
+        ] {
+            assert!(memory_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
 }

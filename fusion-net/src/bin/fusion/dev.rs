@@ -220,6 +220,7 @@ mod tests {
             zone: None,
             labels: Labels::default(),
             heard_ms_ago: Some(0),
+            memory: None,
         });
         Status {
             servers: servers.collect(),

@@ -9,6 +9,7 @@ mod cluster;
 mod connection;
 mod demo;
 mod dev;
+mod fullness;
 mod list;
 mod logs;
 mod map;

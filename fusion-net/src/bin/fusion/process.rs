@@ -8,6 +8,7 @@ use fusion_net::coordinator::{
     self, Alone, CoordinatorOptions, Election, RebuildOptions, RedbStore,
 };
 use fusion_net::labels::Labels;
+use fusion_net::memory::MemoryLimit;
 use fusion_net::server::{self, ServerError, ServerOptions};
 use fusion_net::transport::Listener;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -34,6 +35,7 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
         advertise: args.advertise,
         labels: Labels::new(args.label)?,
         streams: !args.no_streams,
+        memory: (args.memory_limit.map(MemoryLimit::resident)).or_else(MemoryLimit::of_system),
     };
     ready("server", &listener)?;
     until_told(&args.process, async {

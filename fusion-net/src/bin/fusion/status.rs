@@ -1,6 +1,7 @@
 //! `fusion status`: servers and clusters as they are now.
 
 use crate::connection::ConnectionArgs;
+use crate::fullness::{memory, memory_warning};
 use crate::output::{self, say};
 use crate::saving::Memory;
 use crate::shown::Shown;
@@ -165,6 +166,7 @@ impl fmt::Display for StatusReport {
             "ZONE",
             "STATE",
             "MEMBERS",
+            "MEMORY",
             "LAST HEARD",
         ]);
         let well = |s: &ServerStatus| s.alive && !s.draining;
@@ -178,10 +180,14 @@ impl fmt::Display for StatusReport {
                 s.zone.clone().unwrap_or_default(),
                 server_state(s).to_owned(),
                 s.members.to_string(),
+                memory(s),
                 last_heard(s),
             ]);
         }
         shown.write(f, "", "server", &servers)?;
+        for warning in self.servers.iter().filter_map(memory_warning) {
+            write!(f, "\n{warning}")?;
+        }
         if self.servers.is_empty() && self.strangers.is_empty() && self.problem.is_none() {
             write!(
                 f,
@@ -385,6 +391,19 @@ pub(crate) fn explain(waiting: &Waiting) -> String {
         Waiting::NoServer { needed } => format!(
             "waits for servers: {needed} more without a member of this cluster; start them with `fusion server`"
         ),
+        Waiting::NoMemory {
+            needed,
+            servers,
+            bytes: takes,
+        } => {
+            let servers: Vec<String> = servers.iter().map(|s| s.0.to_string()).collect();
+            format!(
+                "waits: {needed} more servers with {} of free memory are needed for a member; servers {} have less: give them \
+                 more, or start others with `fusion server`",
+                bytes(*takes),
+                servers.join(", ")
+            )
+        }
         Waiting::Avoided { needed, servers } => {
             let servers: Vec<String> = servers.iter().map(|s| s.0.to_string()).collect();
             format!(

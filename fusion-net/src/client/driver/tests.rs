@@ -251,6 +251,7 @@ fn in_process(home: &tokio::runtime::Runtime) -> String {
                 advertise: None,
                 labels: crate::labels::Labels::default(),
                 streams: true,
+                memory: None,
             };
             tokio::spawn(server::serve(listener, options));
         }

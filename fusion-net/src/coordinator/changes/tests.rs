@@ -282,6 +282,7 @@ async fn the_record_of_a_removed_cluster_goes_when_every_server_has_dropped_it()
             known: knows.then_some(known).into_iter().collect(),
             reports: Vec::new(),
             wait: false,
+            memory: None,
         };
         assert!(c.registry().hear(&request, now));
         c.registry().news_for(&request)
@@ -316,6 +317,7 @@ async fn a_store_that_is_behind_is_changed_by_nobody() {
         }],
         reports: Vec::new(),
         wait: false,
+        memory: None,
     };
     let service = || stage.service();
     let synced = service().sync(context::current(), known(config.epoch, config.nonce));

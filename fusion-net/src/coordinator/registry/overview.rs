@@ -31,6 +31,7 @@ impl Registry {
                 host: s.labels.host(&s.address).to_owned(),
                 zone: s.labels.zone().map(str::to_owned),
                 labels: s.labels.clone(),
+                memory: self.memory.get(&id).copied(),
                 heard_ms_ago: self.heard.get(&id).map(|at| now.saturating_sub(*at)),
             }
         });

@@ -55,6 +55,7 @@ fn news_are_cut_to_what_fits_one_answer_and_never_to_none() {
         known: Vec::new(),
         reports: Vec::new(),
         wait: true,
+        memory: None,
     };
     let mut rounds = 0;
     while request.known.len() < 5 {
@@ -107,6 +108,7 @@ fn who_lives_is_not_dead_because_another_one_says_it_is_at_its_address() {
         known: Vec::new(),
         reports: Vec::new(),
         wait: true,
+        memory: None,
     };
     assert!(registry.hear(&request, 210));
     let heartbeat = Timing::default().heartbeat().as_millis() as u64;
@@ -177,6 +179,7 @@ fn hear(registry: &mut Registry, config: &Configuration, report: MemberReport, n
         known: Vec::new(),
         reports: vec![report],
         wait: true,
+        memory: None,
     };
     assert!(registry.hear(&request, now));
 }

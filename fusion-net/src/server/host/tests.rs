@@ -20,7 +20,7 @@ fn host_of_a_fused_member() -> (Arc<Host>, Arc<Configuration>) {
 
 /// Server 1, 2 or 3 of the cluster.
 fn host_of(server: u64) -> (Arc<Host>, Arc<Configuration>) {
-    let host = Host::new(Peers::new(Network::loopback()), true);
+    let host = Host::new(Peers::new(Network::loopback()), true, None);
     let given = Registered {
         server: ServerId(server),
         store: 1,

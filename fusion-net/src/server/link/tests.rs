@@ -84,7 +84,7 @@ async fn server_that_hangs_on_pages(number: u64) -> (Arc<Host>, Place, watch::Re
 }
 
 fn host(number: u64) -> Arc<Host> {
-    let host = Host::new(Peers::new(Network::loopback()), true);
+    let host = Host::new(Peers::new(Network::loopback()), true, None);
     assert!(host.set_identity(Registered {
         server: ServerId(number),
         store: 1,

@@ -61,7 +61,7 @@ struct Alone {
 
 impl Alone {
     async fn new() -> Alone {
-        let host = Host::new(Peers::new(Network::loopback()), true);
+        let host = Host::new(Peers::new(Network::loopback()), true, None);
         assert!(host.set_identity(Registered {
             server: ServerId(1),
             store: 1,
@@ -102,7 +102,9 @@ impl Alone {
             requests,
             close: None,
         };
-        let executed = self.cell.execute_now(&batch, &self.guest, &mut self.marks);
+        let memory = Memory::new(None);
+        let cell = &self.cell;
+        let executed = cell.execute_now(&batch, &self.guest, &memory, &mut self.marks);
         executed.await.expect("it is executed").0.replies
     }
 }

@@ -119,7 +119,12 @@ pub(crate) async fn watch(
 fn stuck(cluster: &ClusterStatus) -> bool {
     matches!(
         cluster.waiting,
-        Some(Waiting::MoreThanF { .. } | Waiting::NoServer { .. } | Waiting::Avoided { .. })
+        Some(
+            Waiting::MoreThanF { .. }
+                | Waiting::NoServer { .. }
+                | Waiting::NoMemory { .. }
+                | Waiting::Avoided { .. }
+        )
     )
 }
 
